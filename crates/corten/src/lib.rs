@@ -1,0 +1,1 @@
+//! One toolchain for the OCI image: import, copy, look at, check.

@@ -1,0 +1,2 @@
+//! The corten command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Layer archives: read, list, pack, merge; compression.

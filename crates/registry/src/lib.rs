@@ -1,0 +1,1 @@
+//! The distribution protocol: its words and the client.

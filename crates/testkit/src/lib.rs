@@ -1,0 +1,1 @@
+//! What tests share: image makers, an in-process registry, faults, peers.
