@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use xtask::{house, pages};
 
 const USAGE: &str = "\
-usage: cargo xtask house          check that the house is in order
+usage: cargo xtask house [DIR]    check that the house is in order [default: this workspace]
        cargo xtask cli            write the reference pages from what the binary says
        cargo xtask cli --check    fail where a reference page is not what the binary says
 ";
@@ -19,6 +19,7 @@ fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
     let outcome = match words.as_slice() {
         ["house"] => house(root),
+        ["house", other] => house(Path::new(other)),
         ["cli"] => cli(root, pages::Mode::Write),
         ["cli", "--check"] => cli(root, pages::Mode::Check),
         _ => {

@@ -27,7 +27,7 @@ const IDLE_NOUNS: [&str; 11] = [
 ];
 
 /// Names of things that have another word here. A type of such a name is a synonym.
-const SYNONYMS: [(&str, &str); 35] = [
+const SYNONYMS: [(&str, &str); 33] = [
     ("ImageName", "Reference"),
     ("ImageRef", "Reference"),
     ("ImageReference", "Reference"),
@@ -35,7 +35,6 @@ const SYNONYMS: [(&str, &str); 35] = [
     ("Pullspec", "Reference"),
     ("SpecString", "Reference"),
     ("Endpoint", "Location"),
-    ("Remote", "Location"),
     ("MirrorUrl", "Location"),
     ("Hash", "Digest"),
     ("Checksum", "Digest"),
@@ -52,7 +51,6 @@ const SYNONYMS: [(&str, &str); 35] = [
     ("RootfsId", "DiffId"),
     ("Arch", "Platform"),
     ("ArchString", "Platform"),
-    ("Repository", "Store"),
     ("Storage", "Store"),
     ("Backend", "Store"),
     ("Client", "a port, or Registry"),
