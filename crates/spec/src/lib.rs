@@ -18,6 +18,7 @@ mod media_type;
 mod name;
 mod platform;
 mod reference;
+pub mod validate;
 mod verifier;
 
 pub use config::{ContainerConfig, History, ImageConfig, KeySet, RootFs};
