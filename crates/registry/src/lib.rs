@@ -1,1 +1,3 @@
 //! The distribution protocol: its words and the client.
+
+pub mod wire;
