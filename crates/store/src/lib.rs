@@ -3,6 +3,7 @@
 
 mod beneath;
 mod catalog;
+mod copy;
 mod error;
 mod intake;
 mod layout;
@@ -12,9 +13,12 @@ mod port;
 mod progress;
 mod reader;
 mod region;
+mod retry;
+mod select;
 mod walk;
 
 pub use catalog::{Entry, MAX_LAYOUT_INDEX};
+pub use copy::{Copied, DEFAULT_JOBS, Foreign, Request, Tally, WithReferrers, copy};
 pub use error::{Cause, StoreError};
 pub use layout::{Collected, LEASE_LIMIT, LayoutStore};
 pub use memory::MemoryStore;
@@ -24,6 +28,8 @@ pub use port::{
 };
 pub use progress::{Event, Outcome, Progress, Silent};
 pub use reader::{BlobReader, read_document, read_small};
+pub use retry::MAX_ATTEMPTS;
+pub use select::{Platforms, resolve_document, select};
 pub use walk::{
     Child, Graph, MAX_DEPTH, MAX_DOCUMENTS, MAX_GRAPH_BYTES, children, describe_referrer, walk,
 };
