@@ -275,7 +275,7 @@ codes! {
     LayerWhiteoutContent = "layer-whiteout-content", Error, "layer.md, Whiteouts",
         "a whiteout is not empty";
     LayerWhiteoutPath = "layer-whiteout-path", Error, "layer.md, Whiteouts",
-        "a directory in the path of an entry has the prefix .wh.";
+        "an entry stands below a name with the prefix .wh., which no directory can have";
     LayerWhiteoutOpaque = "layer-whiteout-opaque", Warning, "layer.md, Opaque Whiteout",
         "a layer uses an opaque whiteout where explicit ones should stand";
     LayerWhiteoutOrder = "layer-whiteout-order", Warning, "layer.md, Whiteouts",
