@@ -1,0 +1,5 @@
+//! The project's own chores: the check that the house is in order, and the reference pages that are
+//! made from the binary. Run as `cargo xtask`.
+
+pub mod house;
+pub mod pages;
