@@ -3,6 +3,8 @@
 
 mod beneath;
 mod catalog;
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
 mod copy;
 mod error;
 mod intake;
