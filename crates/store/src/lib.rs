@@ -22,7 +22,7 @@ mod walk;
 pub use catalog::{Entry, MAX_LAYOUT_INDEX};
 pub use copy::{Copied, DEFAULT_JOBS, Foreign, Request, Tally, WithReferrers, copy};
 pub use error::{Cause, StoreError};
-pub use layout::{Collected, LEASE_LIMIT, LayoutStore};
+pub use layout::{Collected, LEASE_LIMIT, LayoutStore, Staged};
 pub use memory::MemoryStore;
 pub use port::{
     Begun, ByteStream, Fetcher, Ingest, Ingester, Kind, Pusher, Referrers, Resolved, Resolver,
