@@ -9,7 +9,8 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let descriptor = Descriptor::of(MediaType::OCI_CONFIG, bytes);
-    let Ok(document) = Document::<ImageConfig>::parse(&descriptor, Bytes::copy_from_slice(bytes)) else {
+    let Ok(document) = Document::<ImageConfig>::parse(&descriptor, Bytes::copy_from_slice(bytes))
+    else {
         return;
     };
     assert_eq!(document.bytes(), bytes);

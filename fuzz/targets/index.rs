@@ -16,8 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(*document.digest(), descriptor.digest);
 
     let written = Document::write(MediaType::OCI_INDEX, document.value().clone()).unwrap();
-    let again =
-        Document::<Index>::parse(written.descriptor(), written.bytes().clone()).unwrap();
+    let again = Document::<Index>::parse(written.descriptor(), written.bytes().clone()).unwrap();
     let twice = Document::write(MediaType::OCI_INDEX, again.value().clone()).unwrap();
     assert_eq!(twice.bytes(), written.bytes());
 });

@@ -9,15 +9,15 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let descriptor = Descriptor::of(MediaType::OCI_MANIFEST, bytes);
-    let Ok(document) = Document::<Manifest>::parse(&descriptor, Bytes::copy_from_slice(bytes)) else {
+    let Ok(document) = Document::<Manifest>::parse(&descriptor, Bytes::copy_from_slice(bytes))
+    else {
         return;
     };
     assert_eq!(document.bytes(), bytes);
     assert_eq!(*document.digest(), descriptor.digest);
 
     let written = Document::write(MediaType::OCI_MANIFEST, document.value().clone()).unwrap();
-    let again =
-        Document::<Manifest>::parse(written.descriptor(), written.bytes().clone()).unwrap();
+    let again = Document::<Manifest>::parse(written.descriptor(), written.bytes().clone()).unwrap();
     let twice = Document::write(MediaType::OCI_MANIFEST, again.value().clone()).unwrap();
     assert_eq!(twice.bytes(), written.bytes());
 });

@@ -54,6 +54,9 @@ fn readable(kind: DocumentKind, bytes: &[u8]) {
         _ => None,
     };
     if let Some(failure) = failure {
-        panic!("{kind:?} without errors does not parse: {failure}: {}", String::from_utf8_lossy(bytes));
+        panic!(
+            "{kind:?} without errors does not parse: {failure}: {}",
+            String::from_utf8_lossy(bytes)
+        );
     }
 }

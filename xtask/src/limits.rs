@@ -1,7 +1,7 @@
 //! The page of limits: every named limit of the libraries, as its constant says it.
 //!
-//! A limit is a constant whose name begins with `MAX_`, or a field of a struct called `Limits` with
-//! its value in `Default`. Its doc comment is the page's sentence.
+//! A limit is a constant whose name begins with `MAX_`, or a field of a struct whose name ends
+//! with `Limits`, with its value in `Default`. Its doc comment is the page's sentence.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -60,8 +60,14 @@ fn limits(workspace: &Workspace) -> Vec<Limit> {
 struct Walk<'a> {
     source: &'a Source,
     found: Vec<Limit>,
-    /// Names and sentences of the fields of `Limits`.
-    fields: Vec<(String, String)>,
+    /// Fields of limits whose values did not come by yet.
+    fields: Vec<Field>,
+}
+
+struct Field {
+    owner: String,
+    name: String,
+    words: String,
 }
 
 impl Walk<'_> {
@@ -95,9 +101,14 @@ impl<'ast> Visit<'ast> for Walk<'_> {
     }
 
     fn visit_item_struct(&mut self, item: &'ast syn::ItemStruct) {
-        if item.ident == "Limits" {
+        let owner = item.ident.to_string();
+        if owner.ends_with("Limits") {
             let named = item.fields.iter().filter_map(|field| Some((field.ident.as_ref()?, field)));
-            let fields = named.map(|(name, field)| (name.to_string(), sentence(&field.attrs)));
+            let fields = named.map(|(name, field)| Field {
+                owner: owner.clone(),
+                name: name.to_string(),
+                words: sentence(&field.attrs),
+            });
             self.fields.extend(fields);
         }
     }
@@ -105,10 +116,10 @@ impl<'ast> Visit<'ast> for Walk<'_> {
     fn visit_expr_struct(&mut self, item: &'ast syn::ExprStruct) {
         for field in &item.fields {
             let syn::Member::Named(name) = &field.member else { continue };
-            let known = self.fields.iter().position(|(known, _)| name == known);
+            let known = self.fields.iter().position(|known| *name == known.name);
             if let Some(known) = known {
-                let (name, words) = self.fields.remove(known);
-                self.limit(format!("Limits::{name}"), &field.expr, words);
+                let Field { owner, name, words } = self.fields.remove(known);
+                self.limit(format!("{owner}::{name}"), &field.expr, words);
             }
         }
         visit::visit_expr_struct(self, item);
