@@ -30,7 +30,7 @@ mod tar;
 mod whiteout;
 mod writer;
 
-pub use audit::{Audit, MAX_PROBLEMS, Problem, audit, list};
+pub use audit::{Audit, MAX_PROBLEMS, Problem, audit, audit_each, list};
 pub use compression::{Compression, MAGIC_BYTES};
 pub use decoder::{Decoder, MAX_WINDOW_LOG};
 pub use diff_reader::{DiffReader, Unpacked};

@@ -5,6 +5,7 @@ mod graph;
 mod layer;
 mod layout;
 mod source;
+mod style;
 
 use std::fmt::Write as _;
 use std::path::Path;
