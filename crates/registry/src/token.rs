@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::address::{follow, redacted};
 use crate::answer::About;
-use crate::exchange::{Ask, Repeat};
+use crate::exchange::{Ask, Pace, Repeat};
 use crate::scopes::Scopes;
 use crate::wire::{Bearer, Challenge};
 use crate::{Connection, Credential, CredentialError, Secret, cause};
@@ -225,6 +225,7 @@ async fn request(
         headers: HeaderMap::new(),
         body: bytes::Bytes::new(),
         repeat: Repeat::Always,
+        pace: Pace::Usual,
         about: About {
             place: place.clone(),
             object: redacted(&realm),
