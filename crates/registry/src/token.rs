@@ -144,12 +144,12 @@ impl Access {
             }
             (Challenge::Bearer(bearer), credential) => {
                 let given = request(asking, &bearer, scopes, credential.as_ref()).await;
-                let (header, life) = match (given, self.failure()) {
-                    (Err(StoreError::Denied { .. }), Some(failure)) => {
-                        return Err(denied(asking, failure));
-                    }
-                    (given, _) => given?,
-                };
+                if let Err(StoreError::Denied { .. }) = given
+                    && let Some(failure) = self.failure()
+                {
+                    return Err(denied(asking, failure));
+                }
+                let (header, life) = given?;
                 if self.tokens.len() >= MAX_TOKENS {
                     self.tokens.remove(0);
                 }
