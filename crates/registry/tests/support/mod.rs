@@ -45,10 +45,11 @@ pub struct Say {
     headers: Vec<(String, String)>,
     body: Vec<u8>,
     sent: Option<usize>,
+    lost: bool,
 }
 
 pub fn say(status: u16) -> Say {
-    Say { status, headers: Vec::new(), body: Vec::new(), sent: None }
+    Say { status, headers: Vec::new(), body: Vec::new(), sent: None, lost: false }
 }
 
 impl Say {
@@ -65,6 +66,12 @@ impl Say {
     /// Sends only so many bytes of the body and breaks the connection.
     pub fn cut(mut self, after: usize) -> Self {
         self.sent = Some(after);
+        self
+    }
+
+    /// Breaks the connection instead of saying anything.
+    pub fn lost(mut self) -> Self {
+        self.lost = true;
         self
     }
 }
@@ -139,6 +146,9 @@ async fn converse(mut stream: TcpStream, script: Arc<Script>, log: Arc<Mutex<Vec
         let say = script(&seen);
         let head = seen.method == "HEAD";
         log.lock().unwrap().push(seen);
+        if say.lost {
+            return;
+        }
         let mut text = format!("HTTP/1.1 {} X\r\n", say.status);
         for (name, value) in &say.headers {
             text.push_str(&format!("{name}: {value}\r\n"));
@@ -202,13 +212,15 @@ pub fn document(manifest: Manifest) -> AnyDocument {
 /// Bytes that differ from each other, and the descriptor of a layer of them.
 pub fn layer(size: usize) -> (Bytes, Descriptor) {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let next = |_| {
+    let mut bytes = Vec::with_capacity(size + 8);
+    while bytes.len() < size {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        state.to_le_bytes()[0]
-    };
-    let bytes = Bytes::from((0..size).map(next).collect::<Vec<u8>>());
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(size);
+    let bytes = Bytes::from(bytes);
     let descriptor = Descriptor::of(MediaType::OCI_LAYER, &bytes);
     (bytes, descriptor)
 }
