@@ -3,6 +3,8 @@
 //! A [`Store`] is one place with all of them: one repository of a registry, one layout, one
 //! archive. Names inside it are [`RefName`]s: tags in a registry, `ref.name` values in a layout.
 
+use std::fmt;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use corten_spec::{AnyDocument, Descriptor, Digest, Location, MediaType, RefName};
@@ -17,6 +19,15 @@ pub enum Selector {
     Name(RefName),
     /// By content address.
     Digest(Digest),
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => name.fmt(f),
+            Self::Digest(digest) => digest.fmt(f),
+        }
+    }
 }
 
 /// Whether a descriptor is addressed as a manifest (children of an index, subjects, roots) or as
@@ -139,6 +150,7 @@ pub trait Ingest: Send {
 }
 
 /// A place with all ports.
+#[async_trait]
 pub trait Store: Resolver + Fetcher + Pusher + Tagger + Referrers + Ingester + 'static {
     /// The place in words, for messages and reports, without secrets.
     fn describe(&self) -> String;
@@ -147,5 +159,18 @@ pub trait Store: Resolver + Fetcher + Pusher + Tagger + Referrers + Ingester + '
     /// can mount from.
     fn location(&self) -> Option<Location> {
         None
+    }
+
+    /// Keeps `document`, which the store already has, as an image without a name. A place that
+    /// clears away what no name leads to lists it; a place that does not has nothing to do.
+    async fn keep(&self, document: &AnyDocument) -> Result<(), StoreError> {
+        let _ = document;
+        Ok(())
+    }
+
+    /// How many blobs the place takes in at the same time. One that writes them one behind the
+    /// other says 1, and so gets them in a determined order.
+    fn lanes(&self) -> usize {
+        usize::MAX
     }
 }
