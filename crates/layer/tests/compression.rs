@@ -21,7 +21,7 @@ fn content(length: usize) -> Vec<u8> {
         state ^= state >> 7;
         state ^= state << 17;
         bytes.extend_from_slice(words[(state % 10) as usize].as_bytes());
-        if state % 5 == 0 {
+        if state.is_multiple_of(5) {
             bytes.extend_from_slice(&state.to_le_bytes());
         }
     }

@@ -1,6 +1,7 @@
 //! Where content lives: the ports every place implements, the places of this machine, and `copy`,
 //! which moves any graph of manifests and blobs between any two places.
 
+mod archive;
 mod beneath;
 mod catalog;
 #[cfg(any(test, feature = "contract"))]
@@ -19,10 +20,11 @@ mod retry;
 mod select;
 mod walk;
 
+pub use archive::{Archive, MAX_SPOOL};
 pub use catalog::{Entry, MAX_LAYOUT_INDEX};
 pub use copy::{Copied, DEFAULT_JOBS, Foreign, Request, Tally, WithReferrers, copy};
 pub use error::{Cause, StoreError};
-pub use layout::{Collected, LEASE_LIMIT, LayoutStore};
+pub use layout::{Collected, LEASE_LIMIT, LayoutStore, Staged};
 pub use memory::MemoryStore;
 pub use port::{
     Begun, ByteStream, Fetcher, Ingest, Ingester, Kind, Pusher, Referrers, Resolved, Resolver,

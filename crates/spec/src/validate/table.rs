@@ -220,8 +220,6 @@ codes! {
         "the manifest has not as many layers as the config has DiffIDs";
     ImagePlatform = "image-platform", Warning, "image-index.md, platform",
         "the platform in the index is not the one in the config";
-    ImageConfigType = "image-config-type", Note, "manifest.md, config.mediaType",
-        "the config was not looked into, for its type is not an image config's";
 
     LayoutHeaderMissing = "layout-header-missing", Error, "image-layout.md, Content",
         "there is no oci-layout file";
@@ -235,14 +233,16 @@ codes! {
         "what stands in the place of a blob is not a regular file";
     LayoutBlobContent = "layout-blob-content", Error, "image-layout.md, Blobs",
         "the content of a blob is not what its name says";
-    LayoutBlobUnverifiable = "layout-blob-unverifiable", Note, "image-layout.md, Blobs",
-        "the digest of a blob cannot be computed here, so its content was not checked";
     LayoutBlobMissing = "layout-blob-missing", Note, "image-layout.md, Blobs",
         "a blob is referred to and absent, which is legal";
     LayoutBlobOrphan = "layout-blob-orphan", Note, "image-layout.md, Blobs",
         "nothing refers to a blob, which is legal";
     LayoutFileUnknown = "layout-file-unknown", Note, "image-layout.md, Content",
         "there is a file that the specification does not know, which is legal";
+    BlobMissing = "blob-missing", Warning, "image-layout.md, Blobs",
+        "content that the image refers to is not in this place; it may be in another";
+    BlobUnverifiable = "blob-unverifiable", Note, "descriptor.md, Registered algorithms",
+        "the digest cannot be computed here, so the content was not checked";
     BlobSize = "blob-size", Error, "descriptor.md, size",
         "the content has another size than its descriptor says";
     BlobDigest = "blob-digest", Error, "descriptor.md, Digests",
@@ -253,9 +253,17 @@ codes! {
         "the image has more documents or deeper nesting than corten follows";
 
     LayerCompression = "layer-compression", Error, "layer.md, Media Types",
-        "a layer is not compressed as its media type says, or its compression is broken";
+        "a layer is compressed in another way than its media type says";
+    LayerStream = "layer-stream", Error, "layer.md, Media Types",
+        "the compressed stream of a layer is damaged or cut";
     LayerTar = "layer-tar", Error, "layer.md, Distributable Format",
-        "a layer is not a tar archive";
+        "the archive of a layer is broken, or such that readers would differ on what is in it";
+    LayerTarEnd = "layer-tar-end", Warning, "layer.md, Distributable Format",
+        "the archive of a layer has no end marker";
+    LayerTarTrailing = "layer-tar-trailing", Error, "layer.md, Distributable Format",
+        "something follows the end of a layer's archive, which some readers would read on";
+    LayerLimit = "layer-limit", Error, "layer.md, Distributable Format",
+        "a layer is larger or more intricate than corten reads; what lies beyond was not checked";
     LayerDiffId = "layer-diff-id", Error, "config.md, Layer DiffID",
         "the unpacked layer is not what its DiffID says";
     LayerPathDuplicate = "layer-path-duplicate", Error, "layer.md, Distributable Format",
@@ -263,7 +271,11 @@ codes! {
     LayerPathAbsolute = "layer-path-absolute", Warning, "layer.md, Populate Initial Filesystem",
         "the path of an entry is absolute";
     LayerPathParent = "layer-path-parent", Error, "layer.md, Populate Initial Filesystem",
-        "the path of an entry leads out of the root";
+        "the path of an entry contains '..'";
+    LayerPathBlocked = "layer-path-blocked", Error, "layer.md, Applying Changesets",
+        "an entry stands below a file or a symbolic link of the same layer";
+    LayerPathRoot = "layer-path-root", Error, "layer.md, Applying Changesets",
+        "the entry of the root is not a directory";
     LayerNameEncoding = "layer-name-encoding", Note, "layer.md, File Attributes",
         "the path of an entry is not UTF-8";
     LayerWhiteoutBare = "layer-whiteout-bare", Error, "layer.md, Whiteouts",
@@ -271,17 +283,17 @@ codes! {
     LayerWhiteoutTarget = "layer-whiteout-target", Error, "layer.md, Whiteouts",
         "a whiteout would delete '.' or '..'";
     LayerWhiteoutKind = "layer-whiteout-kind", Error, "layer.md, Whiteouts",
-        "an entry with the prefix .wh. is not a regular file";
+        "an entry whose name begins with .wh. is not a regular file, or something stands below it";
     LayerWhiteoutContent = "layer-whiteout-content", Error, "layer.md, Whiteouts",
         "a whiteout is not empty";
-    LayerWhiteoutPath = "layer-whiteout-path", Error, "layer.md, Whiteouts",
-        "a directory in the path of an entry has the prefix .wh.";
+    LayerWhiteoutReserved = "layer-whiteout-reserved", Warning, "layer.md, Whiteouts",
+        "a name that begins with .wh..wh. is left over from AUFS and means nothing";
     LayerWhiteoutOpaque = "layer-whiteout-opaque", Warning, "layer.md, Opaque Whiteout",
         "a layer uses an opaque whiteout where explicit ones should stand";
     LayerWhiteoutOrder = "layer-whiteout-order", Warning, "layer.md, Whiteouts",
-        "a whiteout comes after entries of its directory";
-    LayerWhiteoutSame = "layer-whiteout-same", Warning, "layer.md, Whiteouts",
-        "a whiteout names a path of its own layer, which it does not hide";
+        "a whiteout comes after other entries of its directory";
+    LayerWhiteoutSame = "layer-whiteout-same", Note, "layer.md, Whiteouts",
+        "a whiteout names a path that its own layer has, which it does not hide";
     LayerHardlinkMissing = "layer-hardlink-missing", Warning, "layer.md, Hardlinks",
         "a hard link points outside its layer, so unpacking may fail";
     LayerHardlinkDirectory = "layer-hardlink-directory", Error, "layer.md, Hardlinks",
@@ -290,8 +302,8 @@ codes! {
         "an entry is a sparse file";
     LayerEntryKind = "layer-entry-kind", Error, "layer.md, File Types",
         "an entry is of a type that layers cannot hold";
+    LayerOverlayXattr = "layer-overlay-xattr", Warning, "layer.md, File Attributes",
+        "an entry has an extended attribute that overlay filesystems give a meaning of their own";
     LayerTime = "layer-time", Note, "layer.md, File Attributes",
         "the modification time of an entry is before 1970";
-    LayerTrailing = "layer-trailing", Note, "layer.md, Distributable Format",
-        "bytes follow the end of a layer's archive";
 }
