@@ -44,8 +44,15 @@ for target in "${targets[@]}"; do
     pack_seeds "$seeds"
   fi
   mkdir -p "corpus/$target" "$seeds"
-  printf '== %s for %s s\n' "$target" "$seconds"
-  cargo +nightly fuzz run "$target" "corpus/$target" "$seeds" -- \
-    -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 2>&1 |
-    grep -vE '^#[0-9]+\s+(REDUCE|NEW|pulse|RELOAD)' | tail -n 40
+  log=corpus/$target.log
+  printf '%-12s ' "$target"
+  if cargo +nightly fuzz run "$target" "corpus/$target" "$seeds" -- \
+    -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 >"$log" 2>&1; then
+    runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+    printf '%s runs in %s s, no crash\n' "$runs" "$seconds"
+  else
+    printf 'FAILED\n'
+    grep -E -A4 'panicked|ERROR:|^Failing input' "$log" || tail -n 40 "$log"
+    exit 1
+  fi
 done

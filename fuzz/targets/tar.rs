@@ -5,7 +5,7 @@
 
 use std::io::{self, Cursor};
 
-use corten_layer::{Entry, LayerError, Limits, Tar, TarWriter};
+use corten_layer::{Entry, LayerError, LayerRule, Limits, Tar, TarWriter};
 use libfuzzer_sys::fuzz_target;
 
 const LIMITS: Limits = Limits {
@@ -26,7 +26,10 @@ fuzz_target!(|bytes: &[u8]| {
     let faults = tolerant.drain_faults();
 
     let Ok(strict) = entries(&mut Tar::new(bytes, LIMITS)) else { return };
-    assert_eq!(faults, [], "only the tolerant reader finds faults");
+    // An end without its two blocks of zeros is common in the field; both readers let it pass.
+    let graver: Vec<_> =
+        faults.into_iter().filter(|(_, rule)| *rule != LayerRule::MissingEnd).collect();
+    assert_eq!(graver, [], "only the tolerant reader finds faults");
     assert_eq!(seen.ok().as_ref(), Some(&strict), "the readers see two trees");
 
     // Not everything that can be read is written: the writer refuses what it cannot say exactly.
