@@ -9,11 +9,11 @@ use serde_json::json;
 use crate::draft::{Draft, Raw, dir, entry, file, link, open_tar, tar};
 
 /// A layout that is broken in one way.
-pub struct Case {
-    pub name: &'static str,
-    pub broken: fn(&mut Draft),
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) broken: fn(&mut Draft),
     /// Exactly these codes are found.
-    pub codes: &'static [Code],
+    pub(crate) codes: &'static [Code],
 }
 
 const fn case(name: &'static str, codes: &'static [Code], broken: fn(&mut Draft)) -> Case {
@@ -34,7 +34,7 @@ fn entries(draft: &mut Draft, entries: &[Raw]) {
     draft.tar = tar(entries);
 }
 
-pub const ALL: &[Case] = &[
+pub(crate) const ALL: &[Case] = &[
     // The files of the layout.
     case("no oci-layout", &[Code::LayoutHeaderMissing], |d| {
         d.files = |w| fs::remove_file(w.root.join("oci-layout")).unwrap();
@@ -381,4 +381,30 @@ pub const ALL: &[Case] = &[
     case("a file that is older than time", &[Code::LayerTime], |d| {
         entries(d, &[Raw { mtime: -1, ..file("a", b"") }]);
     }),
+    case("an attribute of overlay filesystems", &[Code::LayerOverlayXattr], |d| {
+        let records = b"41 SCHILY.xattr.trusted.overlay.opaque=y\n";
+        entries(d, &[Raw { content: records, ..entry("pax", b'x') }, dir("a/")]);
+    }),
+    case("a sparse file", &[Code::LayerSparse], |d| {
+        let records = b"22 GNU.sparse.size=10\n22 GNU.sparse.map=0,1\n";
+        entries(d, &[Raw { content: records, ..entry("pax", b'x') }, file("a", b"x")]);
+    }),
+    case(
+        "indexes nested too deep",
+        &[Code::GraphLimit, Code::LayoutBlobOrphan, Code::AnnotationRefNamePlace],
+        |d| {
+            d.files = |w| {
+                let mut index = fs::read_to_string(w.root.join("index.json")).unwrap();
+                for _ in 0..8 {
+                    let digest = corten_spec::Digest::sha256(index.as_bytes());
+                    fs::write(w.blob(&digest), &index).unwrap();
+                    let media_type = "application/vnd.oci.image.index.v1+json";
+                    index = json!({"schemaVersion": 2, "mediaType": media_type, "manifests":
+                    [{"mediaType": media_type, "digest": digest, "size": index.len()}]})
+                    .to_string();
+                }
+                fs::write(w.root.join("index.json"), index).unwrap();
+            };
+        },
+    ),
 ];

@@ -6,35 +6,35 @@ use std::path::Path;
 use corten_spec::Digest;
 use serde_json::{Value, json};
 
-pub type Edit = fn(&mut Value);
+pub(crate) type Edit = fn(&mut Value);
 
 /// One image in a layout, before it is written.
-pub struct Draft {
+pub(crate) struct Draft {
     /// The unpacked layer.
-    pub tar: Vec<u8>,
+    pub(crate) tar: Vec<u8>,
     /// The layer as it is stored, where that is not the tar itself.
-    pub packed: Option<Vec<u8>>,
-    pub layer_type: &'static str,
-    pub config: Edit,
-    pub manifest: Edit,
+    pub(crate) packed: Option<Vec<u8>>,
+    pub(crate) layer_type: &'static str,
+    pub(crate) config: Edit,
+    pub(crate) manifest: Edit,
     /// Changes the text of the manifest.
-    pub manifest_text: fn(String) -> String,
-    pub index: Edit,
-    pub header: &'static str,
+    pub(crate) manifest_text: fn(String) -> String,
+    pub(crate) index: Edit,
+    pub(crate) header: &'static str,
     /// Changes the files after they are written.
-    pub files: fn(&Written<'_>),
+    pub(crate) files: fn(&Written<'_>),
 }
 
 /// What was written where.
-pub struct Written<'a> {
-    pub root: &'a Path,
-    pub layer: Digest,
-    pub config: Digest,
-    pub manifest: Digest,
+pub(crate) struct Written<'a> {
+    pub(crate) root: &'a Path,
+    pub(crate) layer: Digest,
+    pub(crate) config: Digest,
+    pub(crate) manifest: Digest,
 }
 
 impl Written<'_> {
-    pub fn blob(&self, digest: &Digest) -> std::path::PathBuf {
+    pub(crate) fn blob(&self, digest: &Digest) -> std::path::PathBuf {
         self.root.join("blobs").join(digest.algorithm_name()).join(digest.encoded())
     }
 }
@@ -57,7 +57,7 @@ impl Default for Draft {
 
 impl Draft {
     /// Writes the layout.
-    pub fn write<'a>(&self, root: &'a Path) -> Written<'a> {
+    pub(crate) fn write<'a>(&self, root: &'a Path) -> Written<'a> {
         fs::create_dir_all(root.join("blobs/sha256")).unwrap();
         let put = |bytes: &[u8]| {
             let digest = Digest::sha256(bytes);
@@ -101,39 +101,39 @@ impl Draft {
 
 /// One entry of an archive, as raw as tests need it.
 #[derive(Clone)]
-pub struct Raw {
-    pub name: Vec<u8>,
-    pub flag: u8,
-    pub link: &'static str,
-    pub content: &'static [u8],
-    pub mtime: i64,
+pub(crate) struct Raw {
+    pub(crate) name: Vec<u8>,
+    pub(crate) flag: u8,
+    pub(crate) link: &'static str,
+    pub(crate) content: &'static [u8],
+    pub(crate) mtime: i64,
 }
 
-pub fn entry(name: impl AsRef<[u8]>, flag: u8) -> Raw {
+pub(crate) fn entry(name: impl AsRef<[u8]>, flag: u8) -> Raw {
     Raw { name: name.as_ref().to_vec(), flag, link: "", content: b"", mtime: 1 }
 }
 
-pub fn file(name: impl AsRef<[u8]>, content: &'static [u8]) -> Raw {
+pub(crate) fn file(name: impl AsRef<[u8]>, content: &'static [u8]) -> Raw {
     Raw { content, ..entry(name, b'0') }
 }
 
-pub fn dir(name: &str) -> Raw {
+pub(crate) fn dir(name: &str) -> Raw {
     entry(name, b'5')
 }
 
-pub fn link(name: &str, flag: u8, link: &'static str) -> Raw {
+pub(crate) fn link(name: &str, flag: u8, link: &'static str) -> Raw {
     Raw { link, ..entry(name, flag) }
 }
 
 /// An archive of ustar headers with their content, and its end.
-pub fn tar(entries: &[Raw]) -> Vec<u8> {
+pub(crate) fn tar(entries: &[Raw]) -> Vec<u8> {
     let mut tar = open_tar(entries);
     tar.extend([0; 1024]);
     tar
 }
 
 /// The same without an end.
-pub fn open_tar(entries: &[Raw]) -> Vec<u8> {
+pub(crate) fn open_tar(entries: &[Raw]) -> Vec<u8> {
     let mut tar = Vec::new();
     for entry in entries {
         let mut block = [0; 512];

@@ -66,8 +66,7 @@ fn every_rule_about_layouts_and_layers_has_a_broken_layout() {
 
 #[test]
 fn without_layers_only_documents_are_read() {
-    let mut draft = Draft::default();
-    draft.tar = draft::tar(&[draft::file(".wh.", b"")]);
+    let mut draft = Draft { tar: draft::tar(&[draft::file(".wh.", b"")]), ..Draft::default() };
     let documents = Checks { depth: Depth::Documents, ..Checks::default() };
     let report = checked(&draft, documents);
     assert_eq!((report.layers, report.findings.len()), (0, 0));
@@ -77,8 +76,8 @@ fn without_layers_only_documents_are_read() {
 
 #[test]
 fn strict_readers_refuse_what_should_not_be() {
-    let mut draft = Draft::default();
-    draft.config = |config| config["history"] = serde_json::json!([{}, {}]);
+    let config: draft::Edit = |config| config["history"] = serde_json::json!([{}, {}]);
+    let draft = Draft { config, ..Draft::default() };
     let strict = Checks { profile: Profile::Strict, ..Checks::default() };
     assert!(checked(&draft, Checks::default()).is_valid());
     let report = checked(&draft, strict);
@@ -89,8 +88,8 @@ fn strict_readers_refuse_what_should_not_be() {
 #[tokio::test]
 async fn images_of_stores_are_checked_too() {
     let directory = tempfile::tempdir().unwrap();
-    let mut draft = Draft::default();
-    draft.tar = draft::tar(&[draft::file("a", b"1"), draft::file("a", b"2")]);
+    let twice = [draft::file("a", b"1"), draft::file("a", b"2")];
+    let draft = Draft { tar: draft::tar(&twice), ..Draft::default() };
     let written = draft.write(directory.path());
     let store = LayoutStore::open(directory.path()).unwrap();
     let selector = Selector::Name("v1".parse().unwrap());
@@ -116,8 +115,8 @@ async fn images_of_stores_are_checked_too() {
 
 #[test]
 fn a_finding_says_where_and_why() {
-    let mut draft = Draft::default();
-    draft.tar = draft::tar(&[draft::file("etc/.wh.\x1bx", b"full")]);
+    let tar = draft::tar(&[draft::file("etc/.wh.\x1bx", b"full")]);
+    let draft = Draft { tar, ..Draft::default() };
     let report = checked(&draft, Checks::default());
     let finding = &report.findings[0];
     assert_eq!(finding.pointer, "etc/.wh.\\u{1b}x");
