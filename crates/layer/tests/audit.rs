@@ -1,6 +1,6 @@
 //! Auditing a layer: every problem as a value, and the digests whatever is wrong inside.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod raw;
 

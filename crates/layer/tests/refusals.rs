@@ -1,6 +1,6 @@
 //! Archives on which readers disagree, and what the strict reader says to each.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod raw;
 
@@ -140,7 +140,7 @@ fn checksums_are_verified_signed_or_unsigned() {
     wrong[0] = b'b';
     refused(&[wrong], LayerRule::Checksum);
     let header = Header::new(b'0', "\u{fc}", 0).set(148, b"        ");
-    let signed: i64 = header.0.iter().map(|byte| i64::from(*byte as i8)).sum();
+    let signed: i64 = header.0.iter().map(|byte| i64::from(byte.cast_signed())).sum();
     let header = header.set(148, format!("{signed:06o}\0 ").as_bytes());
     assert_eq!(names(&[header.0.to_vec()]), ["\u{fc}"]);
 }
