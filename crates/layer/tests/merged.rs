@@ -1,7 +1,7 @@
 //! Stacks of layers: what the merged tree holds, how paths are followed in it, how it is written
 //! out, and how two trees differ.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::io::{self, Read};
 
