@@ -1,9 +1,14 @@
 //! Where content lives: the ports every place implements, the places of this machine, and `copy`,
 //! which moves any graph of manifests and blobs between any two places.
 
+mod archive;
 mod beneath;
 mod catalog;
+mod check;
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
 mod copy;
+mod directory;
 mod error;
 mod intake;
 mod layout;
@@ -17,8 +22,11 @@ mod retry;
 mod select;
 mod walk;
 
+pub use archive::{Archive, MAX_SPOOL};
 pub use catalog::{Entry, MAX_LAYOUT_INDEX};
+pub use check::{Checked, check, check_image};
 pub use copy::{Copied, DEFAULT_JOBS, Foreign, Request, Tally, WithReferrers, copy};
+pub use directory::Directory;
 pub use error::{Cause, StoreError};
 pub use layout::{Collected, LEASE_LIMIT, LayoutStore};
 pub use memory::MemoryStore;
