@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::io::Read as _;
 
-use corten_spec::{Algorithm, ImageConfig, Manifest};
+use corten_spec::{Algorithm, ImageConfig, Manifest, RefName};
+use corten_store::{Fetcher as _, Kind, MemoryStore, Resolver as _, Selector};
 
 use super::*;
+use crate::noise::Noise;
 use crate::tar::Tar;
 
 fn manifest(image: &Image) -> Manifest {
@@ -110,4 +112,25 @@ fn referrers_point_at_their_subject_along_a_chain() {
         assert_eq!(document.root().subject().unwrap().digest, *subject.digest());
     }
     assert!(artifact("x/y", "file.txt", "content").root().subject().is_none());
+}
+
+#[tokio::test]
+async fn an_image_goes_into_a_store_by_its_ports() {
+    let store = MemoryStore::new("test");
+    let tar = Tar::new().file("a", 0o644, "x");
+    let foreign = ImageMaker::new().foreign_layer(tar, "https://example.com/a").build();
+    let both = Image::index(&[foreign.clone(), ImageMaker::new().text_layer("b", "y").build()]);
+    let name = RefName::parse("v1").unwrap();
+    push(&store, Some(&name), &both).await.unwrap();
+    push(&store, Some(&name), &both).await.unwrap();
+    let resolved = store.resolve(&Selector::Name(name)).await.unwrap();
+    assert_eq!(resolved.descriptor.digest, *both.digest());
+    for (descriptor, _) in both.blobs() {
+        let distributed = !descriptor.media_type.is_non_distributable();
+        assert_eq!(store.exists(Kind::Blob, descriptor).await.unwrap(), distributed);
+    }
+    let noise = Noise::new(5, 200_000);
+    let descriptor = push_noise(&store, noise.clone()).await.unwrap();
+    assert_eq!(descriptor.digest, Digest::sha256(&noise.whole()));
+    assert!(store.exists(Kind::Blob, &descriptor).await.unwrap());
 }
