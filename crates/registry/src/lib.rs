@@ -1,3 +1,50 @@
 //! The distribution protocol: its words and the client.
+//!
+//! ```text
+//! Registry (one repository: all ports of corten-store)
+//!    │  manifests, blobs, referrers, lists, upload      one file for each part of the protocol
+//!    ▼
+//! Remote::send     401 → challenge → keychain → token → once more
+//!    ▼
+//! Connection       redirects without secrets, waiting and trying again, one set of TLS settings
+//! ```
+//!
+//! Nothing here reads the environment or files of its own accord: settings, keychains and the
+//! paths of credential files come in as values.
 
+mod address;
+mod answer;
+mod blobs;
+mod certificates;
+mod connection;
+mod exchange;
+mod ingest;
+mod keyring;
+mod lists;
+mod login;
+mod manifests;
+mod referrers;
+mod registry;
+mod retry;
+mod scopes;
+mod secret;
+mod token;
+mod transport;
+mod upload;
 pub mod wire;
+
+pub use certificates::certificates;
+pub use connection::Connection;
+pub use keyring::{
+    CredentialHelper, HelperAction, HelperAnswer, Keyring, KeyringFormat, Keyrings, Programs,
+};
+pub use lists::catalog;
+pub use login::verify_login;
+pub use registry::Registry;
+pub use secret::{Anonymous, Credential, CredentialError, Keychain, Secret};
+pub use transport::{ClientCertificate, Insecure, Proxies, Retry, Timeouts, Tls, Transport};
+
+/// A cause that is but a sentence.
+pub(crate) fn cause(text: impl Into<String>) -> corten_store::Cause {
+    corten_store::Cause::from(text.into())
+}

@@ -262,12 +262,14 @@ pub struct ChainId(pub Digest);
 
 impl ChainId {
     /// The ChainID of a stack given from the base up; `None` for an empty stack.
+    ///
+    /// `config.md` leaves the algorithm of `Digest(...)` open; as everywhere in the field it is
+    /// sha256, whatever the algorithm of the DiffIDs.
     pub fn of(stack: &[DiffId]) -> Option<Self> {
         let (base, rest) = stack.split_first()?;
-        let chain = rest.iter().fold(base.0.clone(), |chain, diff| {
-            let algorithm = chain.algorithm().unwrap_or(Algorithm::Sha256);
-            Digest::of(algorithm, format!("{chain} {diff}").as_bytes())
-        });
+        let chain = rest
+            .iter()
+            .fold(base.0.clone(), |chain, diff| chain_onto(chain.as_str(), diff.0.as_str()));
         Some(Self(chain))
     }
 }
@@ -277,3 +279,11 @@ impl fmt::Display for ChainId {
         self.0.fmt(f)
     }
 }
+
+/// One step of the recursion: `Digest(ChainID + " " + DiffID)`.
+fn chain_onto(chain: &str, diff: &str) -> Digest {
+    Digest::sha256(format!("{chain} {diff}").as_bytes())
+}
+
+#[cfg(test)]
+mod tests;

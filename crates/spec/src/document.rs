@@ -72,8 +72,9 @@ pub enum DocumentError {
 #[derive(Clone, Debug)]
 pub struct Document<T> {
     bytes: Bytes,
-    descriptor: Descriptor,
-    value: T,
+    // Boxed, so that moving a document around (alone or in `AnyDocument`) moves three pointers.
+    descriptor: Box<Descriptor>,
+    value: Box<T>,
 }
 
 impl<T: ImageDocument> Document<T> {
@@ -99,15 +100,15 @@ impl<T: ImageDocument> Document<T> {
                 inside: inside.clone(),
             });
         }
-        Ok(Self { bytes, descriptor: descriptor.clone(), value })
+        Ok(Self { bytes, descriptor: Box::new(descriptor.clone()), value: Box::new(value) })
     }
 
     /// Writes a new document: compact JSON in field order, maps in key order, so the same value
     /// always gives the same bytes. For documents that corten makes, never for received ones.
     pub fn write(media_type: MediaType, value: T) -> Result<Self, serde_json::Error> {
         let bytes = Bytes::from(serde_json::to_vec(&value)?);
-        let descriptor = Descriptor::of(media_type, &bytes);
-        Ok(Self { bytes, descriptor, value })
+        let descriptor = Box::new(Descriptor::of(media_type, &bytes));
+        Ok(Self { bytes, descriptor, value: Box::new(value) })
     }
 }
 
@@ -141,7 +142,7 @@ impl Document<Opaque> {
     /// Checks `bytes` against `descriptor` and looks no further.
     pub fn opaque(descriptor: &Descriptor, bytes: Bytes) -> Result<Self, DocumentError> {
         check(descriptor, &bytes)?;
-        Ok(Self { bytes, descriptor: descriptor.clone(), value: Opaque })
+        Ok(Self { bytes, descriptor: Box::new(descriptor.clone()), value: Box::new(Opaque) })
     }
 }
 

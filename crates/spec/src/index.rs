@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::descriptor::null_as_default;
-use crate::{Annotations, Descriptor, ImageDocument, MediaType};
+use crate::{Annotations, Descriptor, ImageDocument, MediaType, Platform};
 
 /// A list of manifests and of further indexes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +43,21 @@ impl Index {
             subject: None,
             annotations: Annotations::new(),
         }
+    }
+
+    /// The entry that serves `wanted` best; of equally good ones the first
+    /// (`image-index.md`, manifests). Entries without a platform are never selected.
+    pub fn select(&self, wanted: &Platform) -> Option<&Descriptor> {
+        let mut best: Option<(u32, &Descriptor)> = None;
+        for entry in &self.manifests {
+            let fitness = entry.platform.as_ref().and_then(|have| have.fitness(wanted));
+            if let Some(fitness) = fitness
+                && best.is_none_or(|(most, _)| fitness > most)
+            {
+                best = Some((fitness, entry));
+            }
+        }
+        best.map(|(_, entry)| entry)
     }
 }
 

@@ -7,6 +7,7 @@
 //! from outside is kept as the exact bytes received ([`Document`]); its digest is the digest of
 //! those bytes, and nothing is ever serialised again to compute one.
 
+pub mod annotation;
 mod config;
 mod descriptor;
 mod digest;
@@ -17,10 +18,13 @@ mod media_type;
 mod name;
 mod platform;
 mod reference;
+pub mod validate;
 mod verifier;
 
 pub use config::{ContainerConfig, History, ImageConfig, KeySet, RootFs};
-pub use descriptor::{Annotations, Descriptor, EMPTY_JSON, empty_descriptor};
+pub use descriptor::{
+    Annotations, Descriptor, EMPTY_JSON, EmbeddedError, MAX_EMBEDDED, empty_descriptor,
+};
 pub use digest::{Algorithm, ChainId, DiffId, Digest, DigestError, Hasher};
 pub use document::{AnyDocument, Document, DocumentError, ImageDocument, MAX_DOCUMENT, Opaque};
 pub use index::Index;
@@ -30,17 +34,3 @@ pub use name::{Location, Name, RefName, Tag};
 pub use platform::{Platform, PlatformError};
 pub use reference::{Reference, ReferenceError};
 pub use verifier::{Mismatch, Verifier};
-
-/// Annotation keys of the image specification (`annotations.md`) that corten reads or writes.
-pub mod annotation {
-    /// Name under which `index.json` of a layout knows a descriptor (`annotations.md`).
-    pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
-    /// Date and time on which the image was built, RFC 3339.
-    pub const CREATED: &str = "org.opencontainers.image.created";
-    /// Human-readable title; the file name of an artifact's layer.
-    pub const TITLE: &str = "org.opencontainers.image.title";
-    /// Digest of the image this image is based on.
-    pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
-    /// Reference of the image this image is based on.
-    pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
-}

@@ -19,8 +19,9 @@ pub struct Manifest {
     pub artifact_type: Option<MediaType>,
     /// The config; the empty descriptor for an artifact without one.
     pub config: Descriptor,
-    /// Layers from the base up, or the blobs of an artifact.
-    #[serde(deserialize_with = "null_as_default")]
+    /// Layers from the base up, or the blobs of an artifact. The specification asks for one, it
+    /// does not require any; absent and empty are the same.
+    #[serde(default, deserialize_with = "null_as_default")]
     pub layers: Vec<Descriptor>,
     /// The manifest that this one refers to.
     #[serde(default, skip_serializing_if = "Option::is_none")]

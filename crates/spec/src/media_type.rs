@@ -53,6 +53,8 @@ known! {
     DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip";
     /// Docker layer: tar, zstd.
     DOCKER_LAYER_ZSTD = "application/vnd.docker.image.rootfs.diff.tar.zstd";
+    /// Docker layer not to be distributed: tar.
+    DOCKER_FOREIGN = "application/vnd.docker.image.rootfs.foreign.diff.tar";
     /// Docker layer not to be distributed: tar, gzip.
     DOCKER_FOREIGN_GZIP = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
 }
@@ -93,16 +95,21 @@ impl MediaType {
 
     /// A layer whose bytes should not be pushed (deprecated, still met).
     pub fn is_non_distributable(&self) -> bool {
-        self.0.starts_with("application/vnd.oci.image.layer.nondistributable.v1.tar")
-            || *self == Self::DOCKER_FOREIGN_GZIP
-            || self.0 == "application/vnd.docker.image.rootfs.foreign.diff.tar"
+        self.extends(&Self::OCI_FOREIGN, '+') || self.extends(&Self::DOCKER_FOREIGN, '.')
     }
 
     /// A filesystem changeset, whatever its compression.
     pub fn is_layer(&self) -> bool {
-        self.0.starts_with("application/vnd.oci.image.layer.v1.tar")
-            || self.0.starts_with("application/vnd.docker.image.rootfs.diff.tar")
+        self.extends(&Self::OCI_LAYER, '+')
+            || self.extends(&Self::DOCKER_LAYER, '.')
             || self.is_non_distributable()
+    }
+
+    /// This very type, or this type with a suffix after `mark`, as `+gzip`.
+    fn extends(&self, plain: &MediaType, mark: char) -> bool {
+        self.0
+            .strip_prefix(plain.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(mark))
     }
 }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, ReferenceError};
+use crate::{Digest, Reference, ReferenceError};
 
 /// A fully written repository name: host and path, as `registry.example.com:5000/team/app`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,6 +30,22 @@ impl Name {
     /// Path below the host.
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// The shortest text that reads back as this name: without `docker.io` and without `library/`
+    /// where nothing else is meant by what remains.
+    pub fn familiar(&self) -> String {
+        let official = self.path.strip_prefix(crate::reference::OFFICIAL);
+        let short = [official, Some(&*self.path)].into_iter().flatten();
+        let full = self.to_string();
+        if self.host() != crate::reference::DEFAULT_HOST {
+            return full;
+        }
+        short
+            .filter(|text| Reference::parse(text).is_ok_and(|read| read.name == *self))
+            .map(str::to_owned)
+            .next()
+            .unwrap_or(full)
     }
 }
 
@@ -171,3 +187,6 @@ impl FromStr for RefName {
         Self::parse(text)
     }
 }
+
+#[cfg(test)]
+mod tests;

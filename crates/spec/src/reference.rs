@@ -1,6 +1,7 @@
 //! References: how people name an image (the grammar of distribution/reference).
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use crate::{Digest, Name, Tag};
@@ -59,17 +60,37 @@ pub struct Reference {
 }
 
 /// The host that short names belong to.
-const DEFAULT_HOST: &str = "docker.io";
+pub(crate) const DEFAULT_HOST: &str = "docker.io";
+
+/// Where the host has repositories without a namespace.
+pub(crate) const OFFICIAL: &str = "library/";
+
+/// Longest reference in bytes: room for the longest host, path, tag and sha512 digest.
+const MAX_REFERENCE: usize = 1024;
+
+/// Longest host with port, in bytes.
+const MAX_HOST: usize = 255;
+
+/// Longest repository path in bytes (distribution/reference).
+const MAX_PATH: usize = 255;
 
 impl Reference {
     /// Reads `[host/]path[:tag][@digest]`.
+    ///
+    /// The grammar is that of distribution/reference, with these differences. Digests follow
+    /// image-spec `descriptor.md`, so an algorithm that is not registered is legal here and is
+    /// refused where content is verified. Ports are at most 65535 and what stands in brackets is
+    /// an IPv6 address, where the regular expressions leave that to later.
     pub fn parse(text: &str) -> Result<Self, ReferenceError> {
         let refuse = |why| ReferenceError::Reference(clip(text), why);
         if text.is_empty() {
             return Err(refuse("it is empty"));
         }
-        if text.len() > 1024 {
+        if text.len() > MAX_REFERENCE {
             return Err(refuse("it is longer than 1024 characters"));
+        }
+        if is_identifier(text) {
+            return Err(refuse("64 hex digits name content, not a repository"));
         }
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => (rest, Some(Digest::parse(digest)?)),
@@ -79,11 +100,51 @@ impl Reference {
         let (name, tag) = match rest.get(after_slash..).and_then(|last| last.rfind(':')) {
             Some(colon) => {
                 let (name, tag) = rest.split_at(after_slash + colon);
-                (name, Some(Tag::parse(tag.trim_start_matches(':'))?))
+                (name, Some(Tag::parse(tag.strip_prefix(':').unwrap_or(tag))?))
             }
             None => (rest, None),
         };
         Ok(Self { name: complete(name)?, tag, digest })
+    }
+
+    /// The shortest text that reads back as the same reference: `docker.io/library/debian:12` is
+    /// `debian:12`.
+    pub fn familiar(&self) -> String {
+        let name = self.name.familiar();
+        Parts { name: &name, tag: self.tag.as_ref(), digest: self.digest.as_ref() }.to_string()
+    }
+
+    /// The same reference, with the tag `latest` where it has neither tag nor digest.
+    #[must_use]
+    pub fn or_latest(mut self) -> Self {
+        if self.tag.is_none() && self.digest.is_none() {
+            self.tag = Some(Tag::latest());
+        }
+        self
+    }
+}
+
+/// 64 lower-case hex digits: distribution/reference keeps them for content identifiers.
+fn is_identifier(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+struct Parts<'a> {
+    name: &'a str,
+    tag: Option<&'a Tag>,
+    digest: Option<&'a Digest>,
+}
+
+impl fmt::Display for Parts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)?;
+        if let Some(tag) = self.tag {
+            write!(f, ":{tag}")?;
+        }
+        match self.digest {
+            Some(digest) => write!(f, "@{digest}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -99,7 +160,7 @@ fn complete(name: &str) -> Result<Name, ReferenceError> {
     };
     let host = if host == "index.docker.io" { DEFAULT_HOST } else { host };
     if host == DEFAULT_HOST && !path.contains('/') {
-        return Name::new(host, &format!("library/{path}"));
+        return Name::new(host, &format!("{OFFICIAL}{path}"));
     }
     Name::new(host, path)
 }
@@ -110,8 +171,9 @@ pub(crate) fn check_host(host: &str) -> Result<(), ReferenceError> {
     let (name, port) = match host.strip_prefix('[') {
         Some(rest) => {
             let (address, port) = rest.split_once(']').ok_or_else(error)?;
+            // Neither zones nor embedded IPv4 addresses.
             let legal = |b: u8| b.is_ascii_hexdigit() || b == b':';
-            if address.is_empty() || !address.bytes().all(legal) {
+            if !address.bytes().all(legal) || address.parse::<Ipv6Addr>().is_err() {
                 return Err(error());
             }
             ("", port)
@@ -124,14 +186,16 @@ pub(crate) fn check_host(host: &str) -> Result<(), ReferenceError> {
     };
     let named = host.starts_with('[') || name.split('.').all(label);
     let ported = port.is_empty()
-        || port.strip_prefix(':').is_some_and(|p| !p.is_empty() && p.parse::<u16>().is_ok());
-    if named && ported && host.len() <= 255 { Ok(()) } else { Err(error()) }
+        || port
+            .strip_prefix(':')
+            .is_some_and(|p| p.bytes().all(|b| b.is_ascii_digit()) && p.parse::<u16>().is_ok());
+    if named && ported && host.len() <= MAX_HOST { Ok(()) } else { Err(error()) }
 }
 
 /// Lower-case components joined by `.`, `_`, `__` or dashes, separated by slashes.
 pub(crate) fn check_path(path: &str) -> Result<(), ReferenceError> {
     let refuse = |why| Err(ReferenceError::Path(clip(path), why));
-    if path.len() > 255 {
+    if path.len() > MAX_PATH {
         return refuse("it is longer than 255 characters");
     }
     if path.bytes().any(|b| b.is_ascii_uppercase()) {
@@ -167,14 +231,8 @@ fn is_component(component: &str) -> bool {
 
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.name)?;
-        if let Some(tag) = &self.tag {
-            write!(f, ":{tag}")?;
-        }
-        match &self.digest {
-            Some(digest) => write!(f, "@{digest}"),
-            None => Ok(()),
-        }
+        let name = self.name.to_string();
+        Parts { name: &name, tag: self.tag.as_ref(), digest: self.digest.as_ref() }.fmt(f)
     }
 }
 

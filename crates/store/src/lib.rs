@@ -28,7 +28,7 @@ pub use check::{Checked, check, check_image};
 pub use copy::{Copied, DEFAULT_JOBS, Foreign, Request, Tally, WithReferrers, copy};
 pub use directory::Directory;
 pub use error::{Cause, StoreError};
-pub use layout::{Collected, LEASE_LIMIT, LayoutStore};
+pub use layout::{Collected, LEASE_LIMIT, LayoutStore, Staged};
 pub use memory::MemoryStore;
 pub use port::{
     Begun, ByteStream, Fetcher, Ingest, Ingester, Kind, Pusher, Referrers, Resolved, Resolver,

@@ -1,0 +1,136 @@
+//! Reading a layer with both of its digests computed on the way.
+
+use std::io::{self, Read};
+
+use corten_spec::{Algorithm, Descriptor, DiffId, Digest, Mismatch};
+
+use crate::error::Place;
+use crate::stream_hash::StreamHash;
+use crate::{Compression, Decoder, LayerError, Limits};
+
+/// Reads the unpacked archive of a layer, and knows at the end what the packed and the unpacked
+/// bytes were. Hashing runs on threads of its own as soon as a layer is worth it, since unpacking
+/// is what takes the time.
+pub struct DiffReader<R> {
+    decoder: Decoder<Hashing<R>>,
+    hash: StreamHash,
+    limits: Limits,
+}
+
+/// Both sides of a layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unpacked {
+    /// The compression that was found.
+    pub compression: Compression,
+    /// Digest of the packed bytes: the address of the layer.
+    pub digest: Digest,
+    /// Number of packed bytes.
+    pub size: u64,
+    /// Digest of the unpacked archive.
+    pub diff_id: DiffId,
+    /// Number of unpacked bytes.
+    pub unpacked_size: u64,
+}
+
+impl Unpacked {
+    /// Succeeds when the packed bytes were the ones that `descriptor` announces. The digest can
+    /// only be compared when it is of the algorithm that was computed.
+    pub fn check(&self, descriptor: &Descriptor) -> Result<(), Mismatch> {
+        let (digest, size, got) = (descriptor.digest.clone(), descriptor.size, self.size);
+        if got > size {
+            return Err(Mismatch::TooLong { digest, size });
+        }
+        if got < size {
+            return Err(Mismatch::TooShort { digest, size, got });
+        }
+        if digest != self.digest {
+            return Err(Mismatch::Digest { digest, actual: self.digest.clone() });
+        }
+        Ok(())
+    }
+}
+
+impl<R: Read> DiffReader<R> {
+    /// Opens a layer; `announced` as in [`Decoder::open`]. Both digests are sha256.
+    pub fn open(
+        packed: R,
+        announced: Option<Compression>,
+        limits: Limits,
+    ) -> Result<Self, LayerError> {
+        Self::with_algorithms(packed, announced, limits, (Algorithm::Sha256, Algorithm::Sha256))
+    }
+
+    /// The same with the algorithms of the packed and of the unpacked digest.
+    pub fn with_algorithms(
+        packed: R,
+        announced: Option<Compression>,
+        limits: Limits,
+        (digest, diff_id): (Algorithm, Algorithm),
+    ) -> Result<Self, LayerError> {
+        let hashing = Hashing { source: packed, hash: StreamHash::new(digest) };
+        let decoder = Decoder::open(hashing, announced)?;
+        Ok(Self { decoder, hash: StreamHash::new(diff_id), limits })
+    }
+
+    /// The compression that was found.
+    pub fn compression(&self) -> Compression {
+        self.decoder.compression()
+    }
+
+    /// Reads what is left and tells what the layer was.
+    pub fn finish(mut self) -> Result<Unpacked, LayerError> {
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            match self.read(&mut buffer) {
+                Ok(0) => break,
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                    return Err(LayerError::from_io(error));
+                }
+                _ => {}
+            }
+        }
+        let lost = || LayerError::Read(io::Error::other("a hashing thread was lost"));
+        let compression = self.decoder.compression();
+        let mut hashing = self.decoder.into_inner().ok_or_else(lost)?;
+        // A zstd decoder may leave bytes behind the last frame unread; they belong to the blob.
+        io::copy(&mut hashing, &mut io::sink()).map_err(LayerError::from_io)?;
+        let (digest, size) = hashing.hash.finish().ok_or_else(lost)?;
+        let (diff_id, unpacked_size) = self.hash.finish().ok_or_else(lost)?;
+        Ok(Unpacked { compression, digest, size, diff_id: DiffId(diff_id), unpacked_size })
+    }
+
+    fn over(&self, what: &'static str, limit: u64) -> io::Error {
+        let entry = Place { name: Vec::new(), offset: self.hash.length() };
+        LayerError::Limit { entry, what, limit }.into_io()
+    }
+}
+
+impl<R: Read> Read for DiffReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let taken = self.decoder.read(buffer)?;
+        self.hash.update(buffer.get(..taken).unwrap_or_default());
+        let unpacked = self.hash.length();
+        if unpacked > self.limits.unpacked {
+            return Err(self.over("unpacked", self.limits.unpacked));
+        }
+        let packed = self.decoder.source().map_or(0, |hashing| hashing.hash.length());
+        if unpacked > Limits::RATIO_FLOOR && unpacked / self.limits.ratio.max(1) > packed.max(1) {
+            return Err(self.over("ratio", self.limits.ratio));
+        }
+        Ok(taken)
+    }
+}
+
+/// A source whose bytes are hashed as they are read.
+struct Hashing<R> {
+    source: R,
+    hash: StreamHash,
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let taken = self.source.read(buffer)?;
+        self.hash.update(buffer.get(..taken).unwrap_or_default());
+        Ok(taken)
+    }
+}

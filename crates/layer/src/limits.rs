@@ -1,0 +1,47 @@
+//! How much of a foreign archive is taken in before it is refused.
+
+/// Bounds on one archive. The defaults are far above every image met in the field and far below
+/// what hurts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most entries of one archive, and of one merged tree.
+    pub entries: u64,
+    /// Longest path in bytes; the kernel's `PATH_MAX` is 4096.
+    pub path: u64,
+    /// Longest link target in bytes.
+    pub link: u64,
+    /// Most components of one path.
+    pub depth: u64,
+    /// Most bytes of PAX records of one entry.
+    pub pax: u64,
+    /// Most bytes of extended attributes of one entry, names and values together.
+    pub xattrs: u64,
+    /// Most pieces of one sparse file.
+    pub extents: u64,
+    /// Most bytes of the unpacked archive, and of the files in it with their holes filled.
+    pub unpacked: u64,
+    /// Most unpacked bytes for one packed byte, beyond [`Limits::RATIO_FLOOR`].
+    pub ratio: u64,
+}
+
+impl Limits {
+    /// Unpacked bytes below which the compression ratio is not looked at: layers of zeros are
+    /// legal, and gzip alone reaches 1030 on them.
+    pub const RATIO_FLOOR: u64 = 4 << 30;
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            entries: 2_000_000,
+            path: 4096,
+            link: 4096,
+            depth: 256,
+            pax: 1 << 20,
+            xattrs: 1 << 20,
+            extents: 65_536,
+            unpacked: 1 << 40,
+            ratio: 1100,
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The one tar parser: a stream of blocks in, entries and their content out.
+//!
+//! ```text
+//! archive  = { entry } zero-block zero-block { zero }
+//! entry    = { extension } header content padding-to-512
+//! extension = 'L' long name | 'K' long link | 'x' PAX records | 'g' global PAX records
+//! ```
+
+mod assemble;
+mod block;
+mod pax;
+mod reader;
+mod source;
+mod sparse;
+
+pub(crate) use block::BLOCK;
+pub use reader::Tar;

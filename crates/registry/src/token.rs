@@ -1,0 +1,321 @@
+//! Tokens: how a challenge and a credential become the header that a registry wants
+//! (distribution token authentication; OAuth2 refresh tokens, RFC 6749 section 6).
+
+use std::time::{Duration, Instant};
+
+use corten_spec::Location;
+use corten_store::StoreError;
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE,
+};
+use reqwest::{Method, Url};
+use serde::Deserialize;
+
+use crate::address::{follow, redacted};
+use crate::answer::About;
+use crate::exchange::{Ask, Pace, Repeat};
+use crate::scopes::Scopes;
+use crate::wire::{Bearer, Challenge};
+use crate::{Connection, Credential, CredentialError, Secret, cause};
+
+/// Most bytes read of the answer of a token service.
+const MAX_TOKEN_ANSWER: u64 = 256 * 1024;
+
+/// Life of a token whose service does not say (the documentation's own default).
+const DEFAULT_LIFE: Duration = Duration::from_secs(60);
+
+/// Tokens remembered for one host; the oldest goes first.
+const MAX_TOKENS: usize = 256;
+
+/// Name under which corten asks an OAuth2 token service.
+const CLIENT_ID: &str = "corten";
+
+/// What is known of the way into one host.
+#[derive(Default)]
+pub(crate) struct Access {
+    challenge: Option<Challenge>,
+    tokens: Vec<Token>,
+    credentials: Vec<(Location, Option<Credential>)>,
+    /// Why a keychain said nothing, where we went on without it.
+    failure: Option<CredentialError>,
+}
+
+/// What a 401 teaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Learned {
+    /// It has no challenge that could be met.
+    Nothing,
+    /// The same challenge as before: a token may have run out.
+    Nought,
+    /// Another challenge, or more scopes.
+    More,
+}
+
+/// A token, what it is good for and until when.
+struct Token {
+    location: Location,
+    scopes: Scopes,
+    header: HeaderValue,
+    renew: Instant,
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    #[serde(default)]
+    token: Option<String>,
+    #[serde(default)]
+    access_token: Option<String>,
+    #[serde(default)]
+    expires_in: Option<u64>,
+}
+
+/// Who asks where: the host as it was named, its root, and the location that the credential is
+/// looked up for.
+pub(crate) struct Asking<'a> {
+    pub(crate) connection: &'a Connection,
+    pub(crate) home: &'a Url,
+    pub(crate) location: &'a Location,
+}
+
+impl Access {
+    /// Takes note of a 401 that answered a request sent with `used`. `scopes` grows by what the
+    /// registry says it wants.
+    pub(crate) fn refused(
+        &mut self,
+        headers: &HeaderMap,
+        used: Option<&HeaderValue>,
+        scopes: &mut Scopes,
+    ) -> Learned {
+        let values = headers.get_all(WWW_AUTHENTICATE);
+        let mut offered = Challenge::parse(values.iter().filter_map(|value| value.to_str().ok()));
+        // The stronger one where both are offered.
+        offered.sort_by_key(|challenge| !matches!(challenge, Challenge::Bearer(_)));
+        let Some(first) = offered.into_iter().find(|c| !matches!(c, Challenge::Other(_))) else {
+            return Learned::Nothing;
+        };
+        let before = scopes.clone();
+        if let Challenge::Bearer(Bearer { scope: Some(text), .. }) = &first {
+            *scopes = scopes.clone().and(&Scopes::parse(text));
+        }
+        if let Some(used) = used {
+            self.tokens.retain(|token| token.header != *used);
+        }
+        let known = self.challenge.as_ref().is_some_and(|old| same_way(old, &first));
+        self.challenge = Some(first);
+        if known && used.is_some() && before == *scopes { Learned::Nought } else { Learned::More }
+    }
+
+    /// Whether the way in is a password sent with each request.
+    pub(crate) fn is_basic(&self) -> bool {
+        matches!(self.challenge, Some(Challenge::Basic { .. }))
+    }
+
+    /// The next request gets a fresh token.
+    pub(crate) fn forget_tokens(&mut self) {
+        self.tokens.clear();
+    }
+
+    /// Why a keychain said nothing, if that is why a request went without a credential.
+    pub(crate) fn failure(&mut self) -> Option<CredentialError> {
+        self.failure.take()
+    }
+
+    /// The header for a request that needs `scopes`; `None` while no challenge is known, or where
+    /// there is no credential for a host that wants a password.
+    pub(crate) async fn header(
+        &mut self,
+        asking: &Asking<'_>,
+        scopes: &Scopes,
+    ) -> Result<Option<HeaderValue>, StoreError> {
+        let Some(challenge) = self.challenge.clone() else {
+            return Ok(None);
+        };
+        let now = Instant::now();
+        self.tokens.retain(|token| token.renew > now);
+        let fits = |token: &&Token| token.location == *asking.location;
+        let mut tokens = self.tokens.iter().filter(fits);
+        if let Some(token) = tokens.find(|token| token.scopes.covers(scopes)) {
+            return Ok(Some(token.header.clone()));
+        }
+        let credential = self.credential(asking, scopes).await?;
+        match (challenge, credential) {
+            (_, Some(Credential::RegistryToken(token))) => {
+                sensitive(format!("Bearer {}", token.reveal()), asking).map(Some)
+            }
+            (Challenge::Bearer(bearer), credential) => {
+                let given = request(asking, &bearer, scopes, credential.as_ref()).await;
+                if let Err(StoreError::Denied { .. }) = given
+                    && let Some(failure) = self.failure()
+                {
+                    return Err(denied(asking, failure));
+                }
+                let (header, life) = given?;
+                if self.tokens.len() >= MAX_TOKENS {
+                    self.tokens.remove(0);
+                }
+                // Renewed a little early, so that it does not run out on the way.
+                let renew = now + life.saturating_sub((life / 4).min(Duration::from_secs(15)));
+                let (location, scopes) = (asking.location.clone(), scopes.clone());
+                self.tokens.push(Token { location, scopes, header: header.clone(), renew });
+                Ok(Some(header))
+            }
+            (_, Some(Credential::Password { username, password })) => {
+                basic(&username, &password, asking).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn credential(
+        &mut self,
+        asking: &Asking<'_>,
+        scopes: &Scopes,
+    ) -> Result<Option<Credential>, StoreError> {
+        if let Some((_, known)) = self.credentials.iter().find(|(l, _)| l == asking.location) {
+            return Ok(known.clone());
+        }
+        let found = match asking.connection.keychain.credential(asking.location).await {
+            Ok(found) => found,
+            // A broken keychain does not stand in the way of what anybody may read.
+            Err(error) if scopes.only_read() && !self.is_basic() => {
+                self.failure = Some(error);
+                return Ok(None);
+            }
+            Err(error) => return Err(denied(asking, error)),
+        };
+        self.credentials.push((asking.location.clone(), found.clone()));
+        Ok(found)
+    }
+}
+
+fn same_way(one: &Challenge, other: &Challenge) -> bool {
+    match (one, other) {
+        (Challenge::Basic { .. }, Challenge::Basic { .. }) => true,
+        (Challenge::Bearer(a), Challenge::Bearer(b)) => {
+            a.realm == b.realm && a.service == b.service
+        }
+        _ => false,
+    }
+}
+
+pub(crate) fn denied(asking: &Asking<'_>, error: CredentialError) -> StoreError {
+    let place = asking.location.host.clone();
+    StoreError::Denied { place, action: "access".to_owned(), source: Some(error.into()) }
+}
+
+/// Asks the token service of `bearer`; the header and the life of what it gave.
+async fn request(
+    asking: &Asking<'_>,
+    bearer: &Bearer,
+    scopes: &Scopes,
+    credential: Option<&Credential>,
+) -> Result<(HeaderValue, Duration), StoreError> {
+    let place = asking.location.host.clone();
+    let malformed = |source| StoreError::Malformed {
+        object: "its token service".to_owned(),
+        place: place.clone(),
+        source,
+    };
+    // The realm gets a credential: it must be as safe as the registry itself.
+    let realm = follow(asking.home, asking.home, &bearer.realm);
+    let realm = realm.map_err(|error| malformed(error.into()))?;
+    let mut ask = Ask {
+        method: Method::GET,
+        url: realm.clone(),
+        headers: HeaderMap::new(),
+        body: bytes::Bytes::new(),
+        repeat: Repeat::Always,
+        pace: Pace::Usual,
+        about: About {
+            place: place.clone(),
+            object: redacted(&realm),
+            action: format!("a token for {}", asking.location.repository),
+        },
+    };
+    ask.headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    match credential {
+        Some(Credential::IdentityToken(token)) => refresh(&mut ask, token, bearer, scopes),
+        Some(Credential::Password { username, password }) => {
+            let header = basic(username, password, asking)?;
+            ask.headers.insert(AUTHORIZATION, header);
+            query(&mut ask.url, Some(username), bearer, scopes);
+        }
+        _ => query(&mut ask.url, None, bearer, scopes),
+    }
+    let answer = asking.connection.attempt_token(&ask).await?.success().await;
+    let answer = answer.map_err(|error| refused(error, asking))?;
+    let body = answer.body("the answer of a token service", MAX_TOKEN_ANSWER).await?;
+    let answer: TokenAnswer =
+        serde_json::from_slice(&body).map_err(|error| malformed(error.into()))?;
+    let token = answer.token.or(answer.access_token).filter(|token| !token.is_empty());
+    let token = token.ok_or_else(|| malformed(cause("it gave no token")))?;
+    let life = answer.expires_in.map_or(DEFAULT_LIFE, Duration::from_secs);
+    Ok((sensitive(format!("Bearer {token}"), asking)?, life))
+}
+
+/// A token service says 400 or 404 too where it means that it gives no token.
+fn refused(error: StoreError, asking: &Asking<'_>) -> StoreError {
+    match error {
+        StoreError::Refused { source, .. } | StoreError::Malformed { source, .. } => {
+            StoreError::Denied {
+                place: asking.location.host.clone(),
+                action: format!("a token for {}", asking.location.repository),
+                source: Some(source),
+            }
+        }
+        other => other,
+    }
+}
+
+fn query(url: &mut Url, account: Option<&str>, bearer: &Bearer, scopes: &Scopes) {
+    let mut pairs = url.query_pairs_mut();
+    if let Some(account) = account {
+        pairs.append_pair("account", account);
+    }
+    if let Some(service) = &bearer.service {
+        pairs.append_pair("service", service);
+    }
+    for scope in scopes.iter() {
+        pairs.append_pair("scope", &scope.to_string());
+    }
+}
+
+fn refresh(ask: &mut Ask, token: &Secret, bearer: &Bearer, scopes: &Scopes) {
+    // The pairs of a form are written as those of a query are.
+    let mut form = ask.url.clone();
+    form.set_query(None);
+    let mut pairs = form.query_pairs_mut();
+    pairs.append_pair("grant_type", "refresh_token");
+    pairs.append_pair("refresh_token", token.reveal());
+    pairs.append_pair("client_id", CLIENT_ID);
+    pairs.append_pair("service", bearer.service.as_deref().unwrap_or_default());
+    if scopes.iter().next().is_some() {
+        pairs.append_pair("scope", &scopes.to_string());
+    }
+    drop(pairs);
+    ask.method = Method::POST;
+    ask.body = form.query().unwrap_or_default().to_owned().into();
+    let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+    ask.headers.insert(CONTENT_TYPE, kind);
+}
+
+fn basic(
+    username: &str,
+    password: &Secret,
+    asking: &Asking<'_>,
+) -> Result<HeaderValue, StoreError> {
+    use base64::Engine as _;
+    let pair = format!("{username}:{}", password.reveal());
+    let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
+    sensitive(format!("Basic {encoded}"), asking)
+}
+
+fn sensitive(text: String, asking: &Asking<'_>) -> Result<HeaderValue, StoreError> {
+    let mut header = HeaderValue::try_from(text).map_err(|_| StoreError::Malformed {
+        object: "a token or credential".to_owned(),
+        place: asking.location.host.clone(),
+        source: cause("it holds characters that no header can carry"),
+    })?;
+    header.set_sensitive(true);
+    Ok(header)
+}

@@ -1,0 +1,41 @@
+# Chores of corten; `just` lists them. Each is one line that can be typed without just.
+
+_list:
+    @just --list --unsorted
+
+# All tests, as the README says.
+test *ARGS:
+    cargo test --workspace {{ ARGS }}
+
+# Format and lints, without mercy.
+lint:
+    cargo fmt --check
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# The architecture check.
+house:
+    cargo xtask house
+
+# Licences, bans, sources and advisories of everything we depend on.
+deny:
+    cargo deny check
+
+# The reference pages, from the binary; then the book, where mdbook is installed.
+docs:
+    cargo xtask cli
+    @if command -v mdbook >/dev/null; then mdbook build docs; else echo "mdbook is not installed: docs/src is the book" >&2; fi
+
+# Every fuzz target for SECONDS each.
+fuzz SECONDS="600":
+    ./fuzz/run.sh {{ SECONDS }}
+
+# Every fuzz target, long enough to see that it lives.
+fuzz-short: (fuzz "30")
+
+# The speed of copy beside skopeo, crane and oras, as a table for docs/src/reference/benchmarks.md.
+bench-copy *ARGS:
+    ./benches/copy.sh {{ ARGS }}
+
+# What CI runs.
+ci:
+    bash .ci/run
