@@ -96,6 +96,14 @@ pub enum Failure {
         /// In what way.
         source: corten_layer::LayerError,
     },
+    /// The parts of an image do not fit together.
+    #[error("{image} contradicts itself: {why}")]
+    Inconsistent {
+        /// The image.
+        image: String,
+        /// In what way.
+        why: &'static str,
+    },
     /// A path inside an image.
     #[error("{path} not found in {image}")]
     NoPath {
@@ -134,7 +142,7 @@ impl Failure {
         match self {
             Self::Store(error) => store_exit(error),
             Self::Place(_) | Self::Usage(_) => Exit::Usage,
-            Self::Document(_) | Self::Layer { .. } => Exit::Corrupt,
+            Self::Document(_) | Self::Layer { .. } | Self::Inconsistent { .. } => Exit::Corrupt,
             Self::NoPath { .. } | Self::Credential(CredentialError::NotStored(_)) => Exit::NotFound,
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 Exit::NotFound

@@ -25,7 +25,7 @@ mod walk;
 pub use archive::{Archive, MAX_SPOOL};
 pub use catalog::{Entry, MAX_LAYOUT_INDEX};
 pub use check::{Checked, check, check_image};
-pub use copy::{Copied, DEFAULT_JOBS, Foreign, Request, Tally, WithReferrers, copy};
+pub use copy::{Copied, DEFAULT_JOBS, Foreign, Request, Tally, WithReferrers, copy, copy_blobs};
 pub use directory::Directory;
 pub use error::{Cause, StoreError};
 pub use layout::{Collected, LEASE_LIMIT, LayoutStore, Staged};

@@ -2,10 +2,12 @@
 
 mod completion;
 mod copy;
+mod diff;
 mod import;
 mod inspect;
 mod local;
 mod login;
+mod look;
 mod page;
 mod reference;
 mod validate;
@@ -64,6 +66,7 @@ pub(crate) struct Global {
 #[derive(Subcommand)]
 enum Verb {
     Import(Box<import::ImportArgs>),
+    Export(look::ExportArgs),
     Copy(copy::CopyArgs),
     Pull(copy::PullArgs),
     Push(copy::PushArgs),
@@ -72,6 +75,9 @@ enum Verb {
     Remove(local::RemoveArgs),
     Gc(local::GcArgs),
     Inspect(inspect::InspectArgs),
+    Ls(look::LsArgs),
+    Cat(look::CatArgs),
+    Diff(diff::DiffArgs),
     Tags(inspect::TagsArgs),
     Validate(validate::ValidateArgs),
     Login(login::LoginArgs),
@@ -129,6 +135,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> 
     let json = command.global.json;
     match command.verb {
         Verb::Import(args) => import::import(context, *args, json).await,
+        Verb::Export(args) => look::export(context, args, json).await,
         Verb::Copy(args) => copy::copy(context, args, json).await,
         Verb::Pull(args) => copy::pull(context, args, json).await,
         Verb::Push(args) => copy::push(context, args, json).await,
@@ -137,6 +144,9 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> 
         Verb::Remove(args) => local::remove(context, args, json).await,
         Verb::Gc(args) => local::gc(context, &args, json).await,
         Verb::Inspect(args) => inspect::inspect(context, args, json).await,
+        Verb::Ls(args) => look::ls(context, args, json).await,
+        Verb::Cat(args) => look::cat(context, args).await,
+        Verb::Diff(args) => diff::diff(context, args, json).await,
         Verb::Tags(args) => inspect::tags(context, &args, json).await,
         Verb::Validate(args) => validate::validate(context, args, json).await,
         Verb::Login(args) => login::login(context, args, json).await,

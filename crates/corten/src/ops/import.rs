@@ -11,9 +11,7 @@ use corten_layer::{
 use corten_spec::{
     AnyDocument, Document, ImageConfig, Manifest, MediaType, Platform, RefName,
 };
-use corten_store::{
-    Foreign, LayoutStore, Platforms, Pusher, Request, Selector, Tagger,
-};
+use corten_store::{LayoutStore, Pusher, Tagger};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -193,15 +191,9 @@ async fn bring_base(
         return Err(refuse());
     }
     let config = read_config(source.store.as_ref(), &manifest.value().config).await?;
-    let target = std::sync::Arc::new(store.clone());
-    let selector = Selector::Digest(manifest.digest().clone());
-    let mut request = Request::new(source.store.clone(), target, selector);
-    request.platforms = Platforms::All;
-    request.foreign = Foreign::IfPresent;
-    request.jobs = context.jobs();
-    request.progress = context.progress();
-    // Where the base is in the local store already, this finds every blob present.
-    corten_store::copy(request).await?;
+    let blobs = manifest.value().layers.clone();
+    let (from, to) = (source.store.clone(), std::sync::Arc::new(store.clone()));
+    corten_store::copy_blobs(from, to, blobs, context.jobs(), context.progress()).await?;
     let mut value = manifest.value().clone();
     value.media_type = Some(MediaType::OCI_MANIFEST);
     for layer in &mut value.layers {

@@ -5,17 +5,20 @@
 
 mod check;
 mod copy;
+mod diff;
 mod edit;
 mod import;
 mod inspect;
 mod layers;
 mod local;
 mod login;
+mod look;
 mod schema;
 pub mod validate;
 
 pub use check::validate;
 pub use copy::{CopyReport, CopyRequest, PlatformChoice, copy};
+pub use diff::{ConfigChange, DiffReport, FileChange, diff};
 pub use import::{ConfigEdit, ImportReport, ImportRequest, ImportSource, import};
 pub use inspect::{
     BlobReport, ImageReport, InspectRequest, Node, RawPart, RunConfig, TagsReport, inspect, raw,
@@ -26,4 +29,5 @@ pub use local::{
     GcReport, ImagesReport, LocalImage, RemoveReport, TagReport, gc, images, remove, tag,
 };
 pub use login::{LoginReport, LogoutReport, login, logout};
+pub use look::{ExportReport, FileEntry, LookRequest, LsReport, cat, export, ls};
 pub use schema::schema;

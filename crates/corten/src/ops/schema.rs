@@ -20,6 +20,9 @@ pub fn schema() -> Result<String, Failure> {
 fn schemas() -> BTreeMap<&'static str, Schema> {
     BTreeMap::from([
         ("import", schema_for!(ops::ImportReport)),
+        ("export", schema_for!(ops::ExportReport)),
+        ("ls", schema_for!(ops::LsReport)),
+        ("diff", schema_for!(ops::DiffReport)),
         ("copy", schema_for!(ops::CopyReport)),
         ("pull", schema_for!(ops::CopyReport)),
         ("push", schema_for!(ops::CopyReport)),
