@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::look::{LookRequest, open, shown_path};
 use super::layers::on_thread;
+use super::look::{LookRequest, open, shown_path};
 use crate::{Context, Failure};
 
 /// How two images differ.

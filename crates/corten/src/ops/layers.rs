@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use corten_layer::LayerError;
 use corten_spec::Descriptor;
-use corten_store::{BlobReader, Kind, Store, StoreError};
+use corten_store::{BlobReader, Kind, LayoutStore, Progress, Silent, Store, StoreError};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -20,41 +20,64 @@ const AHEAD: usize = 8;
 #[derive(Clone)]
 pub(super) struct Blobs {
     store: Arc<dyn Store>,
+    /// Where blobs are read from before they are in `store`.
+    origin: Option<Arc<dyn Store>>,
+    progress: Arc<dyn Progress>,
     runtime: Handle,
 }
 
 impl Blobs {
     /// To be called on the runtime whose tasks fetch the bytes.
     pub(super) fn of(store: Arc<dyn Store>) -> Self {
-        Self { store, runtime: Handle::current() }
+        Self { store, origin: None, progress: Arc::new(Silent), runtime: Handle::current() }
+    }
+
+    /// Blobs of `origin`, each brought into `cache` when it is first opened.
+    pub(super) fn through(
+        origin: Arc<dyn Store>,
+        cache: LayoutStore,
+        progress: Arc<dyn Progress>,
+    ) -> Self {
+        Self { origin: Some(origin), progress, ..Self::of(Arc::new(cache)) }
+    }
+
+    /// Brings blobs into the cache, `jobs` at a time; nothing to do where there is none.
+    pub(super) async fn bring(&self, blobs: &[Descriptor], jobs: usize) -> Result<(), Failure> {
+        let Some(origin) = self.origin.clone() else { return Ok(()) };
+        let (to, progress) = (self.store.clone(), self.progress.clone());
+        Ok(corten_store::copy_blobs(origin, to, blobs.to_vec(), jobs, progress).await?)
     }
 
     /// The bytes of `blob`, verified at their end: the read that would return the end of the blob
     /// fails when size or digest are wrong. Dropping the reader ends the transfer.
     pub(super) fn open(&self, blob: &Descriptor) -> impl Read + Send + use<> {
         let (sender, receiver) = mpsc::channel(AHEAD);
-        let (store, blob) = (self.store.clone(), blob.clone());
+        let (blobs, blob) = (self.clone(), blob.clone());
         self.runtime.spawn(async move {
-            if let Err(error) = carry(store.as_ref(), &blob, &sender).await {
+            if let Err(error) = blobs.carry(&blob, &sender).await {
                 // The reader may be gone, which is its right.
                 let _ = sender.send(Err(error)).await;
             }
         });
         BlobRead { receiver, rest: Bytes::new(), ended: false }
     }
-}
 
-async fn carry(
-    store: &dyn Store,
-    blob: &Descriptor,
-    sender: &mpsc::Sender<Result<Option<Bytes>, StoreError>>,
-) -> Result<(), StoreError> {
-    let mut reader = BlobReader::open(store, Kind::Blob, blob).await?;
-    loop {
-        let bytes = reader.next().await?;
-        let last = bytes.is_none();
-        if sender.send(Ok(bytes)).await.is_err() || last {
-            return Ok(());
+    async fn carry(
+        &self,
+        blob: &Descriptor,
+        sender: &mpsc::Sender<Result<Option<Bytes>, StoreError>>,
+    ) -> Result<(), StoreError> {
+        if let Some(origin) = self.origin.clone() {
+            let (to, progress) = (self.store.clone(), self.progress.clone());
+            corten_store::copy_blobs(origin, to, vec![blob.clone()], 1, progress).await?;
+        }
+        let mut reader = BlobReader::open(self.store.as_ref(), Kind::Blob, blob).await?;
+        loop {
+            let bytes = reader.next().await?;
+            let last = bytes.is_none();
+            if sender.send(Ok(bytes)).await.is_err() || last {
+                return Ok(());
+            }
         }
     }
 }

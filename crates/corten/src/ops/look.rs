@@ -70,26 +70,24 @@ pub(super) async fn open(context: &Context, request: &LookRequest) -> Result<Ope
 }
 
 impl OpenImage {
-    /// Makes layers of a registry local: read once over the network, however often they are read
-    /// here. They stay in the local store for the grace of `gc`.
-    async fn bring(&self, layers: &[Descriptor]) -> Result<Blobs, Failure> {
-        if self.source.store.location().is_none() {
-            return Ok(Blobs::of(self.source.store.clone()));
+    /// The layers of a registry are brought here first: read once over the network, however often
+    /// they are read here. They stay in the local store for the grace of `gc`.
+    fn lazy(&self) -> Stack {
+        let from = self.source.store.clone();
+        let remote = from.location().is_some();
+        let (cache, progress) = (self.cache.clone(), self.progress.clone());
+        Stack {
+            blobs: if remote { Blobs::through(from, cache, progress) } else { Blobs::of(from) },
+            layers: self.layers.clone(),
+            diff_ids: self.config.value().rootfs.diff_ids.clone(),
+            shown: self.shown.clone(),
         }
-        let (from, to) = (self.source.store.clone(), Arc::new(self.cache.clone()));
-        let (wanted, progress) = (layers.to_vec(), self.progress.clone());
-        corten_store::copy_blobs(from, to.clone(), wanted, self.jobs, progress).await?;
-        Ok(Blobs::of(to))
-    }
-
-    fn stack(&self, blobs: Blobs) -> Stack {
-        let diff_ids = self.config.value().rootfs.diff_ids.clone();
-        Stack { blobs, layers: self.layers.clone(), diff_ids, shown: self.shown.clone() }
     }
 
     /// The merged tree of all layers, every byte of them verified, and where to read them again.
     pub(super) async fn merge(&self, contents: Contents) -> Result<(Merged, Stack), Failure> {
-        let stack = self.stack(self.bring(&self.layers).await?);
+        let stack = self.lazy();
+        stack.blobs.bring(&stack.layers, self.jobs).await?;
         on_thread("reading layers", move || {
             let mut merged = Merged::new(Limits::default());
             for number in 0..stack.layers.len() {
@@ -116,7 +114,12 @@ impl Stack {
         Ok(Box::new(self.blobs.open(layer)))
     }
 
-    fn add_to(&self, merged: &mut Merged, number: usize, contents: Contents) -> Result<(), Failure> {
+    fn add_to(
+        &self,
+        merged: &mut Merged,
+        number: usize,
+        contents: Contents,
+    ) -> Result<(), Failure> {
         let failed = |error| self.failure(number, error);
         let packed = self.open(number).map_err(|error| failed(LayerError::from_io(error)))?;
         let unpacked = merged.add(packed, contents).map_err(failed)?;
@@ -278,11 +281,8 @@ pub async fn export(
 }
 
 fn export_file(merged: &Merged, stack: &Stack, path: &Path) -> Result<(u64, u64), Failure> {
-    let failed = |source| Failure::Io {
-        object: path.display().to_string(),
-        action: "writing",
-        source,
-    };
+    let failed =
+        |source| Failure::Io { object: path.display().to_string(), action: "writing", source };
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -324,17 +324,19 @@ impl<W: Write> Write for Counted<W> {
 /// be known to find it are fetched, from the top down.
 pub async fn cat(context: &Context, request: LookRequest, path: &str) -> Result<(), Failure> {
     let image = open(context, &request).await?;
-    let (merged, stack) = image.merge(Contents::Skip).await?;
+    let stack = image.lazy();
     let path = path.to_owned();
     on_thread("cat", move || {
-        let (_, node) = merged.find(path.as_bytes()).map_err(|error| stack.tree_failure(error))?;
+        let mut source = |number| stack.open(number);
+        let count = stack.layers.len();
+        let found = corten_layer::lookup(&mut source, count, path.as_bytes(), Limits::default());
+        let (_, node) = found.map_err(|error| stack.tree_failure(error))?;
         if node.entry.kind != EntryKind::File {
             let kind = kind_word(node.entry.kind);
             return Err(Failure::Usage(format!("{path} is a {kind}, not a regular file")));
         }
-        let mut source = |number| stack.open(number);
         let mut out = std::io::stdout().lock();
-        corten_layer::copy_content(&mut source, node, Limits::default(), &mut out)
+        corten_layer::copy_content(&mut source, &node, Limits::default(), &mut out)
             .map_err(|error| stack.tree_failure(error))?;
         out.flush().map_err(|source| Failure::Io {
             object: "standard output".to_owned(),
