@@ -134,7 +134,13 @@ impl Merged {
         Ok(())
     }
 
-    fn put(&mut self, path: TreePath, node: Node) -> Result<(), LayerRule> {
+    /// The tree of one layer of a stack on its own, still empty.
+    pub(crate) fn of_layer(layer: usize, limits: Limits) -> Self {
+        Self { layers: layer, ..Self::new(limits) }
+    }
+
+    /// Puts an entry where it belongs.
+    pub(crate) fn put(&mut self, path: TreePath, node: Node) -> Result<(), LayerRule> {
         self.make_parents(&path, node.layer)?;
         if node.entry.kind == EntryKind::HardLink {
             return self.link(path, &node);
@@ -173,7 +179,7 @@ impl Merged {
     }
 
     /// Directories above `path` that no layer has an entry for.
-    fn make_parents(&mut self, path: &TreePath, layer: usize) -> Result<(), LayerRule> {
+    pub(crate) fn make_parents(&mut self, path: &TreePath, layer: usize) -> Result<(), LayerRule> {
         let is_directory = |node: &Node| node.entry.kind == EntryKind::Directory;
         let Some((parent, _)) = path.split() else {
             return Ok(());
@@ -200,7 +206,8 @@ impl Merged {
         self.files.push(node);
     }
 
-    fn remove(&mut self, path: &TreePath, also: Also) {
+    /// Takes away what is below a path.
+    pub(crate) fn remove(&mut self, path: &TreePath, also: Also) {
         let inside = self.names.range(path..).map(|(name, _)| name);
         let inside = inside.take_while(|name| *name == path || name.is_below(path));
         let gone: Vec<TreePath> = match also {
@@ -214,8 +221,10 @@ impl Merged {
 }
 
 /// What is removed with everything below a path.
-enum Also {
+pub(crate) enum Also {
+    /// The path itself.
     ThePath,
+    /// Nothing more.
     Nothing,
 }
 

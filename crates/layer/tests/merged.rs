@@ -7,7 +7,7 @@ use std::io::{self, Read};
 
 use corten_layer::{
     Aspect, ChangeKind, Compression, Contents, Entry, EntryKind, LayerError, LayerRule, Limits,
-    Merged, PackOptions, RootEntry, Tar, TarWriter, TreePath, changes, copy_content, export,
+    Merged, PackOptions, RootEntry, Stack, Tar, TarWriter, TreePath, changes, copy_content, export,
     pack_tar,
 };
 use corten_spec::Digest;
@@ -57,7 +57,13 @@ fn merge(stack: &[Vec<u8>]) -> Result<Merged, LayerError> {
 fn lines(stack: &[Vec<u8>]) -> Vec<String> {
     let merged = merge(stack).unwrap();
     let mut lines = Vec::new();
+    let mut source_of_stack = source(stack);
+    let mut lazy = Stack::new(&mut source_of_stack, stack.len(), Limits::default());
     for (path, node) in merged.iter().skip(1) {
+        // The lazy view knows each file of the merged tree, but for digests it does not compute.
+        let found = lazy.at(path).unwrap().unwrap_or_else(|| panic!("{path} is lost"));
+        let (a, b) = ((found.layer, &found.entry), (node.layer, &node.entry));
+        assert!(a == b || (node.implied && found.implied), "{path}: {a:?} {b:?}");
         let what = match node.entry.kind {
             EntryKind::Directory if node.implied => "implied".to_owned(),
             EntryKind::Directory => format!("{:o}", node.entry.mode),
@@ -241,4 +247,34 @@ fn the_entries_of_a_stack_are_bounded() {
     let limits = Limits { entries: 4, ..Limits::default() };
     let result = Merged::read(&mut source(&stack), 2, Contents::Skip, limits);
     assert!(matches!(result.err(), Some(LayerError::Limit { what: "entries", limit: 4, .. })));
+}
+
+#[test]
+fn what_the_merged_tree_lacks_the_lazy_one_lacks() {
+    let stack = [
+        layer(&["dir a", "file a/x 1", "dir b", "file b/y 2", "file c 3", "link l a", "dir e"]),
+        layer(&["file .wh.c", "file a/.wh..wh..opq", "file b now-a-file", "file l/new 4"]),
+    ];
+    let merged = merge(&stack).unwrap();
+    let mut source = source(&stack);
+    let mut lazy = Stack::new(&mut source, 2, Limits::default());
+    for name in ["a", "a/x", "b", "b/y", "c", "l", "l/x", "l/new", "e", "none", "e/none"] {
+        let (found, wanted) = (lazy.at(&path(name)).unwrap(), merged.at(&path(name)));
+        assert_eq!(found.map(|n| n.entry.kind), wanted.map(|n| n.entry.kind), "{name}");
+    }
+}
+
+#[test]
+fn a_file_of_the_top_layer_needs_no_other() {
+    let stack = [
+        layer(&["dir etc", "file etc/a old", "file etc/b base"]),
+        layer(&["dir etc", "file etc/a new", "link etc/s b"]),
+    ];
+    let mut one = source(&stack);
+    let mut lazy = Stack::new(&mut one, 2, Limits::default());
+    assert_eq!(lazy.find(b"/etc/a").unwrap().1.layer, 1);
+    assert_eq!(lazy.read(), 1);
+    assert_eq!(lazy.find(b"etc/s").unwrap().0.to_string(), "/etc/b");
+    assert_eq!(lazy.read(), 2);
+    assert!(matches!(lazy.find(b"etc/none"), Err(LayerError::NotFound { .. })));
 }
