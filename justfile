@@ -32,7 +32,7 @@ fuzz SECONDS="600":
 # Every fuzz target, long enough to see that it lives.
 fuzz-short: (fuzz "30")
 
-# The speed of copy beside skopeo, crane and oras; writes docs/src/reference/benchmarks.md.
+# The speed of copy beside skopeo, crane and oras, as a table for docs/src/reference/benchmarks.md.
 bench-copy *ARGS:
     ./benches/copy.sh {{ ARGS }}
 

@@ -1,5 +1,6 @@
 //! The project's own chores: the check that the house is in order, and the reference pages that are
-//! made from the binary. Run as `cargo xtask`.
+//! made from the binary and from the sources. Run as `cargo xtask`.
 
 pub mod house;
+pub mod limits;
 pub mod pages;

@@ -1,5 +1,5 @@
-//! The reference pages of the book that the binary writes itself: the command line, the codes of
-//! `validate`, the exit codes and the JSON schemas.
+//! The reference pages of the book that nobody writes by hand: the command line, the codes of
+//! `validate`, the exit codes and the JSON schemas from the binary, the limits from the sources.
 //!
 //! `corten reference PAGE` prints Markdown; here it is put into `docs/src/reference/PAGE.md`, or
 //! compared with what stands there.
@@ -8,6 +8,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
+
+use crate::house::{self, HouseError};
+use crate::limits;
 
 /// The pages that `corten reference` knows, by file name.
 pub const PAGES: [&str; 4] = ["cli", "codes", "exits", "schema"];
@@ -31,6 +34,8 @@ pub enum PagesError {
     Failed(&'static str, String),
     /// A page could not be read or written.
     Page(PathBuf, io::Error),
+    /// The sources could not be read.
+    Sources(HouseError),
 }
 
 impl std::fmt::Display for PagesError {
@@ -39,6 +44,7 @@ impl std::fmt::Display for PagesError {
             Self::Start(cause) => write!(f, "cargo could not be started: {cause}"),
             Self::Failed(page, said) => write!(f, "`corten reference {page}` failed:\n{said}"),
             Self::Page(path, cause) => write!(f, "{}: {cause}", path.display()),
+            Self::Sources(cause) => cause.fmt(f),
         }
     }
 }
@@ -48,7 +54,9 @@ impl std::error::Error for PagesError {}
 /// Makes every page of the workspace at `root`; with [`Mode::Check`] returns one line for each
 /// page that is stale, and writes nothing.
 pub fn refresh(root: &Path, mode: Mode) -> Result<Vec<String>, PagesError> {
+    let workspace = house::read(root).map_err(PagesError::Sources)?;
     let mut stale = Vec::new();
+    stale.extend(settle(root, "limits", &limits::page(&workspace), mode)?);
     for page in PAGES {
         stale.extend(settle(root, page, &printed(root, page)?, mode)?);
     }
@@ -90,7 +98,7 @@ fn printed(root: &Path, page: &'static str) -> Result<String, PagesError> {
         .current_dir(root)
         .output()
         .map_err(PagesError::Start)?;
-    if !output.status.success() {
+    if !output.status.success() || output.stdout.is_empty() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         return Err(PagesError::Failed(page, said));
     }

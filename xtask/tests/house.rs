@@ -107,7 +107,7 @@ fn the_edges_of_the_tree_are_allowed() {
     none(&[
         (
             "crates/serve/Cargo.toml",
-            "[package]\nname = \"corten-serve\"\n[dependencies]\ncorten-registry = \"*\"\ncorten-store = \"*\"\ncorten-spec = \"*\"\n[dev-dependencies]\ncorten-testkit = \"*\"\n",
+            "[package]\nname = \"corten-serve\"\n[dependencies]\ncorten-registry = \"*\"\ncorten-store = \"*\"\ncorten-spec = \"*\"\n[dev-dependencies]\ncorten-testkit = \"*\"\ncorten-serve = \"*\"\n",
         ),
         (
             "crates/testkit/Cargo.toml",
@@ -238,6 +238,7 @@ fn types_modules_files_and_folders_with_idle_nouns_are_found() {
         "crates/spec/tests/common/",
     );
     none(&[(lib, &source("struct CredentialHelper;\nstruct Futility;\nstruct Commons;"))]);
+    none(&[("crates/registry/src/lib.rs", &source("enum HelperAction {}"))]);
 }
 
 #[test]

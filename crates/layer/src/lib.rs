@@ -12,18 +12,23 @@
 //! that two honest readers could understand differently is refused with a [`LayerRule`].
 
 mod audit;
+mod change;
 mod compression;
 mod decoder;
 mod diff_reader;
 mod entry;
 mod error;
+mod export;
 mod gzip;
+mod layer_changes;
 mod limits;
+mod merged;
 mod pack;
 mod pack_directory;
 mod pack_tar;
 mod packer;
 mod path;
+mod resolve;
 mod rule;
 mod stream_hash;
 mod tar;
@@ -31,17 +36,22 @@ mod whiteout;
 mod writer;
 
 pub use audit::{Audit, MAX_PROBLEMS, Problem, audit, audit_each, list};
+pub use change::{Aspect, Change, ChangeKind, changes};
 pub use compression::{Compression, MAGIC_BYTES};
 pub use decoder::{Decoder, MAX_WINDOW_LOG};
 pub use diff_reader::{DiffReader, Unpacked};
 pub use entry::{Attributes, Device, Entry, EntryKind, Extent, Mtime};
 pub use error::{LayerError, Place};
+pub use export::export;
+pub use layer_changes::Contents;
 pub use limits::Limits;
+pub use merged::{LayerSource, Merged, Node, copy_content};
 pub use pack::{Owner, PackOptions, PackedTree, Precision, RootEntry, XattrChoice};
 pub use pack_directory::pack_directory;
 pub use pack_tar::{pack_tar, spool_tar};
 pub use packer::{Packed, Packer, Packing};
 pub use path::TreePath;
+pub use resolve::MAX_SYMLINKS;
 pub use rule::LayerRule;
 pub use tar::Tar;
 pub use whiteout::{OPAQUE_MARKER, WHITEOUT_PREFIX, Whiteout};

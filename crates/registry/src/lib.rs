@@ -15,10 +15,13 @@
 mod address;
 mod answer;
 mod blobs;
+mod certificates;
 mod connection;
 mod exchange;
 mod ingest;
+mod keyring;
 mod lists;
+mod login;
 mod manifests;
 mod referrers;
 mod registry;
@@ -30,8 +33,13 @@ mod transport;
 mod upload;
 pub mod wire;
 
+pub use certificates::certificates;
 pub use connection::Connection;
+pub use keyring::{
+    CredentialHelper, HelperAction, HelperAnswer, Keyring, KeyringFormat, Keyrings, Programs,
+};
 pub use lists::catalog;
+pub use login::verify_login;
 pub use registry::Registry;
 pub use secret::{Anonymous, Credential, CredentialError, Keychain, Secret};
 pub use transport::{ClientCertificate, Insecure, Proxies, Retry, Timeouts, Tls, Transport};

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use corten_spec::{Location, RefName};
+use corten_spec::RefName;
 use corten_store::StoreError;
 use reqwest::header::{ACCEPT, HeaderValue, LINK};
 use serde::Deserialize;
@@ -14,7 +14,7 @@ use crate::address::follow;
 use crate::answer::Answer;
 use crate::exchange::{Ask, Remote, malformed};
 use crate::scopes::Scopes;
-use crate::wire::{Link, Page, Repository, Route};
+use crate::wire::{Link, Page, Route};
 use crate::{Connection, Registry, cause};
 
 /// Entries asked for in one page.
@@ -64,18 +64,7 @@ impl Registry {
 
 /// The repositories of `host`, sorted, as far as it tells them: public registries often do not.
 pub async fn catalog(host: &str, connection: Arc<Connection>) -> Result<Vec<String>, StoreError> {
-    let location = Location { host: host.to_owned(), repository: String::new() };
-    let remote = Remote {
-        host: connection.host(host),
-        connection,
-        // Stands only for the path of a route, which a catalogue does not have.
-        repository: Repository::parse("catalog").map_err(|source| StoreError::Malformed {
-            object: "the catalogue".to_owned(),
-            place: host.to_owned(),
-            source: source.into(),
-        })?,
-        location,
-    };
+    let remote = Remote::of_host(host, connection)?;
     let mut about = remote.about("catalogue", "the list of repositories");
     host.clone_into(&mut about.place);
     about.action = "the list of repositories".to_owned();

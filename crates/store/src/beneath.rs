@@ -262,12 +262,13 @@ impl Beneath {
         written
     }
 
-    fn create_scratch(&self, scratch: &str) -> Result<(File, String), StoreError> {
+    /// A new file named after `scratch`, for reading and writing, and its name.
+    pub(crate) fn create_scratch(&self, scratch: &str) -> Result<(File, String), StoreError> {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         loop {
             let count = COUNTER.fetch_add(1, Ordering::Relaxed);
             let temporary = format!("{scratch}.{}-{count}", std::process::id());
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
             match self.open_raw(&temporary, flags) {
                 Ok(fd) => return Ok((File::from(fd), temporary)),
                 Err(Errno::EXIST) => {}

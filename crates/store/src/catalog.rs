@@ -8,6 +8,7 @@ use bytes::Bytes;
 use corten_spec::{
     AnyDocument, Descriptor, Digest, MAX_DOCUMENT, MediaType, Mismatch, RefName, annotation,
 };
+use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
@@ -97,6 +98,18 @@ pub(crate) fn entries(place: &str, index: &Map<String, Value>) -> Result<Vec<Ent
         Ok(Entry { descriptor, name })
     };
     list.iter().map(entry).collect()
+}
+
+/// What a new entry says of a document: the pointer, its platform and artifact type.
+pub(crate) fn entry_of(document: &AnyDocument) -> Descriptor {
+    let mut descriptor = describe_referrer(document);
+    descriptor.platform = document.descriptor().platform.clone();
+    descriptor.annotations.clear();
+    if descriptor.artifact_type.as_ref().is_some_and(MediaType::is_config) {
+        // An image, not an artifact: its config is no news.
+        descriptor.artifact_type = None;
+    }
+    descriptor
 }
 
 /// All names, sorted, each once.
@@ -291,4 +304,11 @@ pub(crate) fn fetch(
         });
     }
     region.stream(offset)
+}
+
+/// The bytes of a document from `offset` on.
+pub(crate) fn stream_of(bytes: &Bytes, offset: u64) -> ByteStream {
+    let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+    let rest = bytes.slice(from..);
+    stream::iter((!rest.is_empty()).then_some(Ok(rest))).boxed()
 }

@@ -1,8 +1,14 @@
 //! Where content lives: the ports every place implements, the places of this machine, and `copy`,
 //! which moves any graph of manifests and blobs between any two places.
 
+mod archive;
 mod beneath;
 mod catalog;
+mod check;
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
+mod copy;
+mod directory;
 mod error;
 mod intake;
 mod layout;
@@ -12,11 +18,17 @@ mod port;
 mod progress;
 mod reader;
 mod region;
+mod retry;
+mod select;
 mod walk;
 
+pub use archive::{Archive, MAX_SPOOL};
 pub use catalog::{Entry, MAX_LAYOUT_INDEX};
+pub use check::{Checked, check, check_image};
+pub use copy::{Copied, DEFAULT_JOBS, Foreign, Request, Tally, WithReferrers, copy};
+pub use directory::Directory;
 pub use error::{Cause, StoreError};
-pub use layout::{Collected, LEASE_LIMIT, LayoutStore};
+pub use layout::{Collected, LEASE_LIMIT, LayoutStore, Staged};
 pub use memory::MemoryStore;
 pub use port::{
     Begun, ByteStream, Fetcher, Ingest, Ingester, Kind, Pusher, Referrers, Resolved, Resolver,
@@ -24,6 +36,8 @@ pub use port::{
 };
 pub use progress::{Event, Outcome, Progress, Silent};
 pub use reader::{BlobReader, read_document, read_small};
+pub use retry::MAX_ATTEMPTS;
+pub use select::{Platforms, resolve_document, select};
 pub use walk::{
     Child, Graph, MAX_DEPTH, MAX_DOCUMENTS, MAX_GRAPH_BYTES, children, describe_referrer, walk,
 };

@@ -1,9 +1,11 @@
 //! The graph below a document: what it points at, and everything that is reached from it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use corten_spec::{AnyDocument, Descriptor, Digest, MAX_DOCUMENT, MediaType};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
+use crate::retry::retry;
 use crate::{Kind, Store, StoreError, read_document};
 
 /// How deep indexes may lie in each other, the root counted; the field has two.
@@ -12,6 +14,9 @@ pub const MAX_DEPTH: usize = 8;
 pub const MAX_DOCUMENTS: usize = 100_000;
 /// How many bytes the documents that one walk keeps may have together.
 pub const MAX_GRAPH_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Documents read at the same time.
+const READS: usize = 8;
 
 /// The type under which BuildKit's cache lists its config among the manifests of an index.
 const BUILDKIT_CACHE_CONFIG: &str = "application/vnd.buildkit.cacheconfig.v0";
@@ -87,47 +92,152 @@ pub struct Graph {
 
 /// Reads every document reachable from `root`, and lists every blob.
 pub async fn walk(store: &dyn Store, root: &Descriptor) -> Result<Graph, StoreError> {
-    let mut graph = Graph::default();
-    let mut budget = Budget::new(store.describe());
-    let mut seen: HashSet<Digest> = HashSet::from([root.digest.clone()]);
-    // A document waits on the stack with the children that are still to be visited.
-    let mut stack = vec![open(store, root, &mut budget, &mut seen, &mut graph).await?];
-    while let Some((_, waiting)) = stack.last_mut() {
-        if let Some(next) = waiting.pop() {
-            if stack.len() >= MAX_DEPTH {
-                return Err(too_deep(&store.describe(), &next.digest));
-            }
-            let opened = open(store, &next, &mut budget, &mut seen, &mut graph).await?;
-            stack.push(opened);
-        } else if let Some((document, _)) = stack.pop() {
-            graph.documents.push(document);
-        }
-    }
-    Ok(graph)
+    let mut survey = Survey::new(store);
+    survey.explore(vec![root.clone()], &|_| true).await?;
+    Ok(survey.finish())
 }
 
-/// Reads one document, notes its blobs, and returns its unvisited manifests, last one first.
-async fn open(
-    store: &dyn Store,
-    descriptor: &Descriptor,
-    budget: &mut Budget,
-    seen: &mut HashSet<Digest>,
-    graph: &mut Graph,
-) -> Result<(AnyDocument, Vec<Descriptor>), StoreError> {
-    budget.take(descriptor)?;
-    let document = read_document(store, descriptor).await?;
-    let mut manifests = Vec::new();
-    for child in children(&document) {
-        if !seen.insert(child.descriptor.digest.clone()) {
-            continue;
-        }
-        match child.kind {
-            Kind::Blob => graph.blobs.push(child.descriptor.clone()),
-            Kind::Manifest => manifests.push(child.descriptor.clone()),
+/// A walk from several roots, one after the other, that visits nothing twice.
+pub(crate) struct Survey<'a> {
+    store: &'a dyn Store,
+    budget: Budget,
+    seen: HashSet<Digest>,
+    /// In the order in which they were met; `order` brings children before parents.
+    documents: Vec<AnyDocument>,
+    blobs: Vec<Descriptor>,
+}
+
+impl<'a> Survey<'a> {
+    pub(crate) fn new(store: &'a dyn Store) -> Self {
+        Self {
+            store,
+            budget: Budget::new(store.describe()),
+            seen: HashSet::new(),
+            documents: Vec::new(),
+            blobs: Vec::new(),
         }
     }
-    manifests.reverse();
-    Ok((document, manifests))
+
+    /// Takes in a root that was read already.
+    pub(crate) async fn explore_document(
+        &mut self,
+        document: AnyDocument,
+        choose: &(dyn Fn(&Descriptor) -> bool + Sync),
+    ) -> Result<(), StoreError> {
+        if !self.seen.insert(document.descriptor().digest.clone()) {
+            return Ok(());
+        }
+        self.budget.take(document.descriptor())?;
+        let below = self.take(document, choose);
+        self.descend(below, 2, choose).await
+    }
+
+    /// Reads `roots` and all that is below them; of what an index lists, only what `choose` picks.
+    pub(crate) async fn explore(
+        &mut self,
+        roots: Vec<Descriptor>,
+        choose: &(dyn Fn(&Descriptor) -> bool + Sync),
+    ) -> Result<(), StoreError> {
+        let new = roots.into_iter().filter(|root| self.seen.insert(root.digest.clone())).collect();
+        self.descend(new, 1, choose).await
+    }
+
+    async fn descend(
+        &mut self,
+        mut level: Vec<Descriptor>,
+        mut depth: usize,
+        choose: &(dyn Fn(&Descriptor) -> bool + Sync),
+    ) -> Result<(), StoreError> {
+        while let Some(first) = level.first() {
+            if depth > MAX_DEPTH {
+                return Err(too_deep(&self.store.describe(), &first.digest));
+            }
+            level.iter().try_for_each(|descriptor| self.budget.take(descriptor))?;
+            let store = self.store;
+            let reads = level.into_iter().map(|descriptor| read(store, descriptor));
+            let documents: Vec<_> = stream::iter(reads).buffered(READS).try_collect().await?;
+            level = Vec::new();
+            for document in documents {
+                level.extend(self.take(document, choose));
+            }
+            depth += 1;
+        }
+        Ok(())
+    }
+
+    /// Keeps a document, notes its blobs, and returns the manifests it is the first to list.
+    fn take(
+        &mut self,
+        document: AnyDocument,
+        choose: &(dyn Fn(&Descriptor) -> bool + Sync),
+    ) -> Vec<Descriptor> {
+        let mut manifests = Vec::new();
+        let is_index = matches!(document, AnyDocument::Index(_));
+        for Child { kind, descriptor } in children(&document) {
+            let wanted = !is_index || choose(descriptor);
+            if !wanted || !self.seen.insert(descriptor.digest.clone()) {
+                continue;
+            }
+            match kind {
+                Kind::Blob => self.blobs.push(descriptor.clone()),
+                Kind::Manifest => manifests.push(descriptor.clone()),
+            }
+        }
+        self.documents.push(document);
+        manifests
+    }
+
+    /// The documents met so far, from the `from`th on.
+    pub(crate) fn documents(&self, from: usize) -> &[AnyDocument] {
+        self.documents.get(from..).unwrap_or_default()
+    }
+
+    pub(crate) fn finish(self) -> Graph {
+        Graph { documents: order(self.documents), blobs: self.blobs }
+    }
+}
+
+async fn read(store: &dyn Store, descriptor: Descriptor) -> Result<AnyDocument, StoreError> {
+    retry(|| read_document(store, &descriptor)).await
+}
+
+/// Children before parents, otherwise as they came. Written without recursion: a hostile graph may
+/// be a chain of any length.
+fn order(documents: Vec<AnyDocument>) -> Vec<AnyDocument> {
+    let place_of: HashMap<Digest, usize> = documents
+        .iter()
+        .enumerate()
+        .map(|(place, document)| (document.descriptor().digest.clone(), place))
+        .collect();
+    let below = |place: usize| -> Vec<usize> {
+        let found = documents.get(place).map(children).unwrap_or_default();
+        found.iter().rev().filter_map(|c| place_of.get(&c.descriptor.digest).copied()).collect()
+    };
+    let mut visited = vec![false; documents.len()];
+    let mut sorted = Vec::with_capacity(documents.len());
+    for start in 0..documents.len() {
+        let mut stack = vec![(start, None)];
+        while let Some((place, waiting)) = stack.last_mut() {
+            let (place, first_visit) = (*place, waiting.is_none());
+            if first_visit && visited.get(place).copied().unwrap_or(true) {
+                stack.pop();
+                continue;
+            }
+            if first_visit && let Some(mark) = visited.get_mut(place) {
+                *mark = true;
+            }
+            let waiting = waiting.get_or_insert_with(|| below(place));
+            match waiting.pop() {
+                Some(next) => stack.push((next, None)),
+                None => {
+                    sorted.push(place);
+                    stack.pop();
+                }
+            }
+        }
+    }
+    let mut slots: Vec<Option<AnyDocument>> = documents.into_iter().map(Some).collect();
+    sorted.into_iter().filter_map(|place| slots.get_mut(place)?.take()).collect()
 }
 
 /// What a walk may still keep.

@@ -79,8 +79,8 @@ const EFFECTS: [Effect; 7] = [
             "tokio::process",
             "tokio::process::",
         ],
-        allowed: &["corten-run", "corten-engine"],
-        advice: "processes live in corten-run; take a port",
+        allowed: &["corten-run", "corten-engine", "corten-registry"],
+        advice: "processes live in corten-run, credential helpers in corten-registry; take a port",
     },
     Effect {
         paths: &[

@@ -18,6 +18,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub use workspace::{HouseError, Workspace, read};
+pub(crate) use workspace::{Source, is_for_tests};
 
 /// One place where a rule is broken.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -89,7 +89,7 @@ fn idle_places(source: &Source, seen: &mut BTreeSet<PathBuf>) -> Vec<Offence> {
         place.push(component);
         let Component::Normal(name) = component else { continue };
         let stem = Path::new(name).file_stem().unwrap_or(name).to_string_lossy().into_owned();
-        if is_idle_noun(&stem) && seen.insert(place.clone()) {
+        if is_idle_noun(&stem, &source.owner) && seen.insert(place.clone()) {
             let advice = format!("`{}` says nothing; name it by what it holds", place.display());
             offences.push(Offence { path: source.path.clone(), line: 1, rule: Rule::Name, advice });
         }
@@ -112,13 +112,14 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
-/// A credential helper is the field's own word for a program that keeps credentials.
-fn is_idle_noun(name: &str) -> bool {
+/// A credential helper is the field's own word for a program that keeps credentials; the registry
+/// client speaks with them.
+fn is_idle_noun(name: &str, owner: &str) -> bool {
     let words = words(name);
-    let credential = words.first().is_some_and(|word| word == "credential");
-    words
-        .iter()
-        .any(|word| IDLE_NOUNS.contains(&word.as_str()) && !(credential && word == "helper"))
+    let credential =
+        owner == "corten-registry" || words.first().is_some_and(|word| word == "credential");
+    let is_idle = |word: &String| IDLE_NOUNS.contains(&word.as_str());
+    words.iter().any(|word| is_idle(word) && !(credential && word == "helper"))
 }
 
 struct Names<'a> {
@@ -137,7 +138,7 @@ impl Names<'_> {
 
     fn noun(&mut self, name: &syn::Ident) {
         let text = name.to_string();
-        if is_idle_noun(&text) {
+        if is_idle_noun(&text, self.owner) {
             let advice = format!("`{text}` says nothing; name it by what it holds");
             self.found.push((line_of(name), advice));
         }

@@ -42,17 +42,17 @@ impl Package {
 }
 
 /// One `.rs` file.
-pub(super) struct Source {
+pub(crate) struct Source {
     /// Path, from the root.
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Name of the package it belongs to; empty for none.
-    pub(super) owner: String,
+    pub(crate) owner: String,
     /// Part of the product, or only of its tests.
-    pub(super) role: Role,
+    pub(crate) role: Role,
     /// The text.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// The text, parsed.
-    pub(super) syntax: syn::File,
+    pub(crate) syntax: syn::File,
 }
 
 impl fmt::Debug for Source {
@@ -63,7 +63,7 @@ impl fmt::Debug for Source {
 
 /// What a source is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(crate) enum Role {
     /// It is compiled into the product.
     Product,
     /// It is compiled for tests, measurements or examples alone.
@@ -146,7 +146,7 @@ impl Workspace {
     }
 
     /// Product sources of every package that `wanted` takes, by name.
-    pub(super) fn product(&self, wanted: impl Fn(&str) -> bool) -> impl Iterator<Item = &Source> {
+    pub(crate) fn product(&self, wanted: impl Fn(&str) -> bool) -> impl Iterator<Item = &Source> {
         let product = |source: &&Source| source.role == Role::Product;
         self.sources.iter().filter(product).filter(move |source| wanted(&source.owner))
     }
@@ -215,7 +215,7 @@ fn module_folder(path: &Path) -> PathBuf {
 }
 
 /// Whether an item exists in tests alone: `#[cfg(test)]`, `#[test]`, `#[tokio::test]`.
-pub(super) fn is_for_tests(attributes: &[syn::Attribute]) -> bool {
+pub(crate) fn is_for_tests(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let path = attribute.path();
         if path.is_ident("cfg") {

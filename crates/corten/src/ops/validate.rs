@@ -14,6 +14,7 @@ use std::sync::Arc;
 use corten_spec::Descriptor;
 use corten_spec::validate::{Code, Finding, Level, Profile};
 use corten_store::Store;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use graph::Checker;
@@ -39,7 +40,7 @@ pub enum Depth {
 }
 
 /// What was checked and what was found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ValidateReport {
     /// Manifests, indexes and configs that were read.
     pub documents: u64,
@@ -58,7 +59,7 @@ pub struct ValidateReport {
 }
 
 /// One finding, with what the table of codes says of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FindingReport {
     /// Stable identifier of the rule.
     pub code: String,

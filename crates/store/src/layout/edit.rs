@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::MetadataExt as _;
 
-use corten_spec::{AnyDocument, Descriptor, Digest, MediaType, RefName, annotation};
+use corten_spec::{AnyDocument, Descriptor, Digest, RefName, annotation};
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
@@ -11,7 +11,6 @@ use super::{LayoutStore, STAGED};
 use crate::StoreError;
 use crate::beneath::io_error;
 use crate::catalog::{self, INDEX_FILE, MAX_LAYOUT_INDEX};
-use crate::walk::describe_referrer;
 
 /// `index.json` of an empty layout.
 pub(super) const EMPTY_INDEX: &[u8] =
@@ -119,14 +118,7 @@ fn new_entry(
     document: &AnyDocument,
     name: Option<&RefName>,
 ) -> Result<Value, StoreError> {
-    let mut descriptor = describe_referrer(document);
-    descriptor.platform = document.descriptor().platform.clone();
-    descriptor.annotations.clear();
-    if document.subject().is_none()
-        && descriptor.artifact_type.as_ref().is_some_and(MediaType::is_config)
-    {
-        descriptor.artifact_type = None;
-    }
+    let mut descriptor = catalog::entry_of(document);
     if let Some(name) = name {
         let name = name.as_str().to_owned();
         descriptor.annotations.insert(annotation::REF_NAME.to_owned(), name);

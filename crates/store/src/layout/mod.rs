@@ -35,6 +35,7 @@
 mod collect;
 mod edit;
 mod lease;
+mod staged;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -44,6 +45,7 @@ use corten_spec::{AnyDocument, Descriptor, Digest, Location, MediaType, RefName}
 
 pub use collect::Collected;
 pub use lease::LEASE_LIMIT;
+pub use staged::Staged;
 
 use crate::beneath::{Beneath, io_error};
 use crate::catalog::{self, Entry, Facts, INDEX_FILE, LAYOUT_FILE, LAYOUT_HEADER, Shelf};

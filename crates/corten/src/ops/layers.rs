@@ -1,0 +1,105 @@
+//! The bridge between the ports, which are async, and layers, which are read on plain threads.
+//! This is the only place where the one meets the other.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use corten_layer::LayerError;
+use corten_spec::Descriptor;
+use corten_store::{BlobReader, Kind, Store, StoreError};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use crate::Failure;
+
+/// Chunks on their way from the store to the thread that reads them.
+const AHEAD: usize = 8;
+
+/// Opens blobs of one store as plain readers, from any thread.
+#[derive(Clone)]
+pub(super) struct Blobs {
+    store: Arc<dyn Store>,
+    runtime: Handle,
+}
+
+impl Blobs {
+    /// To be called on the runtime whose tasks fetch the bytes.
+    pub(super) fn of(store: Arc<dyn Store>) -> Self {
+        Self { store, runtime: Handle::current() }
+    }
+
+    /// The bytes of `blob`, verified at their end: the read that would return the end of the blob
+    /// fails when size or digest are wrong. Dropping the reader ends the transfer.
+    pub(super) fn open(&self, blob: &Descriptor) -> impl Read + Send + use<> {
+        let (sender, receiver) = mpsc::channel(AHEAD);
+        let (store, blob) = (self.store.clone(), blob.clone());
+        self.runtime.spawn(async move {
+            if let Err(error) = carry(store.as_ref(), &blob, &sender).await {
+                // The reader may be gone, which is its right.
+                let _ = sender.send(Err(error)).await;
+            }
+        });
+        BlobRead { receiver, rest: Bytes::new(), ended: false }
+    }
+}
+
+async fn carry(
+    store: &dyn Store,
+    blob: &Descriptor,
+    sender: &mpsc::Sender<Result<Option<Bytes>, StoreError>>,
+) -> Result<(), StoreError> {
+    let mut reader = BlobReader::open(store, Kind::Blob, blob).await?;
+    loop {
+        let bytes = reader.next().await?;
+        let last = bytes.is_none();
+        if sender.send(Ok(bytes)).await.is_err() || last {
+            return Ok(());
+        }
+    }
+}
+
+struct BlobRead {
+    receiver: mpsc::Receiver<Result<Option<Bytes>, StoreError>>,
+    rest: Bytes,
+    ended: bool,
+}
+
+impl Read for BlobRead {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.rest.is_empty() && !self.ended {
+            match self.receiver.blocking_recv() {
+                Some(Ok(Some(bytes))) => self.rest = bytes,
+                Some(Ok(None)) => self.ended = true,
+                Some(Err(error)) => return Err(io::Error::other(error)),
+                None => return Err(io::Error::other("the transfer ended without its end")),
+            }
+        }
+        let count = buffer.len().min(self.rest.len());
+        let taken = self.rest.split_to(count);
+        if let Some(place) = buffer.get_mut(..count) {
+            place.copy_from_slice(&taken);
+        }
+        Ok(count)
+    }
+}
+
+/// Runs `work`, which reads and computes, on a thread of its own.
+pub(crate) async fn on_thread<T: Send + 'static>(
+    what: &'static str,
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Failure::Interrupted(what))?
+}
+
+/// A layer error as a failure: what the store said, where the store was the cause.
+pub(super) fn layer_failure(object: impl Into<String>, error: LayerError) -> Failure {
+    let io = match error {
+        LayerError::Read(io) => io,
+        other => return Failure::Layer { object: object.into(), source: other },
+    };
+    match io.downcast::<StoreError>() {
+        Ok(inside) => Failure::Store(inside),
+        Err(io) => Failure::Layer { object: object.into(), source: LayerError::Read(io) },
+    }
+}

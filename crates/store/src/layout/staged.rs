@@ -1,0 +1,131 @@
+//! A blob that is made here: its digest is known only when its last byte is written.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use corten_spec::Descriptor;
+use rustix::fs::FlockOperation;
+
+use super::{LayoutStore, STAGED, blob_path};
+use crate::StoreError;
+use crate::beneath::{io_error, set_file_mode, touch};
+use crate::layout::lease::Lock;
+
+/// A file in the staging directory of a layout, locked by this process; gone when dropped
+/// unpublished.
+pub struct Staged {
+    store: LayoutStore,
+    path: String,
+    file: File,
+    written: u64,
+    published: bool,
+}
+
+/// Tells the staged files of one process apart.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+impl LayoutStore {
+    /// Starts a blob whose digest is not known yet. Unlike an [`crate::Ingest`] it is not hashed
+    /// on its way: whoever makes the bytes hashes them as they are made.
+    pub fn stage(&self) -> Result<Staged, StoreError> {
+        let root = &self.inner.root;
+        root.make_dir(STAGED)?;
+        self.take_lease()?;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = format!("{STAGED}/made-{}-{number}", std::process::id());
+        let file = root.open_or_create(&path)?;
+        let fault = |action| {
+            let full = root.full(&path);
+            move |source: io::Error| io_error(&full, action, source)
+        };
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|errno| fault("lock")(errno.into()))?;
+        file.set_len(0).map_err(fault("truncation"))?;
+        Ok(Staged { store: self.clone(), path, file, written: 0, published: false })
+    }
+}
+
+impl Staged {
+    /// Makes the bytes visible as `blob`, which must be the descriptor of exactly the bytes
+    /// written: the size is checked, the digest is the maker's word.
+    pub fn publish(mut self, blob: &Descriptor) -> Result<(), StoreError> {
+        let store = self.store.clone();
+        if self.written != blob.size {
+            let source = format!("{} bytes were written, not {}", self.written, blob.size);
+            return Err(StoreError::Corrupt {
+                object: blob.digest.to_string(),
+                place: crate::Store::describe(&store),
+                source: source.into(),
+            });
+        }
+        store.ready_to_write(&blob.digest)?;
+        let root = &store.inner.root;
+        let full = root.full(&self.path);
+        let fault = |action| {
+            let full = full.clone();
+            move |source: io::Error| io_error(&full, action, source)
+        };
+        set_file_mode(&self.file).map_err(fault("change of mode"))?;
+        touch(&self.file).map_err(fault("change of times"))?;
+        self.file.sync_data().map_err(fault("sync"))?;
+        let _lock = store.lock(Lock::Shared)?;
+        root.rename(&self.path, &blob_path(&blob.digest))?;
+        self.published = true;
+        Ok(())
+    }
+}
+
+impl Write for Staged {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.written = self.written.saturating_add(count as u64);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.published {
+            // What cannot be removed now, the next collection removes.
+            let _ = self.store.inner.root.remove(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use corten_spec::MediaType;
+
+    use super::*;
+
+    #[test]
+    fn what_was_made_here_is_a_blob_once_it_is_published() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = LayoutStore::create(directory.path()).unwrap();
+        let blob = Descriptor::of(MediaType::OCI_LAYER, b"made here");
+        let mut staged = store.stage().unwrap();
+        staged.write_all(b"made here").unwrap();
+        assert!(store.blob_file(&blob.digest).is_err());
+        staged.publish(&blob).unwrap();
+        let text = io::read_to_string(store.blob_file(&blob.digest).unwrap()).unwrap();
+        assert_eq!(text, "made here");
+    }
+
+    #[test]
+    fn what_was_not_published_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = LayoutStore::create(directory.path()).unwrap();
+        let mut staged = store.stage().unwrap();
+        staged.write_all(b"half").unwrap();
+        let blob = Descriptor::of(MediaType::OCI_LAYER, b"another");
+        let error = staged.publish(&blob).unwrap_err();
+        assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+        let left = std::fs::read_dir(directory.path().join(STAGED)).unwrap().count();
+        assert_eq!(left, 0);
+    }
+}

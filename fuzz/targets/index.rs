@@ -1,0 +1,22 @@
+//! Image indexes: the bytes are kept as they came, and what is written from the parsed view is a
+//! fixed point.
+
+#![no_main]
+
+use bytes::Bytes;
+use corten_spec::{Descriptor, Document, Index, MediaType};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let descriptor = Descriptor::of(MediaType::OCI_INDEX, bytes);
+    let Ok(document) = Document::<Index>::parse(&descriptor, Bytes::copy_from_slice(bytes)) else {
+        return;
+    };
+    assert_eq!(document.bytes(), bytes);
+    assert_eq!(*document.digest(), descriptor.digest);
+
+    let written = Document::write(MediaType::OCI_INDEX, document.value().clone()).unwrap();
+    let again = Document::<Index>::parse(written.descriptor(), written.bytes().clone()).unwrap();
+    let twice = Document::write(MediaType::OCI_INDEX, again.value().clone()).unwrap();
+    assert_eq!(twice.bytes(), written.bytes());
+});
