@@ -149,9 +149,9 @@ async fn on_thread(work: impl FnOnce() -> ValidateReport + Send + 'static) -> Va
         Ok(report) => report,
         Err(error) => {
             let mut report = ValidateReport::default();
-            let mut findings = corten_spec::validate::Report::new("", Profile::Spec);
+            let mut findings = corten_spec::validate::Findings::new("", Profile::Spec);
             findings.add(Code::BlobUnreadable, "", error.to_string());
-            report.take(findings.into_findings());
+            report.take(findings.into_vec());
             report
         }
     }

@@ -5,7 +5,7 @@ use std::num::NonZero;
 use std::sync::{Mutex, PoisonError};
 
 use corten_layer::{Audit, Compression, Entry, LayerError, LayerRule, Limits, Problem, audit_each};
-use corten_spec::validate::{Code, Finding, Profile, Report};
+use corten_spec::validate::{Code, Finding, Findings, Profile};
 use corten_spec::{Descriptor, DiffId, Digest, Hasher};
 use corten_store::Kind;
 
@@ -162,11 +162,11 @@ impl Check<'_> {
             Ok(audited) => audited,
             Err(error) => return self.everywhere(Code::BlobUnreadable, &words(&error)),
         };
-        let mut report = Report::new(self.blob.descriptor.digest.as_str(), self.checks.profile);
+        let mut report = Findings::new(self.blob.descriptor.digest.as_str(), self.checks.profile);
         for Problem { place, rule } in &audited.problems {
             report.add(code_of_rule(*rule), &shown(&place.name), format!("{place}: {rule}"));
         }
-        let mut findings = report.into_findings();
+        let mut findings = report.into_vec();
         findings.extend(style.finish());
         let Some(unpacked) = audited.unpacked else {
             return findings;
@@ -190,9 +190,9 @@ impl Check<'_> {
 }
 
 fn finding(profile: Profile, origin: &Origin, code: Code, message: &str) -> Vec<Finding> {
-    let mut report = Report::new(&origin.0, profile);
+    let mut report = Findings::new(&origin.0, profile);
     report.add(code, &origin.1, message);
-    report.into_findings()
+    report.into_vec()
 }
 
 /// A blob whose bytes are counted and hashed as they are read; reading ends one byte behind the

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use corten_layer::{Entry, TreePath, Whiteout};
 use corten_spec::Descriptor;
-use corten_spec::validate::{Code, Finding, Profile, Report};
+use corten_spec::validate::{Code, Finding, Findings, Profile};
 
 /// Looks at the entries of one layer in their order.
 pub(super) struct Style {
-    report: Report,
+    found: Findings,
     paths: HashSet<TreePath>,
     /// Directories of which an entry that is no whiteout has been seen.
     begun: HashSet<TreePath>,
@@ -19,7 +19,7 @@ pub(super) struct Style {
 impl Style {
     pub(super) fn new(layer: &Descriptor, profile: Profile) -> Self {
         Self {
-            report: Report::new(layer.digest.as_str(), profile),
+            found: Findings::new(layer.digest.as_str(), profile),
             paths: HashSet::new(),
             begun: HashSet::new(),
             hidden: Vec::new(),
@@ -30,11 +30,11 @@ impl Style {
     pub(super) fn see(&mut self, entry: &Entry) {
         let pointer = shown(&entry.name);
         if std::str::from_utf8(&entry.name).is_err() {
-            self.report.add(Code::LayerNameEncoding, &pointer, "");
+            self.found.add(Code::LayerNameEncoding, &pointer, "");
         }
         if entry.mtime.seconds < 0 {
             let message = format!("{} seconds", entry.mtime.seconds);
-            self.report.add(Code::LayerTime, &pointer, message);
+            self.found.add(Code::LayerTime, &pointer, message);
         }
         // A path or whiteout that breaks a rule is reported where rules are.
         let Ok(path) = entry.path() else {
@@ -56,12 +56,12 @@ impl Style {
     fn whiteout(&mut self, entry: &Entry, parent: &TreePath, whiteout: Whiteout) {
         let pointer = shown(&entry.name);
         match whiteout {
-            Whiteout::Below(_) => self.report.add(Code::LayerWhiteoutOpaque, &pointer, ""),
+            Whiteout::Below(_) => self.found.add(Code::LayerWhiteoutOpaque, &pointer, ""),
             Whiteout::Path(path) => self.hidden.push((path, entry.name.clone())),
             Whiteout::Reserved => return,
         }
         if self.begun.contains(parent) {
-            self.report.add(Code::LayerWhiteoutOrder, &pointer, "");
+            self.found.add(Code::LayerWhiteoutOrder, &pointer, "");
         }
     }
 
@@ -69,10 +69,10 @@ impl Style {
     pub(super) fn finish(mut self) -> Vec<Finding> {
         for (path, name) in &self.hidden {
             if self.paths.contains(path) {
-                self.report.add(Code::LayerWhiteoutSame, &shown(name), "");
+                self.found.add(Code::LayerWhiteoutSame, &shown(name), "");
             }
         }
-        self.report.into_findings()
+        self.found.into_vec()
     }
 }
 
