@@ -1,5 +1,7 @@
 //! A registry passes the suite of the ports like every other place, whatever the server leaves out.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

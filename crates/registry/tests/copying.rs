@@ -1,5 +1,7 @@
 //! Whole images from registry to registry, through every fault that a network and a server have.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::sync::Arc;
 use std::time::Duration;
 
