@@ -71,8 +71,11 @@ fn send(host: &str, repository: &str, digest: &str, from: &mut impl Read, size: 
     let stream = TcpStream::connect(host).unwrap();
     let mut to = stream.try_clone().unwrap();
     let mut answers = BufReader::new(stream);
-    write!(to, "POST /v2/{repository}/blobs/uploads/ HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n")
-        .unwrap();
+    write!(
+        to,
+        "POST /v2/{repository}/blobs/uploads/ HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n"
+    )
+    .unwrap();
     let (status, headers) = answer(&mut answers);
     assert_eq!(status, 202);
     let location = header(&headers, "location");
@@ -90,9 +93,8 @@ fn answer(from: &mut impl BufRead) -> (u16, Vec<String>) {
 }
 
 fn header(headers: &[String], name: &str) -> String {
-    let named = |line: &&String| {
-        line.split(':').next().is_some_and(|key| key.eq_ignore_ascii_case(name))
-    };
+    let named =
+        |line: &&String| line.split(':').next().is_some_and(|key| key.eq_ignore_ascii_case(name));
     let line = headers.iter().find(named).unwrap();
     line.split_once(':').unwrap().1.trim().to_owned()
 }

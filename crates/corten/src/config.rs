@@ -93,7 +93,9 @@ impl Config {
             Ok(metadata) if metadata.len() > MAX_CONFIG => {
                 return Err(ConfigError::TooLarge { path: path.to_owned() });
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self::default());
+            }
             Err(error) => return Err(refuse(error)),
             Ok(_) => {}
         }

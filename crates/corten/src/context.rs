@@ -11,7 +11,8 @@ use corten_registry::{
 };
 use corten_spec::{AnyDocument, Location, Platform, RefName, Reference, Tag};
 use corten_store::{
-    Archive, LayoutStore as Directory, LayoutStore, Progress, Resolver, Selector, Store, StoreError, read_document,
+    Archive, LayoutStore as Directory, LayoutStore, Progress, Resolver, Selector, Store,
+    StoreError, read_document,
 };
 
 use crate::cli::Global;
@@ -353,11 +354,8 @@ const MAX_PEM: u64 = 1024 * 1024;
 
 fn read_pem(path: &Path) -> Result<Vec<u8>, Failure> {
     use std::io::Read;
-    let failed = |source| Failure::Io {
-        object: path.display().to_string(),
-        action: "reading",
-        source,
-    };
+    let failed =
+        |source| Failure::Io { object: path.display().to_string(), action: "reading", source };
     let mut pem = Vec::new();
     let file = std::fs::File::open(path).map_err(failed)?;
     file.take(MAX_PEM).read_to_end(&mut pem).map_err(failed)?;

@@ -64,7 +64,9 @@ impl Exit {
             Self::RateLimited => "The registry limits requests; the message says how long to wait.",
             Self::Corrupt => "Bytes are not what their digest, size or type says.",
             Self::Unreachable => "No connection, or none that lasts.",
-            Self::Negative => "The verb worked and its answer is no: `validate` found errors, `diff` found differences.",
+            Self::Negative => {
+                "The verb worked and its answer is no: `validate` found errors, `diff` found differences."
+            }
         }
     }
 }
@@ -139,7 +141,9 @@ impl Failure {
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 Exit::NotFound
             }
-            Self::Config(_) | Self::Credential(_) | Self::Io { .. } | Self::Interrupted(_) => Exit::Failed,
+            Self::Config(_) | Self::Credential(_) | Self::Io { .. } | Self::Interrupted(_) => {
+                Exit::Failed
+            }
         }
     }
 
@@ -161,9 +165,9 @@ impl Failure {
                 "the source holds or sends wrong bytes; 'corten validate' tells what is wrong"
                     .to_owned(),
             ),
-            StoreError::Unreachable { .. } => Some(
-                "check the host and the network; --insecure=http speaks plain HTTP".to_owned(),
-            ),
+            StoreError::Unreachable { .. } => {
+                Some("check the host and the network; --insecure=http speaks plain HTTP".to_owned())
+            }
             StoreError::Interrupted { .. } => {
                 Some("run the same command again: it goes on where it stopped".to_owned())
             }
@@ -178,9 +182,9 @@ fn store_exit(error: &StoreError) -> Exit {
         StoreError::Denied { .. } => Exit::Denied,
         StoreError::NoPlatform { .. } => Exit::NoPlatform,
         StoreError::RateLimited { .. } => Exit::RateLimited,
-        StoreError::Corrupt { .. }
-        | StoreError::Malformed { .. }
-        | StoreError::TooLarge { .. } => Exit::Corrupt,
+        StoreError::Corrupt { .. } | StoreError::Malformed { .. } | StoreError::TooLarge { .. } => {
+            Exit::Corrupt
+        }
         StoreError::Unreachable { .. } | StoreError::Interrupted { .. } => Exit::Unreachable,
         StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
             Exit::NotFound

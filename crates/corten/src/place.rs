@@ -50,7 +50,9 @@ pub enum PlaceError {
     #[error("'{0}' names no path: write {1}")]
     Path(String, &'static str),
     /// A transport of another tool.
-    #[error("'{0}' is not a place corten knows; there are docker://, oci:, oci-archive:, dir:, store: and -")]
+    #[error(
+        "'{0}' is not a place corten knows; there are docker://, oci:, oci-archive:, dir:, store: and -"
+    )]
     Transport(String),
     /// The reference or name inside.
     #[error(transparent)]

@@ -80,8 +80,10 @@ pub(super) async fn copy(context: &Context, args: CopyArgs, json: bool) -> Resul
 
 /// Copy an image from a registry into the local store
 #[derive(Args)]
-#[command(after_help = "The index keeps its digest; without --platform or --all-platforms only the image for \
-this machine's platform is fetched.")]
+#[command(
+    after_help = "The index keeps its digest; without --platform or --all-platforms only the image for \
+this machine's platform is fetched."
+)]
 pub(super) struct PullArgs {
     /// The image: a reference, or any other place.
     image: String,
@@ -102,12 +104,12 @@ pub(super) async fn pull(context: &Context, args: PullArgs, json: bool) -> Resul
         (Some(name), _) => Reference::parse(name)?,
         (None, Place::Registry(reference)) => reference.clone(),
         (None, _) => {
-            let text = "pull from another place than a registry needs a name: corten pull PLACE NAME";
+            let text =
+                "pull from another place than a registry needs a name: corten pull PLACE NAME";
             return Err(Failure::Usage(text.to_owned()));
         }
     };
-    let otherwise =
-        if args.all_platforms { PlatformChoice::All } else { PlatformChoice::Here };
+    let otherwise = if args.all_platforms { PlatformChoice::All } else { PlatformChoice::Here };
     let request = CopyRequest {
         source,
         target: Place::store(name),

@@ -13,13 +13,15 @@ use crate::output::{bytes, print, print_json};
 
 /// Make an image of a directory or of the tar of a root filesystem
 #[derive(Args)]
-#[command(after_help = "The same tree gives the same digest, as a directory or as a tar, on any number of cores. \
+#[command(
+    after_help = "The same tree gives the same digest, as a directory or as a tar, on any number of cores. \
 Commands are written as in a Dockerfile: a JSON array, or a text for /bin/sh -c.
 
 Examples:
   corten import ./rootfs app --cmd '[\"/bin/app\",\"--serve\"]' --user 1000
   mmdebstrap trixie - | corten import - debian:trixie --cmd '[\"bash\"]'
-  corten import ./site web --from nginx --label org.example.team=web")]
+  corten import ./site web --from nginx --label org.example.team=web"
+)]
 pub(super) struct ImportArgs {
     /// A directory, a tar (plain, gzip or zstd), or - for a tar on standard input.
     source: PathBuf,

@@ -120,10 +120,7 @@ fn span(text: &str) -> Result<Duration, String> {
         _ => return Err("write a number and s, m, h or d".to_owned()),
     };
     let number: u64 = digits.parse().map_err(|_| "write a number and s, m, h or d".to_owned())?;
-    number
-        .checked_mul(factor)
-        .map(Duration::from_secs)
-        .ok_or_else(|| "that is too long".to_owned())
+    number.checked_mul(factor).map(Duration::from_secs).ok_or_else(|| "that is too long".to_owned())
 }
 
 #[cfg(test)]

@@ -25,15 +25,14 @@ pub(super) struct LoginArgs {
 const MAX_PASSWORD: u64 = 64 * 1024;
 
 pub(super) async fn login(context: &Context, args: LoginArgs, json: bool) -> Result<Exit, Failure> {
-    let failed = |object: &str, source| Failure::Io {
-        object: object.to_owned(),
-        action: "reading",
-        source,
-    };
+    let failed =
+        |object: &str, source| Failure::Io { object: object.to_owned(), action: "reading", source };
     let terminal = std::io::stdin().is_terminal();
     let username = match args.username {
         Some(username) => username,
-        None if terminal && !args.password_stdin => ask("Username: ").map_err(|e| failed("the user name", e))?,
+        None if terminal && !args.password_stdin => {
+            ask("Username: ").map_err(|e| failed("the user name", e))?
+        }
         None => return Err(Failure::Usage("login needs --username".to_owned())),
     };
     let password = if args.password_stdin {
@@ -44,7 +43,9 @@ pub(super) async fn login(context: &Context, args: LoginArgs, json: bool) -> Res
     } else if terminal {
         rpassword::prompt_password("Password: ").map_err(|e| failed("the password", e))?
     } else {
-        return Err(Failure::Usage("login needs --password-stdin where there is no terminal".to_owned()));
+        return Err(Failure::Usage(
+            "login needs --password-stdin where there is no terminal".to_owned(),
+        ));
     };
     let report = ops::login(context, &args.registry, username, password).await?;
     if json {

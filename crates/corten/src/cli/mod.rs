@@ -115,10 +115,10 @@ fn run(command: Command) -> Result<Exit, Failure> {
     let environment = Environment::of_this_process();
     let progress = progress(&command.global);
     let context = Context::new(&environment, &command.global, progress)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| Failure::Io { object: "the runtime".to_owned(), action: "starting", source })?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|source| {
+            Failure::Io { object: "the runtime".to_owned(), action: "starting", source }
+        })?;
     let exit = runtime.block_on(dispatch(&context, command));
     // A reader of standard input may still sit in a system call; there is nothing to wait for.
     runtime.shutdown_background();

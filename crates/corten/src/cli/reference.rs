@@ -62,7 +62,11 @@ fn cli() -> String {
         if let Some(verb) = command.find_subcommand_mut(&name) {
             let help = verb.clone().term_width(100).render_long_help().to_string();
             let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
-            let _ = write!(page, "\n## corten {name}\n\n```text\n{}\n```\n", lines.join("\n").trim_end());
+            let _ = write!(
+                page,
+                "\n## corten {name}\n\n```text\n{}\n```\n",
+                lines.join("\n").trim_end()
+            );
         }
     }
     page

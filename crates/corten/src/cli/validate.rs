@@ -6,8 +6,8 @@ use super::{Context, Exit, Failure};
 use crate::Place;
 use crate::ops;
 use crate::ops::validate::{Checks, Depth, ValidateReport};
-use corten_spec::validate::Profile;
 use crate::output::{bytes, print, print_json};
+use corten_spec::validate::Profile;
 
 /// How strictly to read the specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -20,8 +20,10 @@ pub(crate) enum ProfileWord {
 
 /// Check an image, or a whole layout, against the specification, to the last byte
 #[derive(Args)]
-#[command(after_help = "Exits with 9 when there are errors. The codes are listed in the reference: \
-corten reference codes.")]
+#[command(
+    after_help = "Exits with 9 when there are errors. The codes are listed in the reference: \
+corten reference codes."
+)]
 pub(super) struct ValidateArgs {
     /// The image: a name of the local store or of a registry, or any other place; oci:DIR
     /// without a name checks the whole layout.

@@ -113,10 +113,8 @@ mod tests {
 
     #[test]
     fn an_entry_point_takes_the_base_command_away() {
-        let base = ContainerConfig {
-            cmd: Some(vec!["bash".to_owned()]),
-            ..ContainerConfig::default()
-        };
+        let base =
+            ContainerConfig { cmd: Some(vec!["bash".to_owned()]), ..ContainerConfig::default() };
         let edit =
             ConfigEdit { entrypoint: Some(vec!["/app".to_owned()]), ..ConfigEdit::default() };
         let run = laid_on(Some(base), &edit).config.unwrap();

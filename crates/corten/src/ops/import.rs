@@ -5,15 +5,11 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use corten_layer::{
-    Compression, LayerError, MAGIC_BYTES, Owner, PackOptions, PackedTree, pack_directory,
-    pack_tar, spool_tar,
+    Compression, LayerError, MAGIC_BYTES, Owner, PackOptions, PackedTree, pack_directory, pack_tar,
+    spool_tar,
 };
-use corten_spec::{
-    AnyDocument, Document, ImageConfig, Manifest, MediaType, Platform, RefName,
-};
-use corten_store::{
-    Foreign, LayoutStore, Platforms, Pusher, Request, Selector, Tagger,
-};
+use corten_spec::{AnyDocument, Document, ImageConfig, Manifest, MediaType, Platform, RefName};
+use corten_store::{Foreign, LayoutStore, Platforms, Pusher, Request, Selector, Tagger};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -291,16 +287,16 @@ fn seekable(
     let mut first = Vec::new();
     file.by_ref().take(MAGIC_BYTES as u64).read_to_end(&mut first).map_err(place)?;
     file.seek(SeekFrom::Start(0)).map_err(place)?;
-    if Compression::detect(&first) == Compression::None { Ok(file) } else { spool(file, store, options) }
+    if Compression::detect(&first) == Compression::None {
+        Ok(file)
+    } else {
+        spool(file, store, options)
+    }
 }
 
 /// Unpacks a stream into a file without a name in the store's directory, which has the room that
 /// the layer needs anyway.
-fn spool(
-    packed: impl Read,
-    store: &LayoutStore,
-    options: &PackOptions,
-) -> Result<File, Spoiled> {
+fn spool(packed: impl Read, store: &LayoutStore, options: &PackOptions) -> Result<File, Spoiled> {
     let place = |source| Spoiled::Place(unread(store.path(), source));
     let mut spool = tempfile::tempfile_in(store.path()).map_err(place)?;
     spool_tar(packed, options.limits, &mut spool).map_err(Spoiled::Archive)?;

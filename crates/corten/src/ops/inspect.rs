@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use corten_spec::{
     AnyDocument, Descriptor, Document, ImageConfig, Location, MAX_DOCUMENT, Manifest, Platform,
-    Reference, RefName,
+    RefName, Reference,
 };
 use corten_store::{Kind, Resolver, Store, StoreError, read_document, read_small};
 use schemars::JsonSchema;
@@ -127,7 +127,9 @@ pub async fn inspect(context: &Context, request: InspectRequest) -> Result<Image
     let image = match image_of(context, store, &root, wanted.as_ref()).await {
         Ok(image) => image,
         // An index without this machine's platform can still be looked at.
-        Err(StoreError::NoPlatform { .. } | StoreError::NotFound { .. }) if wanted.is_none() => None,
+        Err(StoreError::NoPlatform { .. } | StoreError::NotFound { .. }) if wanted.is_none() => {
+            None
+        }
         Err(error) => return Err(error.into()),
     };
     let image = match image {
@@ -280,7 +282,8 @@ async fn grow(
     let descriptor = document.descriptor();
     let (word, annotations, artifact_type) = match document {
         AnyDocument::Manifest(m) => {
-            let kind = (!m.value().config.media_type.is_config()).then(|| m.value().artifact_kind());
+            let kind =
+                (!m.value().config.media_type.is_config()).then(|| m.value().artifact_kind());
             ("manifest", &m.value().annotations, kind.cloned())
         }
         AnyDocument::Index(i) => ("index", &i.value().annotations, i.value().artifact_type.clone()),
@@ -362,8 +365,7 @@ pub struct TagsReport {
 /// Lists every tag of the repository that `reference` names, all pages.
 pub async fn tags(context: &Context, reference: &Reference) -> Result<TagsReport, Failure> {
     let name = &reference.name;
-    let location =
-        Location { host: name.host().to_owned(), repository: name.path().to_owned() };
+    let location = Location { host: name.host().to_owned(), repository: name.path().to_owned() };
     let registry = context.registry(location)?;
     let tags = registry.names().await?.iter().map(RefName::to_string).collect();
     Ok(TagsReport { repository: name.to_string(), tags })

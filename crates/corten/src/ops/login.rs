@@ -69,7 +69,8 @@ pub async fn logout(context: &Context, registry: &str) -> Result<LogoutReport, F
 fn host_of(registry: &str) -> Result<&str, Failure> {
     let host = registry.split('/').next().unwrap_or_default();
     if registry.contains("://") || host.is_empty() {
-        let text = format!("'{registry}' is no registry: write host or host/path, without a scheme");
+        let text =
+            format!("'{registry}' is no registry: write host or host/path, without a scheme");
         return Err(Failure::Usage(text));
     }
     Ok(host)
@@ -93,11 +94,10 @@ impl Context {
             return vec![containers(path.into())];
         }
         let docker_directory = environment.directory("DOCKER_CONFIG", ".docker");
-        let runtime = environment
-            .variable("XDG_RUNTIME_DIR")
-            .map_or_else(|| format!("/run/containers/{}", environment.user()), |directory| {
-                format!("{directory}/containers")
-            });
+        let runtime = environment.variable("XDG_RUNTIME_DIR").map_or_else(
+            || format!("/run/containers/{}", environment.user()),
+            |directory| format!("{directory}/containers"),
+        );
         let config = environment.directory("XDG_CONFIG_HOME", ".config");
         let mut rings = Vec::new();
         rings.extend(docker_directory.map(|path| docker(path.join("config.json"))));

@@ -109,7 +109,8 @@ fn branch<'a, T>(
     let below = children(node);
     let last = below.len().saturating_sub(1);
     for (position, child) in below.into_iter().enumerate() {
-        let (turn, next) = if position == last { ("└── ", "    ") } else { ("├── ", "│   ") };
+        let (turn, next) =
+            if position == last { ("└── ", "    ") } else { ("├── ", "│   ") };
         let _ = writeln!(text, "{indent}{turn}{}", label(child));
         branch(child, &format!("{indent}{next}"), label, children, text);
     }
