@@ -15,7 +15,7 @@ pub mod tar;
 
 pub use noise::{Dice, Noise};
 pub use peer::{DockerRegistry, Peer, Ran};
-pub use proxy::{FaultProxy, Flow, Harm, Plan, Strike};
+pub use proxy::{FaultProxy, Flow, Harm, Mischief, Strike};
 pub use redact::redact;
 pub use registry::{Auth, Fault, Logged, Setup, TestRegistry};
 pub use scratch::{Scratch, scratch};

@@ -46,7 +46,7 @@ pub struct Strike {
 
 /// Which connections are struck, and how.
 #[derive(Clone, Debug)]
-pub enum Plan {
+pub enum Mischief {
     /// None.
     Clean,
     /// The first connections in their order, then none.
@@ -76,7 +76,7 @@ pub struct FaultProxy {
 }
 
 struct State {
-    plan: Plan,
+    mischief: Mischief,
     dice: Dice,
     connections: usize,
     planned: usize,
@@ -85,10 +85,10 @@ struct State {
 
 impl FaultProxy {
     /// A proxy to `upstream`, a `host:port`, on a free port of 127.0.0.1.
-    pub fn start(upstream: &str, plan: Plan) -> Self {
+    pub fn start(upstream: &str, mischief: Mischief) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let state = Arc::new(Mutex::new(State::new(plan)));
+        let state = Arc::new(Mutex::new(State::new(mischief)));
         let (stop, stopped) = oneshot::channel();
         let (upstream, shared) = (upstream.to_owned(), Arc::clone(&state));
         let thread = std::thread::spawn(move || run(listener, &upstream, &shared, stopped));
@@ -100,9 +100,9 @@ impl FaultProxy {
         self.address.to_string()
     }
 
-    /// Another plan from the next connection on.
-    pub fn plan(&self, plan: Plan) {
-        *self.state.lock().unwrap() = State::new(plan);
+    /// Other mischief from the next connection on.
+    pub fn change(&self, mischief: Mischief) {
+        *self.state.lock().unwrap() = State::new(mischief);
     }
 
     /// The strikes that were reached, in their order.
@@ -125,19 +125,19 @@ impl Drop for FaultProxy {
 }
 
 impl State {
-    fn new(plan: Plan) -> Self {
-        let seed = if let Plan::Seeded { seed, .. } = plan { seed } else { 0 };
-        Self { plan, dice: Dice::new(seed), connections: 0, planned: 0, struck: Vec::new() }
+    fn new(mischief: Mischief) -> Self {
+        let seed = if let Mischief::Seeded { seed, .. } = mischief { seed } else { 0 };
+        Self { mischief, dice: Dice::new(seed), connections: 0, planned: 0, struck: Vec::new() }
     }
 
     /// What is to happen to the next connection.
     fn next(&mut self) -> Option<Strike> {
         let number = self.connections;
         self.connections += 1;
-        match &self.plan {
-            Plan::Clean => None,
-            Plan::Scripted(strikes) => strikes.get(number).copied().flatten(),
-            Plan::Seeded { chance, within, harms, most, .. } => {
+        match &self.mischief {
+            Mischief::Clean => None,
+            Mischief::Scripted(strikes) => strikes.get(number).copied().flatten(),
+            Mischief::Seeded { chance, within, harms, most, .. } => {
                 // Rolled every time, so that the order alone decides.
                 let (lot, at) = (self.dice.below(100), self.dice.below((*within).max(1)));
                 let which = self.dice.below(harms.len().max(1) as u64);
@@ -281,7 +281,7 @@ mod tests {
             strike(Flow::Down, 2, Harm::Stall(pause)),
             strike(Flow::Down, 99, Harm::Cut),
         ];
-        let proxy = FaultProxy::start(&echo(), Plan::Scripted(strikes.clone()));
+        let proxy = FaultProxy::start(&echo(), Mischief::Scripted(strikes.clone()));
         assert_eq!(through(&proxy, "hello"), b"hello");
         assert_eq!(through(&proxy, "hello"), b"hel");
         assert_eq!(through(&proxy, "hello"), [b'h', !b'e', b'l', b'l', b'o']);
@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn the_same_seed_plans_the_same() {
-        let plan = |seed| Plan::Seeded {
+        let plan = |seed| Mischief::Seeded {
             seed,
             chance: 50,
             within: 1000,

@@ -3,11 +3,11 @@
 /// An archive in the making; entries stand in the order of the calls. All times are zero and all
 /// owners root, so the same calls give the same bytes.
 #[derive(Clone, Debug, Default)]
-pub struct Tar(Vec<u8>);
+pub struct TarMaker(Vec<u8>);
 
 const BLOCK: usize = 512;
 
-impl Tar {
+impl TarMaker {
     /// An archive without entries.
     pub fn new() -> Self {
         Self::default()
@@ -102,7 +102,7 @@ mod tests {
     fn the_tar_of_this_machine_reads_what_is_written() {
         let scratch = crate::scratch();
         let long = format!("{}/file", ["d".repeat(60), "e".repeat(60)].join("/"));
-        let archive = Tar::new()
+        let archive = TarMaker::new()
             .directory("etc", 0o755)
             .file("etc/hosts", 0o600, "127.0.0.1 localhost\n")
             .hard_link("etc/again", "etc/hosts")

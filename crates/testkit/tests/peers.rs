@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use corten_spec::Algorithm;
-use corten_testkit::images::{Image, ImageMaker, Packing, artifact, referrer};
-use corten_testkit::{Auth, DockerRegistry, FaultProxy, Peer, Plan, Setup, TestRegistry, scratch};
+use corten_testkit::images::{ImageMaker, LayerForm, TestImage, artifact, referrer};
+use corten_testkit::{
+    Auth, DockerRegistry, FaultProxy, Mischief, Peer, Setup, TestRegistry, scratch,
+};
 
-fn image(platform: &str) -> Image {
+fn image(platform: &str) -> TestImage {
     ImageMaker::new()
         .platform(platform)
         .text_layer("etc/motd", "hello")
@@ -14,23 +16,23 @@ fn image(platform: &str) -> Image {
         .build()
 }
 
-fn zstd() -> Image {
-    ImageMaker::new().packing(Packing::Zstd).text_layer("a", "x").build()
+fn zstd() -> TestImage {
+    ImageMaker::new().form(LayerForm::Zstd).text_layer("a", "x").build()
 }
 
-fn docker() -> Image {
+fn docker() -> TestImage {
     ImageMaker::new().docker().text_layer("a", "x").build()
 }
 
-fn index() -> Image {
-    Image::index(&[image("linux/amd64"), image("linux/arm64")])
+fn index() -> TestImage {
+    TestImage::index(&[image("linux/amd64"), image("linux/arm64")])
 }
 
-fn nested() -> Image {
-    Image::index(&[index(), zstd()])
+fn nested() -> TestImage {
+    TestImage::index(&[index(), zstd()])
 }
 
-fn wide() -> Image {
+fn wide() -> TestImage {
     ImageMaker::new().algorithm(Algorithm::Sha512).text_layer("a", "x").build()
 }
 
@@ -95,7 +97,7 @@ fn oras_copies_artifacts_with_their_referrers() {
     let (from, to) = (registry.reference("from:v1"), registry.reference("to:v1"));
     oras.succeed(["cp", "--recursive", "--from-plain-http", "--to-plain-http", &from, &to]);
     registry.assert_has("to", "v1", &subject);
-    let referrers = |image: &Image| -> Vec<String> {
+    let referrers = |image: &TestImage| -> Vec<String> {
         let listed = registry.referrers("to", image.digest());
         listed.iter().map(|one| one.digest.to_string()).collect()
     };
@@ -139,7 +141,7 @@ fn a_clean_proxy_before_the_reference_registry_changes_nothing() {
         return;
     };
     let (registry, proxy) =
-        (TestRegistry::start(), FaultProxy::start(reference.host(), Plan::Clean));
+        (TestRegistry::start(), FaultProxy::start(reference.host(), Mischief::Clean));
     registry.seed("from", Some("v1"), &index());
     let arguments = [
         "copy",

@@ -5,9 +5,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use corten_serve::{Options, Switch};
+use corten_serve::{ServerOptions, Switch};
 use corten_spec::Digest;
-use corten_testkit::images::{Image, ImageMaker, referrer};
+use corten_testkit::images::{ImageMaker, TestImage, referrer};
 use corten_testkit::{Auth, Fault, Setup, TestRegistry};
 
 /// An answer as it came: the head, the body, and whether the connection broke off.
@@ -88,7 +88,7 @@ fn content() -> Vec<u8> {
 fn what_is_seeded_is_served_and_logged() {
     let registry = TestRegistry::start();
     let image = ImageMaker::new().text_layer("a", "x").build();
-    let both = Image::index(&[image.clone(), referrer(&image, "x/y", "note")]);
+    let both = TestImage::index(&[image.clone(), referrer(&image, "x/y", "note")]);
     registry.seed("team/app", Some("v1"), &both);
     registry.assert_has("team/app", "v1", &both);
     let manifest = get(&registry, "/v2/team/app/manifests/v1");
@@ -280,7 +280,7 @@ fn credentials_are_asked_for() {
 
 #[test]
 fn parts_of_the_protocol_are_switched_off() {
-    let options = Options { referrers: Switch::Off, ..Options::default() };
+    let options = ServerOptions { referrers: Switch::Off, ..ServerOptions::default() };
     let registry = TestRegistry::with(Setup { options, ..Setup::default() });
     let target = format!("/v2/a/referrers/{}", Digest::sha256(b""));
     assert_eq!(get(&registry, &target).status(), 404);

@@ -329,8 +329,8 @@ pub async fn cat(context: &Context, request: LookRequest, path: &str) -> Result<
     on_thread("cat", move || {
         let mut source = |number| stack.open(number);
         let count = stack.layers.len();
-        let found = corten_layer::lookup(&mut source, count, path.as_bytes(), Limits::default());
-        let (_, node) = found.map_err(|error| stack.tree_failure(error))?;
+        let mut layers = corten_layer::Stack::new(&mut source, count, Limits::default());
+        let (_, node) = layers.find(path.as_bytes()).map_err(|error| stack.tree_failure(error))?;
         if node.entry.kind != EntryKind::File {
             let kind = kind_word(node.entry.kind);
             return Err(Failure::Usage(format!("{path} is a {kind}, not a regular file")));

@@ -6,11 +6,11 @@ use corten_spec::{
     empty_descriptor,
 };
 
-use super::Image;
+use super::TestImage;
 
 /// An artifact with one blob of content and no config (image-spec `manifest.md`, Guidelines for
 /// Artifact Usage).
-pub fn artifact(kind: &str, title: &str, content: impl Into<Bytes>) -> Image {
+pub fn artifact(kind: &str, title: &str, content: impl Into<Bytes>) -> TestImage {
     let content = content.into();
     let mut layer = Descriptor::of(MediaType::new("application/octet-stream"), &content);
     layer.annotations.insert(annotation::TITLE.to_owned(), title.to_owned());
@@ -20,7 +20,7 @@ pub fn artifact(kind: &str, title: &str, content: impl Into<Bytes>) -> Image {
 }
 
 /// An artifact that says everything in its annotations: empty config, empty layer.
-pub fn empty_artifact(kind: &str) -> Image {
+pub fn empty_artifact(kind: &str) -> TestImage {
     let mut manifest = Manifest::image(empty_descriptor(), vec![empty_descriptor()]);
     manifest.artifact_type = Some(MediaType::new(kind));
     finished(manifest, Vec::new())
@@ -28,7 +28,7 @@ pub fn empty_artifact(kind: &str) -> Image {
 
 /// An artifact that refers to `subject`, and nothing of the subject itself. For a chain, make
 /// referrers of referrers.
-pub fn referrer(subject: &Image, kind: &str, text: &str) -> Image {
+pub fn referrer(subject: &TestImage, kind: &str, text: &str) -> TestImage {
     let content = Bytes::copy_from_slice(text.as_bytes());
     let layer = Descriptor::of(MediaType::new("text/plain"), &content);
     let mut manifest = Manifest::image(empty_descriptor(), vec![layer.clone()]);
@@ -39,15 +39,15 @@ pub fn referrer(subject: &Image, kind: &str, text: &str) -> Image {
 }
 
 /// An index of `children` that refers to `subject`.
-pub fn referrer_index(subject: &Image, kind: &str, children: &[Image]) -> Image {
-    let mut index = Index::new(children.iter().map(Image::pointer).collect());
+pub fn referrer_index(subject: &TestImage, kind: &str, children: &[TestImage]) -> TestImage {
+    let mut index = Index::new(children.iter().map(TestImage::pointer).collect());
     index.artifact_type = Some(MediaType::new(kind));
     index.subject = Some(subject.root().descriptor().bare());
-    Image::index_with(MediaType::OCI_INDEX, index, children)
+    TestImage::index_with(MediaType::OCI_INDEX, index, children)
 }
 
-fn finished(manifest: Manifest, mut blobs: Vec<(Descriptor, Bytes)>) -> Image {
+fn finished(manifest: Manifest, mut blobs: Vec<(Descriptor, Bytes)>) -> TestImage {
     blobs.push((empty_descriptor().bare(), Bytes::from_static(EMPTY_JSON)));
     let document = Document::write(MediaType::OCI_MANIFEST, manifest).unwrap();
-    Image::of(blobs, vec![AnyDocument::Manifest(document)], None)
+    TestImage::of(blobs, vec![AnyDocument::Manifest(document)], None)
 }

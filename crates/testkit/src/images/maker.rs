@@ -8,13 +8,13 @@ use corten_spec::{
     History, ImageConfig, Manifest, MediaType, Platform, RootFs,
 };
 
-use super::Image;
+use super::TestImage;
 use crate::noise::Noise;
-use crate::tar::Tar;
+use crate::tar::TarMaker;
 
 /// How a layer is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Packing {
+pub enum LayerForm {
     /// A plain tar.
     Plain,
     /// gzip.
@@ -27,7 +27,7 @@ pub enum Packing {
 #[derive(Clone, Debug)]
 pub struct ImageMaker {
     platform: Platform,
-    packing: Packing,
+    form: LayerForm,
     docker: bool,
     algorithm: Algorithm,
     annotations: Annotations,
@@ -53,7 +53,7 @@ impl ImageMaker {
     pub fn new() -> Self {
         Self {
             platform: Platform::new("linux", "amd64"),
-            packing: Packing::Gzip,
+            form: LayerForm::Gzip,
             docker: false,
             algorithm: Algorithm::Sha256,
             annotations: Annotations::new(),
@@ -70,8 +70,8 @@ impl ImageMaker {
 
     /// Layers from here on are packed so.
     #[must_use]
-    pub fn packing(self, packing: Packing) -> Self {
-        Self { packing, ..self }
+    pub fn form(self, form: LayerForm) -> Self {
+        Self { form, ..self }
     }
 
     /// A Docker v2.2 image. Say so before the first layer.
@@ -103,7 +103,7 @@ impl ImageMaker {
 
     /// A layer of this tar.
     #[must_use]
-    pub fn layer(self, tar: Tar) -> Self {
+    pub fn layer(self, tar: TarMaker) -> Self {
         let media_type = self.layer_type();
         self.add(media_type, &tar.finish(), Vec::new())
     }
@@ -111,44 +111,44 @@ impl ImageMaker {
     /// A layer with one text file.
     #[must_use]
     pub fn text_layer(self, path: &str, text: &str) -> Self {
-        self.layer(Tar::new().file(path, 0o644, text))
+        self.layer(TarMaker::new().file(path, 0o644, text))
     }
 
     /// A layer with one file of `size` incompressible bytes.
     #[must_use]
     pub fn noise_layer(self, seed: u64, size: u64) -> Self {
         let path = format!("noise-{seed}");
-        self.layer(Tar::new().file(&path, 0o644, Noise::new(seed, size).whole()))
+        self.layer(TarMaker::new().file(&path, 0o644, Noise::new(seed, size).whole()))
     }
 
     /// A layer that is not to be distributed (deprecated, still met), with a place to fetch it.
     #[must_use]
-    pub fn foreign_layer(self, tar: Tar, url: &str) -> Self {
-        let media_type = match (self.docker, self.packing) {
+    pub fn foreign_layer(self, tar: TarMaker, url: &str) -> Self {
+        let media_type = match (self.docker, self.form) {
             (true, _) => MediaType::DOCKER_FOREIGN_GZIP,
-            (false, Packing::Plain) => MediaType::OCI_FOREIGN,
-            (false, Packing::Gzip) => MediaType::OCI_FOREIGN_GZIP,
-            (false, Packing::Zstd) => MediaType::OCI_FOREIGN_ZSTD,
+            (false, LayerForm::Plain) => MediaType::OCI_FOREIGN,
+            (false, LayerForm::Gzip) => MediaType::OCI_FOREIGN_GZIP,
+            (false, LayerForm::Zstd) => MediaType::OCI_FOREIGN_ZSTD,
         };
         self.add(media_type, &tar.finish(), vec![url.to_owned()])
     }
 
     fn layer_type(&self) -> MediaType {
-        match (self.docker, self.packing) {
-            (false, Packing::Plain) => MediaType::OCI_LAYER,
-            (false, Packing::Gzip) => MediaType::OCI_LAYER_GZIP,
-            (false, Packing::Zstd) => MediaType::OCI_LAYER_ZSTD,
-            (true, Packing::Plain) => MediaType::DOCKER_LAYER,
-            (true, Packing::Gzip) => MediaType::DOCKER_LAYER_GZIP,
-            (true, Packing::Zstd) => MediaType::DOCKER_LAYER_ZSTD,
+        match (self.docker, self.form) {
+            (false, LayerForm::Plain) => MediaType::OCI_LAYER,
+            (false, LayerForm::Gzip) => MediaType::OCI_LAYER_GZIP,
+            (false, LayerForm::Zstd) => MediaType::OCI_LAYER_ZSTD,
+            (true, LayerForm::Plain) => MediaType::DOCKER_LAYER,
+            (true, LayerForm::Gzip) => MediaType::DOCKER_LAYER_GZIP,
+            (true, LayerForm::Zstd) => MediaType::DOCKER_LAYER_ZSTD,
         }
     }
 
     fn add(mut self, media_type: MediaType, tar: &[u8], urls: Vec<String>) -> Self {
-        let bytes = Bytes::from(match self.packing {
-            Packing::Plain => tar.to_vec(),
-            Packing::Gzip => gzip(tar),
-            Packing::Zstd => zstd::encode_all(tar, 3).unwrap(),
+        let bytes = Bytes::from(match self.form {
+            LayerForm::Plain => tar.to_vec(),
+            LayerForm::Gzip => gzip(tar),
+            LayerForm::Zstd => zstd::encode_all(tar, 3).unwrap(),
         });
         let diff_id = DiffId(Digest::of(self.algorithm, tar));
         let descriptor = Descriptor { urls, ..self.pointer(media_type, &bytes) };
@@ -161,7 +161,7 @@ impl ImageMaker {
     }
 
     /// The image.
-    pub fn build(self) -> Image {
+    pub fn build(self) -> TestImage {
         let config = Bytes::from(serde_json::to_vec(&self.image_config()).unwrap());
         let (config_type, manifest_type) = if self.docker {
             (MediaType::DOCKER_CONFIG, MediaType::DOCKER_MANIFEST)
@@ -178,7 +178,7 @@ impl ImageMaker {
         let document = Document::parse(&pointer, bytes).unwrap();
         let mut blobs = vec![(config_pointer, config)];
         blobs.extend(self.layers.into_iter().map(|layer| (layer.descriptor, layer.bytes)));
-        Image::of(blobs, vec![AnyDocument::Manifest(document)], Some(self.platform))
+        TestImage::of(blobs, vec![AnyDocument::Manifest(document)], Some(self.platform))
     }
 
     fn image_config(&self) -> ImageConfig {

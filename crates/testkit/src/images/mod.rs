@@ -2,11 +2,11 @@
 //! documents and blobs.
 //!
 //! ```
-//! use corten_testkit::images::{Image, ImageMaker};
+//! use corten_testkit::images::{TestImage, ImageMaker};
 //!
 //! let amd64 = ImageMaker::new().platform("linux/amd64").text_layer("etc/motd", "hello").build();
 //! let arm64 = ImageMaker::new().platform("linux/arm64").text_layer("etc/motd", "hello").build();
-//! let both = Image::index(&[amd64, arm64]);
+//! let both = TestImage::index(&[amd64, arm64]);
 //! assert_eq!(both.documents().len(), 3);
 //! ```
 
@@ -18,19 +18,19 @@ use bytes::Bytes;
 use corten_spec::{AnyDocument, Descriptor, Digest, Document, Index, MediaType, Platform};
 
 pub use artifact::{artifact, empty_artifact, referrer, referrer_index};
-pub use maker::{ImageMaker, Packing};
+pub use maker::{ImageMaker, LayerForm};
 pub use push::{push, push_noise};
 
 /// A graph of manifests and blobs with one root.
 #[derive(Clone, Debug)]
-pub struct Image {
+pub struct TestImage {
     blobs: Vec<(Descriptor, Bytes)>,
     /// Children before parents; the root is last.
     documents: Vec<AnyDocument>,
     platform: Option<Platform>,
 }
 
-impl Image {
+impl TestImage {
     pub(crate) fn of(
         blobs: Vec<(Descriptor, Bytes)>,
         documents: Vec<AnyDocument>,
@@ -43,22 +43,22 @@ impl Image {
     }
 
     /// An OCI index of images and of further indexes, each with its platform where it has one.
-    pub fn index(children: &[Image]) -> Self {
+    pub fn index(children: &[TestImage]) -> Self {
         Self::index_of(MediaType::OCI_INDEX, children)
     }
 
     /// A Docker manifest list.
-    pub fn docker_list(children: &[Image]) -> Self {
+    pub fn docker_list(children: &[TestImage]) -> Self {
         Self::index_of(MediaType::DOCKER_LIST, children)
     }
 
-    fn index_of(media_type: MediaType, children: &[Image]) -> Self {
-        let mut index = Index::new(children.iter().map(Image::pointer).collect());
+    fn index_of(media_type: MediaType, children: &[TestImage]) -> Self {
+        let mut index = Index::new(children.iter().map(TestImage::pointer).collect());
         index.media_type = Some(media_type.clone());
         Self::index_with(media_type, index, children)
     }
 
-    pub(crate) fn index_with(media_type: MediaType, index: Index, children: &[Image]) -> Self {
+    pub(crate) fn index_with(media_type: MediaType, index: Index, children: &[TestImage]) -> Self {
         let blobs = children.iter().flat_map(|child| child.blobs.clone()).collect();
         let mut documents: Vec<AnyDocument> =
             children.iter().flat_map(|child| child.documents.clone()).collect();

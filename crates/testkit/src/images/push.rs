@@ -4,7 +4,7 @@ use bytes::Bytes;
 use corten_spec::{Algorithm, Descriptor, Hasher, MediaType, RefName};
 use corten_store::{Begun, Store, StoreError};
 
-use super::Image;
+use super::TestImage;
 use crate::noise::Noise;
 
 /// Puts an image into a store: blobs, then manifests from the children up, then the name. Layers
@@ -12,7 +12,7 @@ use crate::noise::Noise;
 pub async fn push(
     store: &dyn Store,
     name: Option<&RefName>,
-    image: &Image,
+    image: &TestImage,
 ) -> Result<(), StoreError> {
     for (descriptor, bytes) in image.distributable() {
         ingest(store, descriptor, std::iter::once(bytes.clone())).await?;

@@ -8,20 +8,20 @@ use corten_store::{Fetcher as _, Kind, MemoryStore, Resolver as _, Selector};
 
 use super::*;
 use crate::noise::Noise;
-use crate::tar::Tar;
+use crate::tar::TarMaker;
 
-fn manifest(image: &Image) -> Manifest {
+fn manifest(image: &TestImage) -> Manifest {
     let AnyDocument::Manifest(document) = image.root() else { panic!("not a manifest") };
     document.value().clone()
 }
 
-fn blob<'a>(image: &'a Image, descriptor: &Descriptor) -> &'a Bytes {
+fn blob<'a>(image: &'a TestImage, descriptor: &Descriptor) -> &'a Bytes {
     let found = image.blobs().iter().find(|(known, _)| known.digest == descriptor.digest);
     &found.expect("the blob is there").1
 }
 
 /// Every descriptor of the image's blobs and documents is that of the bytes.
-fn check(image: &Image) {
+fn check(image: &TestImage) {
     for (descriptor, bytes) in image.blobs() {
         let algorithm = descriptor.digest.algorithm().unwrap();
         assert_eq!(Digest::of(algorithm, bytes), descriptor.digest);
@@ -36,9 +36,9 @@ fn check(image: &Image) {
 fn layers_unpack_to_their_diff_ids() {
     let image = ImageMaker::new()
         .text_layer("a", "plain words")
-        .packing(Packing::Zstd)
+        .form(LayerForm::Zstd)
         .text_layer("b", "other words")
-        .packing(Packing::Plain)
+        .form(LayerForm::Plain)
         .text_layer("c", "more words")
         .build();
     check(&image);
@@ -79,7 +79,7 @@ fn docker_and_sha512_and_foreign_images_are_what_they_say() {
     let all = wide.blobs().iter().map(|(descriptor, _)| &descriptor.digest);
     assert!(all.chain([wide.digest()]).all(|digest| digest.algorithm_name() == "sha512"));
 
-    let tar = Tar::new().file("a", 0o644, "x");
+    let tar = TarMaker::new().file("a", 0o644, "x");
     let foreign = ImageMaker::new().foreign_layer(tar, "https://example.com/a").build();
     assert_eq!(foreign.blobs().len(), 2);
     assert_eq!(foreign.distributable().count(), 1);
@@ -89,8 +89,8 @@ fn docker_and_sha512_and_foreign_images_are_what_they_say() {
 #[test]
 fn an_index_holds_its_children_and_what_they_share_once() {
     let make = |platform| ImageMaker::new().platform(platform).text_layer("a", "same").build();
-    let inner = Image::index(&[make("linux/amd64"), make("linux/arm64")]);
-    let outer = Image::index(&[inner.clone(), make("linux/amd64"), empty_artifact("x/y")]);
+    let inner = TestImage::index(&[make("linux/amd64"), make("linux/arm64")]);
+    let outer = TestImage::index(&[inner.clone(), make("linux/amd64"), empty_artifact("x/y")]);
     check(&outer);
     // Two configs, one layer, the empty blob; two images, two indexes, one artifact.
     assert_eq!((outer.blobs().len(), outer.documents().len()), (4, 5));
@@ -117,9 +117,9 @@ fn referrers_point_at_their_subject_along_a_chain() {
 #[tokio::test]
 async fn an_image_goes_into_a_store_by_its_ports() {
     let store = MemoryStore::new("test");
-    let tar = Tar::new().file("a", 0o644, "x");
+    let tar = TarMaker::new().file("a", 0o644, "x");
     let foreign = ImageMaker::new().foreign_layer(tar, "https://example.com/a").build();
-    let both = Image::index(&[foreign.clone(), ImageMaker::new().text_layer("b", "y").build()]);
+    let both = TestImage::index(&[foreign.clone(), ImageMaker::new().text_layer("b", "y").build()]);
     let name = RefName::parse("v1").unwrap();
     push(&store, Some(&name), &both).await.unwrap();
     push(&store, Some(&name), &both).await.unwrap();

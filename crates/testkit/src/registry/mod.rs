@@ -13,12 +13,12 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use corten_registry::wire::{Repository, Target};
 use corten_serve::{
-    Directory, Grant, Memory, Options, Passwords, Principal, Server, TokenService, Tokens,
+    Grant, Memory, Passwords, Principal, Roster, Server, ServerOptions, TokenService, Tokens,
 };
 use corten_spec::{AnyDocument, Descriptor, Digest, Tag};
 use tokio::sync::oneshot;
 
-use crate::images::Image;
+use crate::images::TestImage;
 pub use fault::Fault;
 use fault::Faults;
 pub use log::Logged;
@@ -56,12 +56,12 @@ pub struct Setup {
     /// URL of the token endpoint in challenges; the registry's own where there is none.
     pub realm: Option<String>,
     /// What of the protocol the server offers, and its limits.
-    pub options: Options,
+    pub options: ServerOptions,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        let options = Options::default();
+        let options = ServerOptions::default();
         Self { auth: Auth::None, public: None, realm: None, options }
     }
 }
@@ -156,7 +156,7 @@ impl TestRegistry {
     }
 
     /// Puts an image here without a request; tagged where a tag is given.
-    pub fn seed(&self, repository: &str, tag: Option<&str>, image: &Image) {
+    pub fn seed(&self, repository: &str, tag: Option<&str>, image: &TestImage) {
         let name = repository_of(repository);
         for (descriptor, bytes) in image.blobs() {
             self.memory.put_blob(&name, &descriptor.digest, bytes.clone());
@@ -214,7 +214,7 @@ impl TestRegistry {
     }
 
     /// Fails unless the repository has all of the image, byte for byte, under the tag.
-    pub fn assert_has(&self, repository: &str, tag: &str, image: &Image) {
+    pub fn assert_has(&self, repository: &str, tag: &str, image: &TestImage) {
         let root = image.root().descriptor();
         let tagged = self.manifest(repository, tag).expect("the tag is there");
         assert_eq!(tagged.descriptor().digest, root.digest, "{repository}:{tag}");
@@ -243,14 +243,14 @@ fn server(memory: &Arc<Memory>, setup: Setup) -> (Server, Option<Arc<TokenServic
         Auth::Basic { user, password } | Auth::Token { user, password } => (user, password),
     };
     let owner = Grant::new(Principal::User(user.clone()), "", &["*"]);
-    let mut directory = Directory::new().with_user(user, password).with_grant(owner);
+    let mut roster = Roster::new().with_user(user, password).with_grant(owner);
     if let Some(prefix) = &setup.public {
-        directory = directory.with_grant(Grant::new(Principal::Anonymous, prefix, &["pull"]));
+        roster = roster.with_grant(Grant::new(Principal::Anonymous, prefix, &["pull"]));
     }
     if matches!(setup.auth, Auth::Basic { .. }) {
-        return (server.with_access(Arc::new(Passwords(directory))), None);
+        return (server.with_access(Arc::new(Passwords(roster))), None);
     }
-    let mut tokens = TokenService::new("test-registry", directory);
+    let mut tokens = TokenService::new("test-registry", roster);
     if let Some(realm) = &setup.realm {
         tokens = tokens.with_realm(realm);
     }
