@@ -11,8 +11,7 @@ use corten_registry::{
 };
 use corten_spec::{AnyDocument, Location, Platform, RefName, Reference, Tag};
 use corten_store::{
-    Archive, LayoutStore as Directory, LayoutStore, Progress, Resolver, Selector, Store,
-    StoreError, read_document,
+    Archive, Directory, LayoutStore, Progress, Resolver, Selector, Store, StoreError, read_document,
 };
 
 use crate::cli::Global;
