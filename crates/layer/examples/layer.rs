@@ -1,7 +1,9 @@
-//! Looks at layers and times packing, from the command line:
+//! Looks at layers, packs and exports trees, and times packing, from the command line:
 //!
 //! ```text
 //! cargo run --release -p corten-layer --example layer -- audit FILE...
+//! cargo run --release -p corten-layer --example layer -- pack DIRECTORY OUT
+//! cargo run --release -p corten-layer --example layer -- export OUT LAYER...
 //! cargo run --release -p corten-layer --example layer -- bench TAR [THREADS]
 //! ```
 
@@ -9,11 +11,15 @@
 
 use std::error::Error;
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::time::Instant;
 
-use corten_layer::{Compression, DiffReader, Limits, Packer, Packing, Tar, audit};
+use corten_layer::{
+    Compression, Contents, DiffReader, Limits, Merged, PackOptions, Packer, Packing, Tar, audit,
+    export, pack_directory,
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -24,7 +30,18 @@ fn main() -> Result<(), Box<dyn Error>> {
             let threads = rest.get(1).map_or(Ok(NonZeroUsize::MIN), |number| number.parse())?;
             bench(file, threads)
         }
-        _ => Err("audit FILE... | bench TAR [THREADS]".into()),
+        Some((verb, rest)) if verb == "pack" => match rest {
+            [directory, out] => pack(directory, out),
+            _ => Err("pack DIRECTORY OUT".into()),
+        },
+        Some((verb, rest)) if verb == "export" => match rest {
+            [out, layers @ ..] => export_stack(out, layers),
+            [] => Err("export OUT LAYER...".into()),
+        },
+        _ => {
+            Err("audit FILE... | pack DIRECTORY OUT | export OUT LAYER... | bench TAR [THREADS]"
+                .into())
+        }
     }
 }
 
@@ -35,6 +52,28 @@ fn look(file: &str) -> Result<(), Box<dyn Error>> {
     for problem in &audit.problems {
         println!("  {}: {} ({})", problem.place, problem.rule, problem.rule.code());
     }
+    Ok(())
+}
+
+/// Packs a directory with zstd.
+fn pack(directory: &str, out: &str) -> Result<(), Box<dyn Error>> {
+    let options = PackOptions::new(Compression::Zstd);
+    let (tree, _) = pack_directory(Path::new(directory), &options, File::create(out)?)?;
+    println!("{} entries, {} bytes", tree.entries, tree.packed.unpacked_size);
+    println!("{}\n{}", tree.packed.descriptor.digest, tree.packed.diff_id);
+    Ok(())
+}
+
+/// Merges layers, the base first, and writes the tree as a tar.
+fn export_stack(out: &str, layers: &[String]) -> Result<(), Box<dyn Error>> {
+    let mut source = |layer: usize| -> io::Result<Box<dyn io::Read>> {
+        let name = layers.get(layer).ok_or_else(|| io::Error::other("no such layer"))?;
+        Ok(Box::new(File::open(name)?))
+    };
+    let limits = Limits::default();
+    let merged = Merged::read(&mut source, layers.len(), Contents::Skip, limits)?;
+    let out = io::BufWriter::new(File::create(out)?);
+    println!("{} entries", export(&merged, &mut source, limits, out)?);
     Ok(())
 }
 

@@ -10,10 +10,12 @@ use crate::{DiffReader, Entry, EntryKind, LayerError, Limits, Tar, TarWriter, Tr
 
 /// Writes the whole tree to `out` and returns the number of entries.
 ///
-/// Each layer is read once more at the most, so the order is: directories, then everything without
-/// content, both in canonical order; then the regular files layer by layer, as they stand in each.
-/// Further names of a file follow it as hard links. The same image always gives the same bytes. The
-/// root has an entry when a layer has one for it.
+/// Each layer is read once more at the most, so the order is: everything without content, in
+/// canonical order; then the regular files layer by layer, as they stand in each; then the
+/// directories, in canonical order. They come last because GNU tar sets the times of a directory as
+/// soon as it meets an entry outside, and files that came later would change them again. Further
+/// names of a file follow it as hard links. The same image always gives the same bytes. The root has
+/// an entry when a layer has one for it.
 pub fn export(
     merged: &Merged,
     source: &mut dyn LayerSource,
@@ -26,13 +28,13 @@ pub fn export(
         names.entry(file).or_default().push(path);
     }
     let mut layers: BTreeMap<usize, Pending<'_>> = BTreeMap::new();
-    let mut bare = Vec::new();
+    let (mut bare, mut directories) = (Vec::new(), Vec::new());
     for (path, file, node) in merged.numbered() {
         let of_file = names.get(&file).map(Vec::as_slice).unwrap_or_default();
         let is_first = of_file.first() == Some(&path);
         match node.entry.kind {
             EntryKind::Directory if path.is_root() && node.implied => {}
-            EntryKind::Directory => export.file(node, &[path], std::io::empty())?,
+            EntryKind::Directory => directories.push((node, of_file)),
             _ if !is_first => {}
             EntryKind::File if node.entry.size > 0 => {
                 let pending = layers.entry(node.layer).or_default();
@@ -47,6 +49,9 @@ pub fn export(
     for (layer, pending) in layers {
         let packed = source.open(layer).map_err(LayerError::from_io)?;
         export.layer(packed, pending, limits)?;
+    }
+    for (node, paths) in directories {
+        export.file(node, paths, std::io::empty())?;
     }
     let mut out = export.writer.finish()?;
     out.flush().map_err(LayerError::from_write)?;

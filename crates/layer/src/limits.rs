@@ -16,6 +16,9 @@ pub struct Limits {
     pub pax: u64,
     /// Most bytes of extended attributes of one entry, names and values together.
     pub xattrs: u64,
+    /// Most bytes of names, link targets, attributes, records and sparse maps of all entries
+    /// together: what a list of the entries takes in memory.
+    pub metadata: u64,
     /// Most pieces of one sparse file.
     pub extents: u64,
     /// Most bytes of the unpacked archive, and of the files in it with their holes filled.
@@ -39,6 +42,7 @@ impl Default for Limits {
             depth: 256,
             pax: 1 << 20,
             xattrs: 1 << 20,
+            metadata: 1 << 29,
             extents: 65_536,
             unpacked: 1 << 40,
             ratio: 1100,

@@ -331,6 +331,7 @@ fn limits_are_named_in_the_error() {
     one("pax", Limits { pax: 10, ..limits }, &[pax(b'x', &["comment=long"]), file("a", b"")]);
     let xattr = pax(b'x', &["SCHILY.xattr.user.a=0123456789"]);
     one("xattrs", Limits { xattrs: 8, ..limits }, &[xattr, file("a", b"")]);
+    one("metadata", Limits { metadata: 8, ..limits }, &[file("name1", b""), file("name2", b"")]);
     one("unpacked", Limits { unpacked: 1000, ..limits }, &[file("a", &[0; 600])]);
     let bomb = gnu_sparse(&[(0, 4)], 1 << 32, b"abcd");
     one("unpacked", Limits { unpacked: 1 << 30, ..limits }, &[bomb]);

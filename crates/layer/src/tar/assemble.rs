@@ -175,3 +175,11 @@ pub(super) fn over_limit(entry: &Entry, limits: &Limits) -> Option<(&'static str
     ];
     checks.into_iter().find(|(_, value, limit)| value > limit).map(|(what, _, limit)| (what, limit))
 }
+
+/// What keeping the entry takes in memory, beyond its fixed size.
+pub(super) fn metadata_bytes(entry: &Entry) -> u64 {
+    let pairs = entry.xattrs.iter().chain(&entry.records);
+    let attributes: usize = pairs.map(|(key, value)| key.len() + value.len()).sum();
+    let extents = entry.sparse.as_ref().map_or(0, |map| map.len() * size_of::<Extent>());
+    (entry.name.len() + entry.link.len() + attributes + extents) as u64
+}

@@ -39,6 +39,8 @@ pub struct Tar<R> {
     entries: u64,
     /// Sum of the sizes of all files so far, holes included.
     total: u64,
+    /// Bytes of metadata of all entries so far.
+    metadata: u64,
     current: Current,
     ended: bool,
     /// Set when faults that leave the stream readable are collected instead of refused.
@@ -69,6 +71,7 @@ impl<R: Read> Tar<R> {
             limits,
             entries: 0,
             total: 0,
+            metadata: 0,
             current: Current::default(),
             ended: false,
             faults: None,
@@ -221,6 +224,10 @@ impl<R: Read> Tar<R> {
         entry.sparse = self.sparse_map(map, &mut stored, &place)?;
         if let Some(map) = &entry.sparse {
             sparse::check(map, entry.size, stored).map_err(|rule| refused(&place, rule))?;
+        }
+        self.metadata = self.metadata.saturating_add(assemble::metadata_bytes(&entry));
+        if self.metadata > self.limits.metadata {
+            return Err(over(&place, "metadata", self.limits.metadata));
         }
         self.total = self.total.saturating_add(entry.size);
         let reach = self.source.position().saturating_add(stored).max(self.total);
