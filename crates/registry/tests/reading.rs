@@ -359,7 +359,10 @@ async fn without_the_api_referrers_are_read_from_the_tag() {
         let subject = manifest().descriptor().digest.clone();
         let registry = server.registry();
         for _ in 0..2 {
-            assert_eq!(registry.referrers(&subject, None).await.unwrap(), [listed.clone()]);
+            assert_eq!(
+                registry.referrers(&subject, None).await.unwrap(),
+                std::slice::from_ref(&listed)
+            );
         }
         let tag = format!("GET /v2/team/app/manifests/sha256-{}", subject.encoded());
         let api = format!("GET /v2/team/app/referrers/{subject}");
