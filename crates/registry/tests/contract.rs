@@ -9,7 +9,7 @@ use std::time::Duration;
 use corten_registry::{
     Anonymous, Connection, Credential, Insecure, Keychain, Registry, Retry, Secret, Transport,
 };
-use corten_serve::{Locations, Options, Switch};
+use corten_serve::{Locations, ServerOptions, Switch};
 use corten_spec::Location;
 use corten_store::contract::{Abilities, run};
 use corten_testkit::{Auth, Setup, TestRegistry};
@@ -34,24 +34,24 @@ async fn passes(setup: Setup, keychain: Arc<dyn Keychain>) {
     run(make, &ABILITIES).await;
 }
 
-async fn passes_with(options: Options) {
+async fn passes_with(options: ServerOptions) {
     passes(Setup { options, ..Setup::default() }, Arc::new(Anonymous)).await;
 }
 
 #[tokio::test]
 async fn with_everything_on() {
-    passes_with(Options::default()).await;
+    passes_with(ServerOptions::default()).await;
 }
 
 #[tokio::test]
 async fn without_the_referrers_api() {
-    passes_with(Options { referrers: Switch::Off, ..Options::default() }).await;
+    passes_with(ServerOptions { referrers: Switch::Off, ..ServerOptions::default() }).await;
 }
 
 #[tokio::test]
 async fn with_absolute_locations_and_chunks() {
     let (locations, chunk_min) = (Locations::Absolute, Some(1000));
-    passes_with(Options { locations, chunk_min, ..Options::default() }).await;
+    passes_with(ServerOptions { locations, chunk_min, ..ServerOptions::default() }).await;
 }
 
 #[tokio::test]

@@ -9,11 +9,11 @@ use corten_registry::{
     Anonymous, Connection, Credential, Insecure, Keychain, Registry, Retry, Secret, Timeouts,
     Transport,
 };
-use corten_serve::{Options, Switch};
+use corten_serve::{ServerOptions, Switch};
 use corten_spec::{Location, RefName};
 use corten_store::{Copied, Request, Selector, StoreError, WithReferrers, copy};
-use corten_testkit::images::{Image, ImageMaker, referrer};
-use corten_testkit::{Auth, Fault, FaultProxy, Harm, Plan, Setup, TestRegistry};
+use corten_testkit::images::{ImageMaker, TestImage, referrer};
+use corten_testkit::{Auth, Fault, FaultProxy, Harm, Mischief, Setup, TestRegistry};
 
 /// Large enough to be cut in the middle, small enough for many copies.
 const LAYER: u64 = 600_000;
@@ -37,7 +37,7 @@ fn open(host: &str, repository: &str, keychain: Arc<dyn Keychain>) -> Registry {
     Registry::open(location, connection).unwrap()
 }
 
-fn image(seed: u64) -> Image {
+fn image(seed: u64) -> TestImage {
     ImageMaker::new().noise_layer(seed, LAYER).noise_layer(seed + 1, 10_000).build()
 }
 
@@ -133,7 +133,7 @@ async fn connections_that_break_anywhere() {
         let (source, sink) = (TestRegistry::start(), TestRegistry::start());
         let image = image(seed);
         source.seed("team/app", Some("v1"), &image);
-        let plan = |seed| Plan::Seeded {
+        let plan = |seed| Mischief::Seeded {
             seed,
             chance: 60,
             within: LAYER,
@@ -186,7 +186,7 @@ async fn within_one_registry_nothing_is_sent() {
 
 #[tokio::test]
 async fn a_registry_that_mounts_nothing_is_sent_everything() {
-    let options = Options { mounting: Switch::Off, ..Options::default() };
+    let options = ServerOptions { mounting: Switch::Off, ..ServerOptions::default() };
     let server = TestRegistry::with(Setup { options, ..Setup::default() });
     let image = image(1);
     server.seed("team/app", Some("v1"), &image);
@@ -200,7 +200,7 @@ async fn a_registry_that_mounts_nothing_is_sent_everything() {
 #[tokio::test]
 async fn referrers_go_along_with_and_without_the_api() {
     for referrers in [Switch::On, Switch::Off] {
-        let options = Options { referrers, ..Options::default() };
+        let options = ServerOptions { referrers, ..ServerOptions::default() };
         let source = TestRegistry::start();
         let sink = TestRegistry::with(Setup { options, ..Setup::default() });
         let (image, signed) = (image(1), referrer(&image(1), "application/x-sig", "signed"));

@@ -138,6 +138,8 @@ async fn ranges_of_a_blob_are_served() {
     let beyond = asker.ask(&line, &["range: bytes=10-"], b"").await;
     assert_eq!(beyond.verdict(), "416 RANGE_INVALID");
     assert_eq!(beyond.header("content-range"), Some("bytes */10"));
+    let backwards = asker.ask(&line, &["range: bytes=5-0"], b"").await;
+    assert_eq!(backwards.verdict(), "416 RANGE_INVALID");
     let other = asker.ask(&line, &["range: bytes=7-", "if-range: \"sha256:x\""], b"").await;
     assert_eq!(other.status, 200);
     let same = format!("if-range: \"{digest}\"");

@@ -73,6 +73,8 @@ pub enum Wanted {
     Within(Range),
     /// So many bytes at the end, `bytes=-100`.
     Last(u64),
+    /// A last byte before the first one, `bytes=99-0`: invalid, and a server may say so.
+    Backwards(u64, u64),
 }
 
 impl Wanted {
@@ -83,7 +85,10 @@ impl Wanted {
         match set.split_once('-')? {
             ("", last) => number(last).map(Self::Last),
             (first, "") => number(first).map(Self::From),
-            (first, last) => Range::new(number(first)?, number(last)?).map(Self::Within),
+            (first, last) => match (number(first)?, number(last)?) {
+                (first, last) if last < first => Some(Self::Backwards(first, last)),
+                (first, last) => Range::new(first, last).map(Self::Within),
+            },
         }
     }
 
@@ -93,7 +98,7 @@ impl Wanted {
         match self {
             Self::From(first) => Range::new(first, end),
             Self::Within(range) => Range::new(range.first, range.last.min(end)),
-            Self::Last(0) => None,
+            Self::Last(0) | Self::Backwards(..) => None,
             Self::Last(count) => Range::new(size.saturating_sub(count), end),
         }
     }
@@ -105,6 +110,7 @@ impl fmt::Display for Wanted {
             Self::From(first) => write!(f, "bytes={first}-"),
             Self::Within(range) => write!(f, "bytes={range}"),
             Self::Last(count) => write!(f, "bytes=-{count}"),
+            Self::Backwards(first, last) => write!(f, "bytes={first}-{last}"),
         }
     }
 }
@@ -216,7 +222,7 @@ mod tests {
             ("bytes=0-99", Some(Wanted::Within(range(0, 99)))),
             ("bytes=-5", Some(Wanted::Last(5))),
             ("bytes=0-1,4-5", None),
-            ("bytes=9-1", None),
+            ("bytes=9-1", Some(Wanted::Backwards(9, 1))),
             ("bytes=-", None),
             ("bytes=", None),
             ("lines=1-2", None),
@@ -241,6 +247,7 @@ mod tests {
             (Wanted::Last(3), 10, Some(range(7, 9))),
             (Wanted::Last(30), 10, Some(range(0, 9))),
             (Wanted::Last(0), 10, None),
+            (Wanted::Backwards(5, 0), 10, None),
             (Wanted::From(0), 0, None),
             (Wanted::Last(1), 0, None),
         ];
