@@ -380,15 +380,18 @@ async fn collection_deletes_what_nothing_leads_to() {
     let on_gone = images::artifact(6, "application/x-signature", &gone.manifest);
     add(&store, &on_gone).await;
     store.remove(&name("gone")).unwrap();
+    let (lone, bytes) = images::blob(99, 1000);
+    put(&store, &lone, &bytes).await.unwrap();
     fs::write(directory.path().join(".corten/staged/sha256-abc"), "stale").unwrap();
     drop(store);
 
     let store = LayoutStore::open(directory.path()).unwrap();
     let early = store.collect(HOUR, SystemTime::now()).unwrap();
     assert_eq!((deleted(&early), early.staged), (vec![], 0), "nothing within the grace period");
-    assert_eq!(early.young, 4);
+    assert_eq!(early.young, 1, "a young referrer keeps its subject, a lone blob is just young");
     let late = store.collect(HOUR, SystemTime::now() + 2 * HOUR).unwrap();
     let mut expected: Vec<_> = gone.blobs.iter().map(|(blob, _)| blob.digest.clone()).collect();
+    expected.push(lone.digest);
     expected.push(digest(&gone.manifest));
     expected.push(digest(&on_gone.manifest));
     expected.push(on_gone.blobs[1].0.digest.clone());

@@ -14,6 +14,7 @@
 //! Owners and times are zero: the same images give the same bytes.
 
 mod header;
+mod listing;
 mod reader;
 mod writer;
 

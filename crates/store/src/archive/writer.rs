@@ -1,25 +1,23 @@
 //! Writing a layout into an archive as it comes: one blob behind the other, then the documents by
 //! digest, `index.json` and `oci-layout`. The same images always give the same bytes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, IoSlice, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use corten_spec::{
-    AnyDocument, Descriptor, Digest, Document, Index, MediaType, RefName, annotation,
-};
+use corten_spec::{AnyDocument, Descriptor, Digest, Document, Index, MediaType, RefName};
 use tokio::sync::OwnedMutexGuard;
 
 use super::header::{self, BLOCK, Member, padding};
+use super::listing::Listing;
+use crate::StoreError;
 use crate::beneath::{Beneath, io_error, set_file_mode};
-use crate::catalog::{Entry, INDEX_FILE, LAYOUT_FILE, LAYOUT_HEADER, sniff};
+use crate::catalog::{Entry, INDEX_FILE, LAYOUT_FILE, LAYOUT_HEADER};
 use crate::intake::Sink;
 use crate::region::Region;
-use crate::walk::{MAX_GRAPH_BYTES, describe_referrer};
-use crate::{StoreError, catalog};
 
 /// Zeros that pad members and end the archive.
 const ZEROS: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
@@ -31,16 +29,6 @@ pub(super) struct WriteSide {
     listing: Arc<Mutex<Listing>>,
     /// The file, to read from what was written.
     file: Option<(Arc<File>, PathBuf)>,
-}
-
-/// What is in the archive, and what waits for its end.
-#[derive(Default)]
-struct Listing {
-    blobs: HashMap<Digest, (u64, u64)>,
-    documents: BTreeMap<Digest, AnyDocument>,
-    document_bytes: u64,
-    names: BTreeMap<RefName, Digest>,
-    unnamed: BTreeSet<Digest>,
 }
 
 /// Where the bytes go.
@@ -125,30 +113,8 @@ impl WriteSide {
         self.listing().names.keys().cloned().collect()
     }
 
-    /// Documents are kept until the end; together they may be as large as one copy carries.
     pub(super) fn push(&self, document: &AnyDocument) -> Result<(), StoreError> {
-        let mut listing = self.listing();
-        let digest = document.descriptor().digest.clone();
-        if listing.documents.contains_key(&digest) {
-            return Ok(());
-        }
-        let bytes = listing.document_bytes + document.bytes().len() as u64;
-        if bytes > MAX_GRAPH_BYTES {
-            return Err(StoreError::TooLarge {
-                object: digest.to_string(),
-                place: self.place.clone(),
-                what: "all documents of one archive",
-                limit: MAX_GRAPH_BYTES,
-            });
-        }
-        if sniff(document.bytes()).as_ref() != Some(&document.descriptor().media_type)
-            || document.subject().is_some()
-        {
-            listing.unnamed.insert(digest.clone());
-        }
-        listing.document_bytes = bytes;
-        listing.documents.insert(digest, document.clone());
-        Ok(())
+        self.listing().add(&self.place, document)
     }
 
     pub(super) fn enter(
@@ -156,17 +122,7 @@ impl WriteSide {
         name: Option<&RefName>,
         document: &AnyDocument,
     ) -> Result<(), StoreError> {
-        let mut listing = self.listing();
-        let digest = document.descriptor().digest.clone();
-        if !listing.documents.contains_key(&digest) {
-            let (object, place) = (digest.to_string(), self.place.clone());
-            return Err(StoreError::NotFound { object, place });
-        }
-        match name {
-            Some(name) => drop(listing.names.insert(name.clone(), digest)),
-            None => drop(listing.unnamed.insert(digest)),
-        }
-        Ok(())
+        self.listing().enter(&self.place, name, document)
     }
 
     pub(super) fn untag(&self, name: &RefName) -> bool {
@@ -174,11 +130,7 @@ impl WriteSide {
     }
 
     pub(super) fn referrers(&self, subject: &Digest) -> Vec<Descriptor> {
-        let listing = self.listing();
-        let refers = |document: &&AnyDocument| {
-            document.subject().is_some_and(|found| found.digest == *subject)
-        };
-        listing.documents.values().filter(refers).map(describe_referrer).collect()
+        self.listing().referrers(subject)
     }
 
     pub(super) fn entries(&self) -> Vec<Entry> {
@@ -231,28 +183,6 @@ impl WriteSide {
         output.member(LAYOUT_FILE, LAYOUT_HEADER)?;
         output.put(&ZEROS)?;
         output.close()
-    }
-}
-
-impl Listing {
-    /// The entries of `index.json`: names in order, then what has none.
-    fn entries(&self) -> Vec<Entry> {
-        let mut entries = Vec::new();
-        for (name, digest) in &self.names {
-            let Some(mut descriptor) = self.entry(digest) else { continue };
-            let text = name.as_str().to_owned();
-            descriptor.annotations.insert(annotation::REF_NAME.to_owned(), text);
-            entries.push(Entry { descriptor, name: Some(name.clone()) });
-        }
-        let named: BTreeSet<&Digest> = self.names.values().collect();
-        let unnamed = self.unnamed.iter().filter(|digest| !named.contains(digest));
-        entries
-            .extend(unnamed.filter_map(|d| Some(Entry { descriptor: self.entry(d)?, name: None })));
-        entries
-    }
-
-    fn entry(&self, digest: &Digest) -> Option<Descriptor> {
-        self.documents.get(digest).map(catalog::entry_of)
     }
 }
 
