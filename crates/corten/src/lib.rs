@@ -1,3 +1,17 @@
-//! One toolchain for the OCI image: import, copy, look at, check.
+//! The verbs of corten as functions ([`ops`]), and the command line as a skin over them ([`cli`]).
+//!
+//! This is the only crate that knows the environment, the clock and the terminal; what it learns
+//! there stands in a [`Context`] and goes down from here as values.
 
+pub mod cli;
+mod config;
+mod context;
+mod failure;
 pub mod ops;
+mod output;
+mod place;
+
+pub use config::{Config, ConfigError, RegistryConfig};
+pub use context::{Context, Environment, Source, Target};
+pub use failure::{Exit, Failure};
+pub use place::{Place, PlaceError};

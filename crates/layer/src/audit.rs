@@ -46,13 +46,23 @@ pub fn audit(
     announced: Option<Compression>,
     limits: Limits,
 ) -> Result<Audit, LayerError> {
+    audit_each(packed, announced, limits, &mut |_| {})
+}
+
+/// The same, and shows every entry that could be read to `each`.
+pub fn audit_each(
+    packed: impl Read,
+    announced: Option<Compression>,
+    limits: Limits,
+    each: &mut dyn FnMut(&Entry),
+) -> Result<Audit, LayerError> {
     let mut auditor = Auditor::new();
     let reader = DiffReader::open(packed, None, limits)?;
     if announced.is_some_and(|announced| announced != reader.compression()) {
         auditor.note(nowhere(0), LayerRule::CompressionMismatch);
     }
     let mut tar = Tar::tolerant(reader, limits);
-    let ended = auditor.entries(&mut tar);
+    let ended = auditor.entries(&mut tar, each);
     let position = tar.position();
     let unpacked = match ended {
         Ok(()) => tar.into_inner().finish().map(Some),
@@ -116,7 +126,11 @@ impl Auditor {
         Ok(())
     }
 
-    fn entries(&mut self, tar: &mut Tar<impl Read>) -> Result<(), LayerError> {
+    fn entries(
+        &mut self,
+        tar: &mut Tar<impl Read>,
+        each: &mut dyn FnMut(&Entry),
+    ) -> Result<(), LayerError> {
         loop {
             let next = tar.next_entry();
             for (place, rule) in tar.drain_faults() {
@@ -126,6 +140,7 @@ impl Auditor {
                 return Ok(());
             };
             self.entries += 1;
+            each(&entry);
             for rule in self.judge(&entry) {
                 self.note(entry.place(), rule);
             }

@@ -1,7 +1,7 @@
 //! Packing and unpacking: the same bytes whatever the number of threads, and every form of
 //! compressed stream that is met.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::io::{Read, Write};
 use std::num::NonZeroUsize;
@@ -60,9 +60,9 @@ fn filter(program: &str, arguments: &[&str], input: &[u8]) -> Option<Vec<u8>> {
 
 #[test]
 fn packed_bytes_depend_on_the_content_alone() {
-    let long = content(11_000_000);
+    let long = content(9_000_000);
     for compression in [Compression::Gzip, Compression::Zstd] {
-        for length in [0, 1, 512, 262_143, 262_144, 262_145, 524_288, 4_194_304, 11_000_000] {
+        for length in [0, 1, 262_143, 262_144, 262_145, 524_288, 9_000_000] {
             let bytes = &long[..length];
             let (packed, first) = pack(bytes, compression, 1, 1 << 20);
             assert_eq!(packed.diff_id.0, Digest::sha256(bytes));

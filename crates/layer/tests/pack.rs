@@ -1,6 +1,6 @@
 //! Packing trees: a directory and any tar of it give the same layer, byte for byte.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs::{self, File};
 use std::io::Cursor;

@@ -1,5 +1,7 @@
 //! Answers: reading them within limits, and turning refusals into errors.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use corten_store::{Cause, StoreError};
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName};
@@ -90,7 +92,7 @@ impl Answer {
                     continue;
                 }
                 Ok(Err(error)) => error.without_url().into(),
-                Err(_) => cause(stalled(&self.timeouts)),
+                Err(_) => cause(stalled(self.timeouts.stall)),
             };
             let About { place, object, .. } = self.about;
             return Err(StoreError::Interrupted { object, place, source });
@@ -140,7 +142,7 @@ pub(crate) fn clean(words: &str) -> String {
     line.trim().to_owned()
 }
 
-/// The cause where a connection fell silent.
-pub(crate) fn stalled(timeouts: &Timeouts) -> String {
-    format!("nothing moved for {} s", timeouts.stall.as_secs_f32())
+/// The cause where a connection fell silent for so long.
+pub(crate) fn stalled(limit: Duration) -> String {
+    format!("nothing moved for {} s", limit.as_secs_f32())
 }

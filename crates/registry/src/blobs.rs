@@ -13,7 +13,7 @@ use reqwest::{Method, Response};
 
 use crate::address::{follow, is_loopback_host, redacted};
 use crate::answer::{About, Answer, stalled};
-use crate::exchange::{Ask, Repeat, malformed};
+use crate::exchange::{Ask, Pace, Repeat, malformed};
 use crate::manifests::{accept, content_digest, corrupt};
 use crate::scopes::Scopes;
 use crate::wire::{Part, Route, Served, Target, Wanted};
@@ -123,6 +123,7 @@ impl Registry {
                 headers: range(Kind::Blob, offset),
                 body: Bytes::new(),
                 repeat: Repeat::Always,
+                pace: Pace::Usual,
                 about,
             };
             let answer = connection.attempt(&home, &self.remote.host, &ask, None).await;
@@ -188,9 +189,8 @@ fn body(answer: Answer, descriptor: &Descriptor, offset: u64) -> Result<ByteStre
         return Err(wrong_length(&about, length.saturating_add(first), descriptor));
     }
     let stall = answer.timeouts.stall;
-    let silent = stalled(&answer.timeouts);
     let left = size.saturating_sub(offset);
-    let transfer = Transfer { response: answer.response, skip, left, about, stall, silent };
+    let transfer = Transfer { response: answer.response, skip, left, about, stall };
     Ok(stream::unfold(Some(transfer), |transfer| async {
         let mut transfer = transfer?;
         match transfer.next().await {
@@ -211,7 +211,6 @@ struct Transfer {
     left: u64,
     about: About,
     stall: Duration,
-    silent: String,
 }
 
 impl Transfer {
@@ -223,7 +222,7 @@ impl Transfer {
                 Ok(Ok(None)) if self.left == 0 => return Ok(None),
                 Ok(Ok(None)) => return Err(self.interrupted(cause("the body ended early"))),
                 Ok(Err(error)) => return Err(self.interrupted(error.without_url().into())),
-                Err(_) => return Err(self.interrupted(cause(self.silent.clone()))),
+                Err(_) => return Err(self.interrupted(cause(stalled(self.stall)))),
             };
             let length = chunk.len() as u64;
             let passed = self.skip.min(length);

@@ -2,11 +2,13 @@
 //! again, redirects, and the rule that secrets go nowhere but to the host they were made for.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use corten_spec::Location;
 use corten_store::{Cause, StoreError};
+use futures_util::StreamExt;
 use reqwest::header::{
     AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION,
 };
@@ -27,6 +29,9 @@ const MAX_REDIRECTS: usize = 8;
 /// Times one request is sent again with a fresh token.
 const MAX_RENEWALS: usize = 3;
 
+/// Bytes of a body that are handed to the connection at a time.
+const PIECE: usize = 128 * 1024;
+
 /// A request whose body is at hand, so that it can be sent again.
 #[derive(Clone)]
 pub(crate) struct Ask {
@@ -35,7 +40,17 @@ pub(crate) struct Ask {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) repeat: Repeat,
+    pub(crate) pace: Pace,
     pub(crate) about: About,
+}
+
+/// How long the answer may take once the request is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// As long as any silence may.
+    Usual,
+    /// As long as publishing a blob may.
+    Publish,
 }
 
 /// When a request may be sent again.
@@ -93,6 +108,7 @@ impl Remote {
             headers: HeaderMap::new(),
             body: Bytes::new(),
             repeat: Repeat::Always,
+            pace: Pace::Usual,
             about,
         })
     }
@@ -204,12 +220,15 @@ impl Connection {
             let from_home = same_origin(home, &url);
             let mut request = self.request(home, method.clone(), url.clone(), authorization);
             request = request.headers(ask.headers.clone());
+            let moved = Arc::new(AtomicU64::new(0));
             if !ask.body.is_empty() && method == ask.method {
-                request = request.body(ask.body.clone());
+                request = request
+                    .header(CONTENT_LENGTH, ask.body.len())
+                    .body(counted(ask.body.clone(), Arc::clone(&moved)));
             } else if matches!(method, Method::POST | Method::PUT | Method::PATCH) {
                 request = request.header(CONTENT_LENGTH, 0);
             }
-            let response = match self.head_of(request).await {
+            let response = match self.head_of(request, ask.pace, &moved).await {
                 Ok(response) => response,
                 Err(source) => return Attempt::Failed(unreachable(&ask.about, source)),
             };
@@ -250,14 +269,51 @@ impl Connection {
         }
     }
 
-    /// The head of the answer, or why there is none.
-    async fn head_of(&self, request: RequestBuilder) -> Result<Response, Cause> {
-        match tokio::time::timeout(self.transport.timeouts.stall, request.send()).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(error.without_url().into()),
-            Err(_) => Err(cause(stalled(&self.transport.timeouts))),
+    /// The head of the answer, or why there is none. While the body of the request moves, there is
+    /// no silence.
+    async fn head_of(
+        &self,
+        request: RequestBuilder,
+        pace: Pace,
+        moved: &AtomicU64,
+    ) -> Result<Response, Cause> {
+        let timeouts = &self.transport.timeouts;
+        let limit = match pace {
+            Pace::Usual => timeouts.stall,
+            Pace::Publish => timeouts.publish,
+        };
+        let mut answer = std::pin::pin!(request.send());
+        let mut before = 0;
+        loop {
+            match tokio::time::timeout(limit, answer.as_mut()).await {
+                Ok(Ok(response)) => return Ok(response),
+                Ok(Err(error)) => return Err(error.without_url().into()),
+                Err(_) => {}
+            }
+            let now = moved.load(Ordering::Relaxed);
+            if now == before {
+                return Err(cause(stalled(limit)));
+            }
+            before = now;
         }
     }
+}
+
+/// `bytes` in pieces, counting those that the connection has taken.
+fn counted(bytes: Bytes, moved: Arc<AtomicU64>) -> reqwest::Body {
+    let pieces = futures_util::stream::iter(pieces(bytes)).map(move |piece| {
+        moved.fetch_add(piece.len() as u64, Ordering::Relaxed);
+        Ok::<_, std::convert::Infallible>(piece)
+    });
+    reqwest::Body::wrap_stream(pieces)
+}
+
+/// `bytes` cut so that each piece moves in a moment, even on a slow line.
+pub(crate) fn pieces(mut bytes: Bytes) -> impl Iterator<Item = Bytes> {
+    std::iter::from_fn(move || {
+        let length = bytes.len().min(PIECE);
+        (length > 0).then(|| bytes.split_to(length))
+    })
 }
 
 fn judge(ask: &Ask, answer: Answer) -> Attempt {

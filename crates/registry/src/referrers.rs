@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use corten_spec::{AnyDocument, Descriptor, Digest, Document, Index, MediaType, Tag};
-use corten_store::{Referrers, StoreError};
+use corten_store::{Referrers, StoreError, describe_referrer};
 use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 
 use crate::exchange::{malformed, media_type};
@@ -118,7 +118,7 @@ impl Registry {
         document: &AnyDocument,
     ) -> Result<(), StoreError> {
         let _one_at_a_time = self.remote.connection.referrers_tags.lock().await;
-        let entry = entry(document);
+        let entry = describe_referrer(document);
         let target = || Target::Tag(Tag::of_referrers(subject));
         for _ in 0..MAX_WRITES {
             let (read, mut listed) = self.tagged_referrers(subject).await?;
@@ -157,22 +157,4 @@ fn unchanged(read: Option<&Read>) -> HeaderMap {
         }
     }
     headers
-}
-
-/// The descriptor under which a referrer is listed: with the type of its artifact and its
-/// annotations (distribution-spec, Listing Referrers).
-fn entry(document: &AnyDocument) -> Descriptor {
-    let mut entry = document.descriptor().bare();
-    match document {
-        AnyDocument::Manifest(manifest) => {
-            entry.artifact_type = Some(manifest.value().artifact_kind().clone());
-            entry.annotations = manifest.value().annotations.clone();
-        }
-        AnyDocument::Index(index) => {
-            entry.artifact_type = index.value().artifact_type.clone();
-            entry.annotations = index.value().annotations.clone();
-        }
-        AnyDocument::Other(_) => {}
-    }
-    entry
 }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::address::{follow, redacted};
 use crate::answer::About;
-use crate::exchange::{Ask, Repeat};
+use crate::exchange::{Ask, Pace, Repeat};
 use crate::scopes::Scopes;
 use crate::wire::{Bearer, Challenge};
 use crate::{Connection, Credential, CredentialError, Secret, cause};
@@ -144,12 +144,12 @@ impl Access {
             }
             (Challenge::Bearer(bearer), credential) => {
                 let given = request(asking, &bearer, scopes, credential.as_ref()).await;
-                let (header, life) = match (given, self.failure()) {
-                    (Err(StoreError::Denied { .. }), Some(failure)) => {
-                        return Err(denied(asking, failure));
-                    }
-                    (given, _) => given?,
-                };
+                if let Err(StoreError::Denied { .. }) = given
+                    && let Some(failure) = self.failure()
+                {
+                    return Err(denied(asking, failure));
+                }
+                let (header, life) = given?;
                 if self.tokens.len() >= MAX_TOKENS {
                     self.tokens.remove(0);
                 }
@@ -225,6 +225,7 @@ async fn request(
         headers: HeaderMap::new(),
         body: bytes::Bytes::new(),
         repeat: Repeat::Always,
+        pace: Pace::Usual,
         about: About {
             place: place.clone(),
             object: redacted(&realm),

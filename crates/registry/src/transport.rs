@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
-use corten_store::StoreError;
+use corten_store::{Cause, StoreError};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Identity, NoProxy, Proxy};
+
+use crate::cause;
 
 /// Settings of a [`crate::Connection`]. The default suits a public registry.
 #[derive(Clone, Debug, Default)]
@@ -152,15 +154,21 @@ pub(crate) enum Side {
 
 /// An HTTP client under `transport`. It follows no redirects: `exchange` does, and guards secrets.
 pub(crate) fn http_client(transport: &Transport, side: Side) -> Result<Client, StoreError> {
-    let malformed = |object: &str, source: reqwest::Error| StoreError::Malformed {
+    let refused = |object: &str, source: Cause| StoreError::Malformed {
         object: object.to_owned(),
         place: "the settings of the connection".to_owned(),
-        source: source.without_url().into(),
+        source,
     };
+    let malformed =
+        |object: &str, source: reqwest::Error| refused(object, source.without_url().into());
     let mut authorities = Vec::new();
     for pem in &transport.tls.authorities {
         let bundle = Certificate::from_pem_bundle(pem);
-        authorities.extend(bundle.map_err(|e| malformed("a certificate authority", e))?);
+        let bundle = bundle.map_err(|error| malformed("a certificate authority", error))?;
+        if bundle.is_empty() {
+            return Err(refused("a certificate authority", cause("it holds no certificate")));
+        }
+        authorities.extend(bundle);
     }
     let identity = transport.tls.identity.as_ref().filter(|_| side == Side::Registry);
     let identity = identity.map(pem_identity).transpose();

@@ -5,28 +5,30 @@
 //! known to be right, so that a registry never gets a whole wrong blob from us.
 
 mod body;
+mod recovery;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Buf, Bytes, BytesMut};
-use corten_spec::{Descriptor, Mismatch, Verifier};
+use corten_spec::{Descriptor, Verifier};
 use corten_store::{Ingest, StoreError};
 use reqwest::header::{
-    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RANGE,
+    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
 };
-use reqwest::{Method, Response, Url};
+use reqwest::{Method, Url};
 
 use crate::address::same_origin;
 use crate::answer::{About, Answer};
 use crate::cause;
-use crate::exchange::{Ask, Remote, Repeat, malformed};
+use crate::exchange::{Ask, Pace, Remote, Repeat};
 use crate::ingest::{Session, location, start};
 use crate::manifests::{content_digest, corrupt};
-use crate::retry::{asked_wait, pause};
+use crate::retry::pause;
 use crate::scopes::Scopes;
-use crate::wire::{Part, Range, Route};
-use body::{Body, Stop};
+use crate::wire::Range;
+use body::Body;
+use recovery::Remedy;
 
 /// Bytes between two points from which hashing can go on.
 const CHECKPOINT: u64 = 8 * 1024 * 1024;
@@ -44,18 +46,6 @@ enum Way {
     Whole,
     /// In requests of so many bytes.
     Chunks(u64),
-}
-
-/// What to do about a failed request.
-enum Remedy {
-    /// Go on in the same session.
-    GoOn,
-    /// Open another session.
-    Restart,
-    /// Open another session and send chunks.
-    Divide,
-    /// Nothing helps.
-    GiveUp,
 }
 
 pub(crate) struct Upload {
@@ -121,53 +111,6 @@ impl Upload {
         }
     }
 
-    /// Takes the hash back to the last point at or before `offset`.
-    fn rewind(&mut self, offset: u64) {
-        self.held.clear();
-        self.body = None;
-        self.there = offset;
-        self.checkpoints.retain(|point| point.taken() <= offset);
-        // The first point is at zero, and zero is at most any offset.
-        if let Some(point) = self.checkpoints.last() {
-            self.verifier = point.clone();
-        }
-    }
-
-    /// Notes a failure and decides whether it is worth going on.
-    fn fail(&mut self, remedy: Remedy, error: StoreError) -> StoreError {
-        self.failed = true;
-        self.body = None;
-        self.failures += 1;
-        let last = self.failures >= self.remote.connection.transport.retry.attempts;
-        match remedy {
-            Remedy::GiveUp => return error,
-            Remedy::GoOn => {}
-            Remedy::Restart => self.session = None,
-            Remedy::Divide => {
-                if self.way != Way::Whole {
-                    return error;
-                }
-                self.session = None;
-                self.way = Way::Chunks(CHUNK);
-            }
-        }
-        if last { error } else { self.interrupted(error.into()) }
-    }
-
-    fn interrupted(&self, source: corten_store::Cause) -> StoreError {
-        let About { object, place, .. } = self.about.clone();
-        StoreError::Interrupted { object, place, source }
-    }
-
-    fn mismatch(&mut self, mismatch: Mismatch) -> StoreError {
-        // Whatever the registry has of it is of no use.
-        self.session = None;
-        self.failed = true;
-        self.closing = false;
-        self.body = None;
-        corrupt(&self.about, mismatch.into())
-    }
-
     /// Sends the next bytes, which follow everything sent so far.
     async fn send(&mut self, bytes: Bytes) -> Result<(), StoreError> {
         if bytes.is_empty() {
@@ -223,76 +166,6 @@ impl Upload {
         Ok(url)
     }
 
-    /// What became of a body that took no more.
-    async fn stopped(&mut self, stop: Stop) -> StoreError {
-        let error = match stop {
-            Stop::Answered(response) => return self.answered(*response).await,
-            Stop::Broken(error) => error.into(),
-            Stop::Silent(limit) => cause(format!("nothing moved for {} s", limit.as_secs_f32())),
-            Stop::Gone => cause("the request was dropped"),
-        };
-        let error = crate::exchange::unreachable(&self.about, error);
-        self.fail(Remedy::GoOn, error)
-    }
-
-    async fn answered(&mut self, response: Response) -> StoreError {
-        match self.answer(response).await {
-            // An early yes to half a blob.
-            Ok(answer) => {
-                let said = cause("it took the blob before it had all of it");
-                let error = malformed(&answer.about, said);
-                self.fail(Remedy::Restart, error)
-            }
-            Err(error) => error,
-        }
-    }
-
-    /// The answer to a request of this upload: a yes, or the error to go on with.
-    async fn answer(&mut self, response: Response) -> Result<Answer, StoreError> {
-        let home = self.remote.home().await?;
-        let answer = Answer {
-            from_home: same_origin(&home, response.url()),
-            response,
-            method: Method::PUT,
-            about: self.about.clone(),
-            timeouts: self.remote.connection.transport.timeouts.clone(),
-        };
-        self.accept(answer).await
-    }
-
-    async fn accept(&mut self, answer: Answer) -> Result<Answer, StoreError> {
-        let status = answer.status().as_u16();
-        if (200..300).contains(&status) {
-            return Ok(answer);
-        }
-        let remedy = match status {
-            301 | 302 | 307 | 308 => {
-                self.session = location(&self.remote, &answer).await?;
-                Remedy::GoOn
-            }
-            401 if answer.from_home => {
-                let mut scopes = Scopes::push(&self.remote.repository);
-                let mut access = self.remote.host.access.lock().await;
-                access.refused(answer.headers(), None, &mut scopes);
-                access.forget_tokens();
-                Remedy::GoOn
-            }
-            408 | 429 | 500 | 502 | 503 | 504 => {
-                self.wait = asked_wait(answer.headers());
-                let longest = self.remote.connection.transport.retry.longest;
-                match self.wait {
-                    Some(wait) if wait > longest => Remedy::GiveUp,
-                    _ => Remedy::GoOn,
-                }
-            }
-            400 | 404 | 409 | 410 | 416 => Remedy::Restart,
-            405 | 411 | 413 | 501 => Remedy::Divide,
-            _ => Remedy::GiveUp,
-        };
-        let error = answer.refusal().await;
-        Err(self.fail(remedy, error))
-    }
-
     /// Sends what is held as one chunk.
     async fn send_chunk(&mut self) -> Result<(), StoreError> {
         let chunk = self.held.split().freeze();
@@ -307,6 +180,7 @@ impl Upload {
             headers: headers(offset, length, true),
             body: chunk,
             repeat: Repeat::WhenTurnedAway,
+            pace: Pace::Usual,
             about: self.about.clone(),
         };
         let answer = self.exchange(&ask).await?;
@@ -353,49 +227,10 @@ impl Upload {
             headers: headers(offset, length, offset > 0),
             body: rest,
             repeat: Repeat::WhenTurnedAway,
+            pace: Pace::Publish,
             about: self.about.clone(),
         };
         self.exchange(&ask).await
-    }
-
-    /// How much of the blob the session has; `None` when it is gone.
-    async fn received(&mut self) -> Result<Option<u64>, StoreError> {
-        let Some(url) = self.session.clone() else {
-            return Ok(None);
-        };
-        let ask = Ask {
-            method: Method::GET,
-            url,
-            headers: HeaderMap::new(),
-            body: Bytes::new(),
-            repeat: Repeat::Always,
-            about: self.about.clone(),
-        };
-        let answer = self.remote.send(&ask, &Scopes::push(&self.remote.repository)).await?;
-        if !answer.status().is_success() {
-            return Ok(None);
-        }
-        let range = answer.header(&RANGE).and_then(Range::parse);
-        let Some(range) = range.filter(|range| range.first() == 0) else {
-            return Ok(None);
-        };
-        if let Some(url) = location(&self.remote, &answer).await? {
-            self.session = Some(url);
-        }
-        // `0-0` is how registries write that there is nothing yet.
-        Ok(Some(if range.end() == 1 { 0 } else { range.end() })
-            .filter(|end| *end <= self.blob.size))
-    }
-}
-
-impl Upload {
-    /// Whether the blob is in the registry, whatever became of the session.
-    async fn is_there(&self) -> Result<bool, StoreError> {
-        let route =
-            Route::ReadBlob(self.remote.repository.clone(), self.blob.digest.clone(), Part::Head);
-        let ask = self.remote.ask(&route, self.about.clone()).await?;
-        let answer = self.remote.send(&ask, &Scopes::push(&self.remote.repository)).await?;
-        Ok(answer.status().is_success() && answer.length().is_none_or(|l| l == self.blob.size))
     }
 }
 

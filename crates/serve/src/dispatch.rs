@@ -37,7 +37,7 @@ impl Server {
             None => Credentials::None,
         };
         let host = text(&head.headers, HOST).unwrap_or("localhost").to_owned();
-        let body = Received::new(body, self.parts.options.limits.idle);
+        let body = Received::new(body, &head.headers, self.parts.options.limits.idle);
         let call = Call { headers: head.headers, credentials, host };
         let answer = if let Some(tokens) = &self.parts.tokens
             && head.uri.path() == TOKEN_PATH

@@ -26,11 +26,11 @@ mod routes;
 mod server;
 
 pub use access::{
-    Access, AllowAll, Asked, Credentials, Denial, Directory, Grant, Passwords, Principal,
+    Access, AllowAll, Asked, Credentials, Denial, Grant, Passwords, Principal, Roster,
     TokenService, Tokens,
 };
 pub use answer::Body;
 pub use gate::{AdmitAll, Gate};
 pub use memory::{Memory, MissingContent};
-pub use options::{Limits, Locations, Options, Switch};
+pub use options::{Locations, ServerLimits, ServerOptions, Switch};
 pub use server::Server;

@@ -30,7 +30,7 @@ pub enum Locations {
 
 /// What a client may not exceed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct ServerLimits {
     /// Most bytes of a manifest, up to [`MAX_DOCUMENT`]; more is answered by 413.
     pub manifest: u64,
     /// Most bytes of a blob; more is answered by 413.
@@ -47,7 +47,7 @@ pub struct Limits {
     pub upload_age: Duration,
 }
 
-impl Default for Limits {
+impl Default for ServerLimits {
     fn default() -> Self {
         Self {
             manifest: MAX_DOCUMENT,
@@ -63,9 +63,9 @@ impl Default for Limits {
 
 /// How a server behaves where the specification leaves a choice.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Limits.
-    pub limits: Limits,
+pub struct ServerOptions {
+    /// ServerLimits.
+    pub limits: ServerLimits,
     /// The referrers API; off, it answers 404, and clients must keep the fallback tag.
     pub referrers: Switch,
     /// Deletion of manifests, tags and blobs; off, it is answered by 405.
@@ -87,10 +87,10 @@ pub struct Options {
     pub warning: Option<String>,
 }
 
-impl Default for Options {
+impl Default for ServerOptions {
     fn default() -> Self {
         Self {
-            limits: Limits::default(),
+            limits: ServerLimits::default(),
             referrers: Switch::On,
             deletion: Switch::On,
             single_post: Switch::On,

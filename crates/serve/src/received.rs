@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use corten_registry::wire::ErrorCode;
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::Body as _;
 
 use crate::answer::Body;
 use crate::failure::Failure;
@@ -15,21 +15,24 @@ use crate::failure::Failure;
 /// The body of a request.
 pub(crate) struct Received {
     body: Body,
+    announced: Option<u64>,
     idle: Duration,
 }
 
 impl Received {
-    pub(crate) fn new<B>(body: B, idle: Duration) -> Self
+    pub(crate) fn new<B>(body: B, headers: &HeaderMap, idle: Duration) -> Self
     where
         B: hyper::body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        Self { body: body.map_err(io::Error::other).boxed_unsync(), idle }
+        let announced = text(headers, CONTENT_LENGTH).and_then(|length| length.parse().ok());
+        let announced = announced.or_else(|| body.size_hint().exact());
+        Self { body: body.map_err(io::Error::other).boxed_unsync(), announced, idle }
     }
 
     /// The length the request announces, where it does.
     pub(crate) fn announced(&self) -> Option<u64> {
-        self.body.size_hint().exact()
+        self.announced
     }
 
     /// The next bytes; `None` at the end. Fails when the client is gone or silent for too long.

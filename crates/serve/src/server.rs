@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::access::{Access, AllowAll, TokenService};
 use crate::gate::{AdmitAll, Gate};
 use crate::memory::Memory;
-use crate::options::Options;
+use crate::options::ServerOptions;
 
 /// Longest wait for the headers of a request.
 const HEADER_WAIT: Duration = Duration::from_secs(30);
@@ -34,7 +34,7 @@ pub struct Server {
 #[derive(Clone)]
 pub(crate) struct Parts {
     pub(crate) memory: Arc<Memory>,
-    pub(crate) options: Options,
+    pub(crate) options: ServerOptions,
     pub(crate) access: Arc<dyn Access>,
     pub(crate) gate: Arc<dyn Gate>,
     pub(crate) tokens: Option<Arc<TokenService>>,
@@ -42,7 +42,7 @@ pub(crate) struct Parts {
 
 impl Server {
     /// A server of this content that allows and admits everything.
-    pub fn new(memory: Arc<Memory>, options: Options) -> Self {
+    pub fn new(memory: Arc<Memory>, options: ServerOptions) -> Self {
         let (access, gate) = (Arc::new(AllowAll), Arc::new(AdmitAll));
         Self { parts: Arc::new(Parts { memory, options, access, gate, tokens: None }) }
     }

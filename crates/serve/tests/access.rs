@@ -8,25 +8,25 @@ use std::sync::Arc;
 use asker::Asker;
 use corten_registry::wire::Challenge;
 use corten_serve::{
-    Directory, Grant, Options, Passwords, Principal, Server, Switch, TokenService, Tokens,
+    Grant, Passwords, Principal, Roster, Server, ServerOptions, Switch, TokenService, Tokens,
 };
 use corten_spec::Digest;
 
-fn directory() -> Directory {
+fn roster() -> Roster {
     let ann = Principal::User("ann".to_owned());
-    Directory::new()
+    Roster::new()
         .with_user("ann", "one")
         .with_grant(Grant::new(Principal::Anonymous, "public", &["pull"]))
         .with_grant(Grant::new(ann, "team", &["pull", "push"]))
 }
 
 fn with(change: impl FnOnce(Server) -> Server) -> Asker {
-    let asker = Asker::new(Options::default());
+    let asker = Asker::new(ServerOptions::default());
     Asker { server: change(asker.server), memory: asker.memory }
 }
 
 fn tokens() -> Asker {
-    let service = Arc::new(TokenService::new("test", directory()));
+    let service = Arc::new(TokenService::new("test", roster()));
     with(|server| server.with_access(Arc::new(Tokens(Arc::clone(&service)))).with_tokens(service))
 }
 
@@ -34,7 +34,7 @@ const ANN: &str = "authorization: Basic YW5uOm9uZQ==";
 
 #[tokio::test]
 async fn passwords_open_what_is_granted() {
-    let asker = with(|server| server.with_access(Arc::new(Passwords(directory()))));
+    let asker = with(|server| server.with_access(Arc::new(Passwords(roster()))));
     let digest = Digest::sha256(b"x");
     let push = |name: &str| format!("POST /v2/{name}/blobs/uploads/?digest={digest}");
     let wrong = "authorization: Basic YW5uOnR3bw==";
@@ -119,12 +119,12 @@ async fn the_token_service_refuses_who_it_does_not_know() {
 
 #[tokio::test]
 async fn nothing_is_mounted_from_where_one_may_not_read() {
-    let directory = directory().with_user("bob", "two").with_grant(Grant::new(
+    let roster = roster().with_user("bob", "two").with_grant(Grant::new(
         Principal::User("bob".to_owned()),
         "secret",
         &["*"],
     ));
-    let asker = with(|server| server.with_access(Arc::new(Passwords(directory))));
+    let asker = with(|server| server.with_access(Arc::new(Passwords(roster))));
     let digest = Digest::sha256(b"x");
     let bob = "authorization: Basic Ym9iOnR3bw==";
     let push = format!("POST /v2/secret/blobs/uploads/?digest={digest}");
@@ -139,7 +139,7 @@ async fn nothing_is_mounted_from_where_one_may_not_read() {
 
 #[tokio::test]
 async fn without_a_token_service_there_is_no_token_endpoint() {
-    let asker = Asker::new(Options { catalog: Switch::Off, ..Options::default() });
+    let asker = Asker::new(ServerOptions { catalog: Switch::Off, ..ServerOptions::default() });
     assert_eq!(asker.get("/token").await.verdict(), "404 UNSUPPORTED");
     assert_eq!(asker.get("/v2/_catalog").await.verdict(), "404 UNSUPPORTED");
 }

@@ -4,11 +4,11 @@
 mod asker;
 
 use asker::Asker;
-use corten_serve::{Locations, Options, Switch};
+use corten_serve::{Locations, ServerOptions, Switch};
 use corten_spec::{Algorithm, Digest};
 
 fn asker() -> Asker {
-    Asker::new(Options::default())
+    Asker::new(ServerOptions::default())
 }
 
 async fn started(asker: &Asker, name: &str) -> String {
@@ -165,8 +165,13 @@ async fn a_blob_is_mounted_from_where_it_is() {
 #[tokio::test]
 async fn what_is_switched_off_falls_back_as_the_specification_says() {
     let off = Switch::Off;
-    let options = Options { single_post: off, mounting: off, deletion: off, ..Options::default() };
-    let options = Options { locations: Locations::Absolute, chunk_min: Some(7), ..options };
+    let options = ServerOptions {
+        single_post: off,
+        mounting: off,
+        deletion: off,
+        ..ServerOptions::default()
+    };
+    let options = ServerOptions { locations: Locations::Absolute, chunk_min: Some(7), ..options };
     let (asker, digest) = (Asker::new(options), Digest::sha256(b"hello"));
     let post = asker.blob("a", &digest, b"hello").await;
     assert_eq!((post.status, post.header("oci-chunk-min-length")), (202, Some("7")));
@@ -192,7 +197,7 @@ async fn a_deleted_blob_is_gone() {
 
 #[tokio::test]
 async fn limits_of_blobs_and_uploads_hold() {
-    let mut options = Options::default();
+    let mut options = ServerOptions::default();
     options.limits.blob = 4;
     options.limits.uploads = 1;
     let (asker, digest) = (Asker::new(options), Digest::sha256(b"hello"));

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use corten_serve::{Memory, Options, Server};
+use corten_serve::{Memory, Server, ServerOptions};
 use corten_spec::Digest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,7 +18,7 @@ struct Listening {
 }
 
 async fn listening() -> Listening {
-    let server = Server::new(Arc::new(Memory::new()), Options::default());
+    let server = Server::new(Arc::new(Memory::new()), ServerOptions::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = watch::channel(false);

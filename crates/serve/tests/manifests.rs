@@ -6,7 +6,7 @@ mod asker;
 use asker::{Answered, Asker};
 use async_trait::async_trait;
 use corten_registry::wire::{ErrorCode, Link, Refused, Repository};
-use corten_serve::{Gate, Options, Switch};
+use corten_serve::{Gate, ServerOptions, Switch};
 use corten_spec::{
     Algorithm, AnyDocument, Descriptor, Digest, EMPTY_JSON, Manifest, MediaType, empty_descriptor,
 };
@@ -15,7 +15,7 @@ use serde_json::json;
 const MANIFEST: &str = "content-type: application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "content-type: application/vnd.oci.image.index.v1+json";
 
-async fn asker(options: Options) -> Asker {
+async fn asker(options: ServerOptions) -> Asker {
     let asker = Asker::new(options);
     asker.blob("a", &empty_descriptor().digest, EMPTY_JSON).await;
     asker
@@ -37,7 +37,7 @@ async fn put(asker: &Asker, target: &str, body: &[u8]) -> Answered {
 
 #[tokio::test]
 async fn a_manifest_is_read_back_byte_for_byte_by_tag_and_digest() {
-    let asker = asker(Options::default()).await;
+    let asker = asker(ServerOptions::default()).await;
     let bytes = artifact("a/b", None);
     let digest = Digest::sha256(&bytes);
     let pushed = put(&asker, "v1", &bytes).await;
@@ -59,7 +59,7 @@ async fn a_manifest_is_read_back_byte_for_byte_by_tag_and_digest() {
 
 #[tokio::test]
 async fn a_manifest_under_another_algorithm_keeps_its_digest() {
-    let asker = asker(Options::default()).await;
+    let asker = asker(ServerOptions::default()).await;
     let bytes = artifact("a/b", None);
     for algorithm in Algorithm::ALL {
         let digest = Digest::of(algorithm, &bytes);
@@ -75,7 +75,7 @@ async fn a_manifest_under_another_algorithm_keeps_its_digest() {
 
 #[tokio::test]
 async fn a_push_by_digest_may_name_tags() {
-    let asker = asker(Options::default()).await;
+    let asker = asker(ServerOptions::default()).await;
     let bytes = artifact("a/b", None);
     let tags: Vec<String> = (0..12).map(|n| format!("t{n}")).collect();
     let query: Vec<String> = tags.iter().map(|tag| format!("tag={tag}")).collect();
@@ -91,7 +91,7 @@ async fn a_push_by_digest_may_name_tags() {
 
 #[tokio::test]
 async fn what_is_no_manifest_is_refused() {
-    let mut options = Options::default();
+    let mut options = ServerOptions::default();
     options.limits.manifest = 2000;
     let asker = asker(options).await;
     let good = artifact("a/b", None);
@@ -121,17 +121,17 @@ async fn missing_content_is_named_unless_it_may_be_missing() {
     let layer = Descriptor::of(MediaType::OCI_LAYER, b"layer");
     let bytes = serde_json::to_vec(&Manifest::image(empty_descriptor(), vec![layer.clone()]));
     let bytes = bytes.unwrap();
-    let strict = asker(Options::default()).await;
+    let strict = asker(ServerOptions::default()).await;
     let refused = put(&strict, "v1", &bytes).await;
     assert_eq!(refused.verdict(), "404 MANIFEST_BLOB_UNKNOWN");
     assert_eq!(refused.json()["errors"][0]["detail"]["digest"], layer.digest.as_str());
-    let sparse = asker(Options { sparse: Switch::On, ..Options::default() }).await;
+    let sparse = asker(ServerOptions { sparse: Switch::On, ..ServerOptions::default() }).await;
     assert_eq!(put(&sparse, "v1", &bytes).await.verdict(), "201");
 }
 
 #[tokio::test]
 async fn tags_are_listed_sorted_and_in_pages() {
-    let asker = asker(Options::default()).await;
+    let asker = asker(ServerOptions::default()).await;
     let bytes = artifact("a/b", None);
     for tag in ["b", "a", "C", "d"] {
         put(&asker, tag, &bytes).await;
@@ -155,7 +155,7 @@ async fn tags_are_listed_sorted_and_in_pages() {
 
 #[tokio::test]
 async fn referrers_are_listed_filtered_and_in_pages() {
-    let asker = asker(Options::default()).await;
+    let asker = asker(ServerOptions::default()).await;
     let subject = Digest::sha256(b"{}");
     let target = format!("/v2/a/referrers/{subject}");
     let empty = asker.get(&target).await;
@@ -186,7 +186,7 @@ async fn referrers_are_listed_filtered_and_in_pages() {
 
 #[tokio::test]
 async fn without_the_referrers_api_a_push_does_not_claim_it() {
-    let asker = asker(Options { referrers: Switch::Off, ..Options::default() }).await;
+    let asker = asker(ServerOptions { referrers: Switch::Off, ..ServerOptions::default() }).await;
     let subject = Digest::sha256(b"{}");
     let pushed = put(&asker, "v1", &artifact("x/y", Some(&subject))).await;
     assert_eq!((pushed.status, pushed.header("oci-subject")), (201, None));
@@ -196,7 +196,7 @@ async fn without_the_referrers_api_a_push_does_not_claim_it() {
 
 #[tokio::test]
 async fn tags_and_manifests_are_deleted() {
-    let asker = asker(Options::default()).await;
+    let asker = asker(ServerOptions::default()).await;
     let bytes = artifact("a/b", None);
     let digest = Digest::sha256(&bytes);
     put(&asker, "v1", &bytes).await;
@@ -209,13 +209,13 @@ async fn tags_and_manifests_are_deleted() {
     assert_eq!(asker.get("/v2/a/manifests/v2").await.verdict(), "404 MANIFEST_UNKNOWN");
     let nowhere = "DELETE /v2/no/manifests/v1";
     assert_eq!(asker.ask(nowhere, &[], b"").await.verdict(), "404 NAME_UNKNOWN");
-    let fixed = Asker::new(Options { deletion: Switch::Off, ..Options::default() });
+    let fixed = Asker::new(ServerOptions { deletion: Switch::Off, ..ServerOptions::default() });
     assert_eq!(fixed.ask(&delete("v1"), &[], b"").await.verdict(), "405 UNSUPPORTED");
 }
 
 #[tokio::test]
 async fn a_conditional_push_does_not_overwrite_what_changed() {
-    let asker = asker(Options::default()).await;
+    let asker = asker(ServerOptions::default()).await;
     let (old, new) = (artifact("x/old", None), artifact("x/new", None));
     let line = "PUT /v2/a/manifests/v1";
     let if_old = format!("if-match: \"{}\"", Digest::sha256(&old));
@@ -245,7 +245,7 @@ impl Gate for NoSignatures {
 
 #[tokio::test]
 async fn the_gate_decides_before_anything_is_stored() {
-    let mut asker = asker(Options::default()).await;
+    let mut asker = asker(ServerOptions::default()).await;
     asker.server = asker.server.clone().with_gate(std::sync::Arc::new(NoSignatures));
     let refused = put(&asker, "v1", &artifact("x/signature", None)).await;
     assert_eq!(refused.verdict(), "403 DENIED");
@@ -257,7 +257,7 @@ async fn the_gate_decides_before_anything_is_stored() {
 #[tokio::test]
 async fn a_warning_is_short_and_plain() {
     let warning = Some(format!("old\r\n\"{}", "x".repeat(5000)));
-    let asker = asker(Options { warning, ..Options::default() }).await;
+    let asker = asker(ServerOptions { warning, ..ServerOptions::default() }).await;
     let pushed = put(&asker, "v1", &artifact("x/y", None)).await;
     let warning = pushed.header("warning").unwrap();
     assert!(warning.starts_with("299 - \"oldxxx") && warning.ends_with("x\""), "{warning}");

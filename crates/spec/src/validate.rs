@@ -22,19 +22,19 @@ mod annotations;
 mod code;
 mod config;
 mod descriptor;
+mod findings;
 mod grammar;
 mod index;
 mod json;
 mod manifest;
 mod node;
 mod platform;
-mod report;
 mod table;
 
 use serde::{Deserialize, Serialize};
 
 pub use code::Rule;
-pub use report::Report;
+pub use findings::Findings;
 pub use table::Code;
 
 use crate::{ImageConfig, MAX_DOCUMENT, Manifest, MediaType, Platform};
@@ -131,22 +131,22 @@ impl DocumentKind {
 /// Checks one document; `object` names it in the findings. No finding of [`Level::Error`] means
 /// that the document keeps the specification as far as it can be told from its bytes alone.
 pub fn document(kind: DocumentKind, object: &str, bytes: &[u8], profile: Profile) -> Vec<Finding> {
-    let mut report = Report::new(object, profile);
+    let mut report = Findings::new(object, profile);
     if bytes.len() as u64 > MAX_DOCUMENT {
         report.add(Code::JsonSize, "", format!("{} bytes", bytes.len()));
-        return report.into_findings();
+        return report.into_vec();
     }
     if bytes.len() > PORTABLE_DOCUMENT {
         report.add(Code::JsonSizePortable, "", format!("{} bytes", bytes.len()));
     }
     let Some(value) = json::read(&mut report, bytes) else {
-        return report.into_findings();
+        return report.into_vec();
     };
     let root = Node::root(&value);
     if !matches!(value, json::Value::Object(_)) {
         let message = format!("must be an object, not {}", node::kind_of(&value));
         report.add(Code::DocumentType, "", message);
-        return report.into_findings();
+        return report.into_vec();
     }
     match kind {
         DocumentKind::Descriptor => descriptor::check(&mut report, &root, descriptor::Place::Alone),
@@ -161,7 +161,7 @@ pub fn document(kind: DocumentKind, object: &str, bytes: &[u8], profile: Profile
         }
         DocumentKind::LayoutHeader => layout_header(&mut report, &root),
     }
-    report.into_findings()
+    report.into_vec()
 }
 
 /// Checks what a manifest and its config say of each other; `object` names the manifest.
@@ -171,14 +171,14 @@ pub fn image(
     object: &str,
     profile: Profile,
 ) -> Vec<Finding> {
-    let mut report = Report::new(object, profile);
+    let mut report = Findings::new(object, profile);
     let (layers, diff_ids) = (manifest.layers.len(), config.rootfs.diff_ids.len());
     if layers != diff_ids {
         let message =
             format!("{layers} layers, but {diff_ids} DiffIDs in {}", manifest.config.digest);
         report.add(Code::ImageLayerCount, "/layers", message);
     }
-    report.into_findings()
+    report.into_vec()
 }
 
 /// Checks the platform that an index gives an entry against the one in the entry's config;
@@ -189,16 +189,16 @@ pub fn entry_platform(
     config: &Platform,
     profile: Profile,
 ) -> Vec<Finding> {
-    let mut report = Report::new(object, profile);
+    let mut report = Findings::new(object, profile);
     let (listed, config) = (listed.normalized(), config.normalized());
     if (&listed.os, &listed.architecture) != (&config.os, &config.architecture) {
         report.add(Code::ImagePlatform, pointer, format!("{listed} here, {config} in the config"));
     }
-    report.into_findings()
+    report.into_vec()
 }
 
 /// `image-layout.md`, oci-layout file.
-fn layout_header(report: &mut Report, root: &Node<'_>) {
+fn layout_header(report: &mut Findings, root: &Node<'_>) {
     const FAMILY: Family = Family {
         missing: Code::LayoutHeaderPropertyMissing,
         mistyped: Code::LayoutHeaderPropertyType,

@@ -4,9 +4,11 @@
 mod archive;
 mod beneath;
 mod catalog;
+mod check;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod copy;
+mod directory;
 mod error;
 mod intake;
 mod layout;
@@ -22,7 +24,9 @@ mod walk;
 
 pub use archive::{Archive, MAX_SPOOL};
 pub use catalog::{Entry, MAX_LAYOUT_INDEX};
-pub use copy::{Copied, DEFAULT_JOBS, Foreign, Request, Tally, WithReferrers, copy};
+pub use check::{Checked, check, check_image};
+pub use copy::{Copied, DEFAULT_JOBS, Foreign, Request, Tally, WithReferrers, copy, copy_blobs};
+pub use directory::Directory;
 pub use error::{Cause, StoreError};
 pub use layout::{Collected, LEASE_LIMIT, LayoutStore, Staged};
 pub use memory::MemoryStore;

@@ -1,3 +1,33 @@
 //! The verbs as functions: one request in, one report out. Nothing here prints.
+//!
+//! Reports are plain values with stable names; as JSON they follow the schema that
+//! `corten reference schema` prints.
 
+mod check;
+mod copy;
+mod diff;
+mod edit;
+mod import;
+mod inspect;
+mod layers;
+mod local;
+mod login;
+mod look;
+mod schema;
 pub mod validate;
+
+pub use check::validate;
+pub use copy::{CopyReport, CopyRequest, PlatformChoice, copy};
+pub use diff::{ConfigChange, DiffReport, FileChange, diff};
+pub use import::{ConfigEdit, ImportReport, ImportRequest, ImportSource, import};
+pub use inspect::{
+    BlobReport, ImageReport, InspectRequest, Node, RawPart, RunConfig, TagsReport, inspect, raw,
+    tags,
+};
+pub(crate) use layers::on_thread;
+pub use local::{
+    GcReport, ImagesReport, LocalImage, RemoveReport, TagReport, gc, images, remove, tag,
+};
+pub use login::{LoginReport, LogoutReport, login, logout};
+pub use look::{ExportReport, FileEntry, LookRequest, LsReport, cat, export, ls};
+pub use schema::schema;

@@ -5,6 +5,7 @@ mod graph;
 mod layer;
 mod layout;
 mod source;
+mod style;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use corten_spec::Descriptor;
 use corten_spec::validate::{Code, Finding, Level, Profile};
 use corten_store::Store;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use graph::Checker;
@@ -38,7 +40,7 @@ pub enum Depth {
 }
 
 /// What was checked and what was found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ValidateReport {
     /// Manifests, indexes and configs that were read.
     pub documents: u64,
@@ -57,7 +59,7 @@ pub struct ValidateReport {
 }
 
 /// One finding, with what the table of codes says of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FindingReport {
     /// Stable identifier of the rule.
     pub code: String,
@@ -147,9 +149,9 @@ async fn on_thread(work: impl FnOnce() -> ValidateReport + Send + 'static) -> Va
         Ok(report) => report,
         Err(error) => {
             let mut report = ValidateReport::default();
-            let mut findings = corten_spec::validate::Report::new("", Profile::Spec);
+            let mut findings = corten_spec::validate::Findings::new("", Profile::Spec);
             findings.add(Code::BlobUnreadable, "", error.to_string());
-            report.take(findings.into_findings());
+            report.take(findings.into_vec());
             report
         }
     }

@@ -8,6 +8,8 @@ use reqwest::{RequestBuilder, Response};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::exchange::pieces;
+
 /// Chunks on their way between the one who feeds and the connection.
 const WAITING_CHUNKS: usize = 4;
 
@@ -44,12 +46,18 @@ impl Body {
 
     /// Feeds the next bytes.
     pub(crate) async fn feed(&mut self, bytes: Bytes, stall: Duration) -> Result<(), Stop> {
-        match tokio::time::timeout(stall, self.feed.send(bytes)).await {
-            Ok(Ok(())) => Ok(()),
-            // The body was dropped: there is an answer, or an error.
-            Ok(Err(_)) => Err(self.outcome(stall).await.map_or_else(|stop| stop, Stop::answered)),
-            Err(_) => Err(Stop::Silent(stall)),
+        for piece in pieces(bytes) {
+            match tokio::time::timeout(stall, self.feed.send(piece)).await {
+                Ok(Ok(())) => {}
+                // The body was dropped: there is an answer, or an error.
+                Ok(Err(_)) => {
+                    let outcome = wait(&mut self.answer, stall).await;
+                    return Err(outcome.map_or_else(|stop| stop, Stop::answered));
+                }
+                Err(_) => return Err(Stop::Silent(stall)),
+            }
         }
+        Ok(())
     }
 
     /// Ends the body and waits for the answer.
@@ -57,10 +65,6 @@ impl Body {
         let Self { feed, answer } = self;
         drop(feed);
         wait(answer, limit).await
-    }
-
-    async fn outcome(&mut self, limit: Duration) -> Result<Response, Stop> {
-        wait(&mut self.answer, limit).await
     }
 }
 

@@ -1,14 +1,14 @@
 //! Access: who sends a request, and whether they may.
 
 mod credentials;
-mod directory;
+mod roster;
 mod tokens;
 
 use async_trait::async_trait;
 use corten_registry::wire::{Challenge, Scope};
 
 pub use credentials::Credentials;
-pub use directory::{Directory, Grant, Passwords, Principal};
+pub use roster::{Grant, Passwords, Principal, Roster};
 pub(crate) use tokens::Random;
 pub use tokens::{TokenService, Tokens};
 

@@ -12,15 +12,15 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use corten_registry::wire::{Bearer, Challenge, Scope};
 
-use super::{Access, Asked, Credentials, Denial, Directory, Principal};
+use super::{Access, Asked, Credentials, Denial, Principal, Roster};
 
 /// Most tokens kept; the oldest go first.
 const MAX_TOKENS: usize = 16 * 1024;
 
-/// Gives out tokens to those the directory knows. Tokens are random words that mean something
+/// Gives out tokens to those on the roster. Tokens are random words that mean something
 /// only here, for as long as the service lives.
 pub struct TokenService {
-    directory: Directory,
+    roster: Roster,
     /// Name that tokens are asked for, and that challenges name.
     service: String,
     /// URL of the token endpoint; `/token` on the host of the request where there is none.
@@ -53,9 +53,9 @@ pub(crate) struct Fresh {
 
 impl TokenService {
     /// A service whose tokens live for five minutes.
-    pub fn new(service: &str, directory: Directory) -> Self {
+    pub fn new(service: &str, roster: Roster) -> Self {
         Self {
-            directory,
+            roster,
             service: service.to_owned(),
             realm: None,
             lifetime: Duration::from_secs(300),
@@ -82,12 +82,12 @@ impl TokenService {
     }
 
     pub(crate) fn verify(&self, user: &str, password: &str) -> Option<Principal> {
-        self.directory.verify(user, password)
+        self.roster.verify(user, password)
     }
 
     /// A token for what `principal` may do of `scopes`.
     pub(crate) fn issue(&self, principal: &Principal, scopes: &[Scope]) -> Fresh {
-        let allowed = scopes.iter().map(|scope| self.directory.allowed(principal, scope));
+        let allowed = scopes.iter().map(|scope| self.roster.allowed(principal, scope));
         let scopes: Vec<Scope> = allowed.filter(|scope| !scope.actions.is_empty()).collect();
         let token = self.random.word();
         let expires = Instant::now() + self.lifetime;
@@ -194,12 +194,12 @@ mod tests {
 
     fn service() -> TokenService {
         let ann = Principal::User("ann".to_owned());
-        let directory = Directory::new().with_user("ann", "one").with_grant(Grant::new(
+        let roster = Roster::new().with_user("ann", "one").with_grant(Grant::new(
             ann,
             "team",
             &["pull", "push"],
         ));
-        TokenService::new("registry.example.com", directory)
+        TokenService::new("registry.example.com", roster)
     }
 
     async fn ask(tokens: &Tokens, word: &str, scope: &str) -> Result<Principal, Denial> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use corten_registry::wire::Refused;
-use corten_serve::{Memory, Options, Server};
+use corten_serve::{Memory, Server, ServerOptions};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 
@@ -20,7 +20,7 @@ pub struct Answered {
 }
 
 impl Asker {
-    pub fn new(options: Options) -> Self {
+    pub fn new(options: ServerOptions) -> Self {
         let memory = Arc::new(Memory::new());
         Self { server: Server::new(Arc::clone(&memory), options), memory }
     }

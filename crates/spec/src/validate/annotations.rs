@@ -1,15 +1,15 @@
-//! `annotations.md`.
+//! The rules of `annotations.md`.
 
 use super::descriptor::Place;
+use super::findings::Findings;
 use super::grammar::{is_date_time, is_licence_expression, is_reverse_domain, is_uri};
 use super::json::{Value, clip};
 use super::node::{Node, kind_of};
-use super::report::Report;
 use super::table::Code;
 use crate::{Digest, RefName, Reference, annotation};
 
 /// Checks the property `annotations` of a descriptor, a manifest or an index.
-pub(super) fn check(report: &mut Report, owner: &Node<'_>, place: Place) {
+pub(super) fn check(report: &mut Findings, owner: &Node<'_>, place: Place) {
     if let Some(node) = owner.member("annotations") {
         map(report, &node, Some(place));
     }
@@ -17,13 +17,13 @@ pub(super) fn check(report: &mut Report, owner: &Node<'_>, place: Place) {
 
 /// Checks the property `Labels` of a config, which keeps the same rules; names of layouts have no
 /// place there.
-pub(super) fn labels(report: &mut Report, owner: &Node<'_>) {
+pub(super) fn labels(report: &mut Findings, owner: &Node<'_>) {
     if let Some(node) = owner.member("Labels").filter(|node| *node.value != Value::Null) {
         map(report, &node, None);
     }
 }
 
-fn map(report: &mut Report, node: &Node<'_>, place: Option<Place>) {
+fn map(report: &mut Findings, node: &Node<'_>, place: Option<Place>) {
     if !matches!(node.value, Value::Object(_)) {
         let message = format!("must be an object, not {}", kind_of(node.value));
         node.report(report, Code::AnnotationsType, message);
@@ -42,7 +42,7 @@ fn map(report: &mut Report, node: &Node<'_>, place: Option<Place>) {
     }
 }
 
-fn key(report: &mut Report, node: &Node<'_>, key: &str, is_annotation: bool) {
+fn key(report: &mut Findings, node: &Node<'_>, key: &str, is_annotation: bool) {
     if key.is_empty() {
         node.report(report, Code::AnnotationKeyEmpty, "");
     } else if key.starts_with(annotation::IMAGE) {
@@ -57,7 +57,7 @@ fn key(report: &mut Report, node: &Node<'_>, key: &str, is_annotation: bool) {
     }
 }
 
-fn value(report: &mut Report, node: &Node<'_>, (key, text): (&str, &str), place: Option<Place>) {
+fn value(report: &mut Findings, node: &Node<'_>, (key, text): (&str, &str), place: Option<Place>) {
     // An empty value is legal for every key.
     if text.is_empty() && key != annotation::REF_NAME {
         return;

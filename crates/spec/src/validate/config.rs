@@ -1,9 +1,9 @@
-//! `config.md`, and the Docker config beside it.
+//! The rules of `config.md`, and of the Docker config beside it.
 
+use super::findings::Findings;
 use super::grammar::is_date_time;
 use super::json::{Value, clip};
 use super::node::{Family, Kind, Need, Node, kind_of};
-use super::report::Report;
 use super::table::Code;
 use super::{DocumentKind, annotations, platform};
 use crate::Digest;
@@ -44,7 +44,7 @@ const KNOWN_CONFIG: [&str; 14] = [
 const RESERVED: [&str; 4] = ["Memory", "MemorySwap", "CpuShares", "Healthcheck"];
 
 /// Checks a config.
-pub(super) fn check(report: &mut Report, root: &Node<'_>, kind: DocumentKind) {
+pub(super) fn check(report: &mut Findings, root: &Node<'_>, kind: DocumentKind) {
     root.near_misses(report, &KNOWN);
     created(report, root);
     root.text_property(report, FAMILY, ("author", Need::Nullable));
@@ -61,7 +61,7 @@ pub(super) fn check(report: &mut Report, root: &Node<'_>, kind: DocumentKind) {
 }
 
 /// `created`, of the image or of an entry of its history.
-fn created(report: &mut Report, node: &Node<'_>) {
+fn created(report: &mut Findings, node: &Node<'_>) {
     let created = node.text_property(report, FAMILY, ("created", Need::Nullable));
     if let Some((node, text)) = created
         && !is_date_time(text)
@@ -71,7 +71,7 @@ fn created(report: &mut Report, node: &Node<'_>) {
 }
 
 /// The execution parameters.
-fn execution(report: &mut Report, config: &Node<'_>, is_windows: bool) {
+fn execution(report: &mut Findings, config: &Node<'_>, is_windows: bool) {
     config.near_misses(report, &KNOWN_CONFIG);
     let user = config.text_property(report, FAMILY, ("User", Need::Nullable));
     if let Some((node, user)) = user
@@ -113,7 +113,7 @@ fn execution(report: &mut Report, config: &Node<'_>, is_windows: bool) {
     }
 }
 
-fn reserved(report: &mut Report, config: &Node<'_>) {
+fn reserved(report: &mut Findings, config: &Node<'_>) {
     for name in RESERVED {
         if let Some(node) = config.member(name).filter(|node| *node.value != Value::Null) {
             node.report(report, Code::ConfigReserved, format!("'{name}'"));
@@ -122,7 +122,7 @@ fn reserved(report: &mut Report, config: &Node<'_>) {
 }
 
 /// An object that stands for a set: every value is the empty object.
-fn set(report: &mut Report, node: &Node<'_>) {
+fn set(report: &mut Findings, node: &Node<'_>) {
     for (_, node) in node.children() {
         match node.value {
             Value::Object(members) if members.is_empty() => {}
@@ -166,7 +166,7 @@ fn is_signal(text: &str) -> bool {
 }
 
 /// Number of layers, where `rootfs` tells it.
-fn rootfs(report: &mut Report, root: &Node<'_>) -> Option<usize> {
+fn rootfs(report: &mut Findings, root: &Node<'_>) -> Option<usize> {
     let rootfs = root.property(report, FAMILY, ("rootfs", Kind::Object, Need::Required))?;
     rootfs.near_misses(report, &["type", "diff_ids"]);
     let kind = rootfs.text_property(report, FAMILY, ("type", Need::Required));
@@ -185,7 +185,7 @@ fn rootfs(report: &mut Report, root: &Node<'_>) -> Option<usize> {
     Some(diff_ids.len())
 }
 
-fn history(report: &mut Report, root: &Node<'_>, layers: Option<usize>) {
+fn history(report: &mut Findings, root: &Node<'_>, layers: Option<usize>) {
     let list = root.property(report, FAMILY, ("history", Kind::Array, Need::Nullable));
     let Some(list) = list else {
         return;

@@ -1,11 +1,11 @@
-//! `descriptor.md`.
+//! The rules of `descriptor.md`.
 
 use super::annotations;
+use super::findings::Findings;
 use super::grammar::{is_uri, is_web_uri};
 use super::json::{Value, clip};
 use super::node::{Family, Kind, Need, Node};
 use super::platform;
-use super::report::Report;
 use super::table::Code;
 use crate::{Descriptor, Digest, DigestError, EmbeddedError, MediaType, empty_descriptor};
 
@@ -27,7 +27,7 @@ pub(super) enum Place {
 }
 
 /// Checks one descriptor.
-pub(super) fn check(report: &mut Report, node: &Node<'_>, place: Place) {
+pub(super) fn check(report: &mut Findings, node: &Node<'_>, place: Place) {
     node.near_misses(report, &KNOWN);
     let media_type = media_type(report, node, FAMILY, "mediaType", Need::Required);
     let digest = digest(report, node);
@@ -59,7 +59,7 @@ pub(super) fn check(report: &mut Report, node: &Node<'_>, place: Place) {
 
 /// The property `name` as a media type that keeps RFC 6838.
 pub(super) fn media_type(
-    report: &mut Report,
+    report: &mut Findings,
     node: &Node<'_>,
     family: Family,
     name: &str,
@@ -71,7 +71,7 @@ pub(super) fn media_type(
 
 /// The media type `text`, unless it breaks RFC 6838, which is reported as `code`.
 pub(super) fn well_formed(
-    report: &mut Report,
+    report: &mut Findings,
     node: &Node<'_>,
     text: &str,
     code: Code,
@@ -84,7 +84,7 @@ pub(super) fn well_formed(
     None
 }
 
-fn digest(report: &mut Report, node: &Node<'_>) -> Option<Digest> {
+fn digest(report: &mut Findings, node: &Node<'_>) -> Option<Digest> {
     let (node, text) = node.text_property(report, FAMILY, ("digest", Need::Required))?;
     match Digest::parse(text) {
         Ok(digest) => {
@@ -107,7 +107,7 @@ fn digest(report: &mut Report, node: &Node<'_>) -> Option<Digest> {
     }
 }
 
-fn size(report: &mut Report, node: &Node<'_>) -> Option<u64> {
+fn size(report: &mut Findings, node: &Node<'_>) -> Option<u64> {
     let node = node.property(report, FAMILY, ("size", Kind::Number, Need::Required))?;
     let Value::Number(text, integer) = node.value else {
         return None;
@@ -125,7 +125,7 @@ fn size(report: &mut Report, node: &Node<'_>) -> Option<u64> {
     }
 }
 
-fn urls(report: &mut Report, node: &Node<'_>) {
+fn urls(report: &mut Findings, node: &Node<'_>) {
     for (pointer, url) in node.texts_property(report, FAMILY, ("urls", Need::Optional)) {
         if !is_uri(&url) {
             report.add(Code::DescriptorUrlGrammar, &pointer, format!("'{}'", clip(&url)));
@@ -135,7 +135,7 @@ fn urls(report: &mut Report, node: &Node<'_>) {
     }
 }
 
-fn embedded(report: &mut Report, node: &Node<'_>, descriptor: &Descriptor) {
+fn embedded(report: &mut Findings, node: &Node<'_>, descriptor: &Descriptor) {
     match descriptor.embedded() {
         Ok(_) | Err(EmbeddedError::Algorithm(_)) => {}
         Err(error @ EmbeddedError::Base64 { .. }) => {

@@ -1,12 +1,12 @@
-//! `image-index.md`, the `index.json` of `image-layout.md`, and the Docker manifest list.
+//! The rules of `image-index.md`, of the `index.json` of a layout, and of the Docker list.
 
 use std::collections::HashMap;
 
 use super::descriptor::{self, Place};
+use super::findings::Findings;
 use super::json::{Value, clip};
 use super::manifest::{foreign, own_media_type, schema_version, subject};
 use super::node::{Family, Kind, Need, Node};
-use super::report::Report;
 use super::table::Code;
 use super::{DocumentKind, annotations};
 use crate::{MediaType, annotation};
@@ -18,7 +18,7 @@ const KNOWN: [&str; 6] =
     ["schemaVersion", "mediaType", "artifactType", "manifests", "subject", "annotations"];
 
 /// Checks an index.
-pub(super) fn check(report: &mut Report, root: &Node<'_>, kind: DocumentKind) {
+pub(super) fn check(report: &mut Findings, root: &Node<'_>, kind: DocumentKind) {
     root.near_misses(report, &KNOWN);
     for name in ["config", "layers"] {
         if let Some(node) = root.member(name) {
@@ -44,7 +44,7 @@ pub(super) fn check(report: &mut Report, root: &Node<'_>, kind: DocumentKind) {
     }
 }
 
-fn entries(report: &mut Report, root: &Node<'_>, kind: DocumentKind) {
+fn entries(report: &mut Findings, root: &Node<'_>, kind: DocumentKind) {
     let list = root.property(report, FAMILY, ("manifests", Kind::Array, Need::Required));
     let Some(list) = list else {
         return;
@@ -65,7 +65,7 @@ fn entries(report: &mut Report, root: &Node<'_>, kind: DocumentKind) {
     }
 }
 
-fn entry_type(report: &mut Report, entry: &Node<'_>, kind: DocumentKind) {
+fn entry_type(report: &mut Findings, entry: &Node<'_>, kind: DocumentKind) {
     let has_platform = entry.member("platform").is_some();
     if kind.is_docker() && !has_platform {
         entry.report(report, Code::DockerPlatformMissing, "'platform' is required");
@@ -94,7 +94,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn check(&mut self, report: &mut Report, entry: &Node<'_>, place: Place) {
+    fn check(&mut self, report: &mut Findings, entry: &Node<'_>, place: Place) {
         let pointer = entry.pointer();
         let mut again =
             |known: &mut HashMap<String, String>, key: String, code: Code| match known.entry(key) {

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
-use super::report::Report;
+use super::findings::Findings;
 use super::table::Code;
 
 /// Deepest nesting that is read.
@@ -27,7 +27,7 @@ pub(super) enum Value {
 }
 
 /// Reads `bytes`; `None` where they are no JSON at all, which is then reported.
-pub(super) fn read(report: &mut Report, bytes: &[u8]) -> Option<Value> {
+pub(super) fn read(report: &mut Findings, bytes: &[u8]) -> Option<Value> {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => {
@@ -78,7 +78,7 @@ struct Reader<'t, 'r> {
     text: &'t str,
     at: usize,
     pointer: String,
-    report: &'r mut Report,
+    report: &'r mut Findings,
 }
 
 impl Reader<'_, '_> {

@@ -1,11 +1,11 @@
-//! `manifest.md`, and the Docker manifest beside it.
+//! The rules of `manifest.md`, and of the Docker manifest beside it.
 
 use std::collections::HashSet;
 
 use super::descriptor::{self, Place};
+use super::findings::Findings;
 use super::json::{Value, clip};
 use super::node::{Family, Kind, Need, Node};
-use super::report::Report;
 use super::table::Code;
 use super::{DocumentKind, annotations};
 use crate::MediaType;
@@ -17,7 +17,7 @@ const KNOWN: [&str; 7] =
     ["schemaVersion", "mediaType", "artifactType", "config", "layers", "subject", "annotations"];
 
 /// Checks a manifest.
-pub(super) fn check(report: &mut Report, root: &Node<'_>, kind: DocumentKind) {
+pub(super) fn check(report: &mut Findings, root: &Node<'_>, kind: DocumentKind) {
     root.near_misses(report, &KNOWN);
     if let Some(node) = root.member("manifests") {
         node.report(report, Code::DocumentAmbiguous, "a manifest has no 'manifests'");
@@ -40,7 +40,7 @@ pub(super) fn check(report: &mut Report, root: &Node<'_>, kind: DocumentKind) {
 }
 
 /// `schemaVersion` is 2, in manifests and in indexes.
-pub(super) fn schema_version(report: &mut Report, root: &Node<'_>, family: Family, code: Code) {
+pub(super) fn schema_version(report: &mut Findings, root: &Node<'_>, family: Family, code: Code) {
     let node = root.property(report, family, ("schemaVersion", Kind::Number, Need::Required));
     if let Some(node) = node
         && let Value::Number(text, integer) = node.value
@@ -52,7 +52,7 @@ pub(super) fn schema_version(report: &mut Report, root: &Node<'_>, family: Famil
 
 /// The document's own `mediaType`, where it stands, is exactly `expected`.
 pub(super) fn own_media_type(
-    report: &mut Report,
+    report: &mut Findings,
     root: &Node<'_>,
     family: Family,
     (expected, (absent, other)): (&MediaType, (Code, Code)),
@@ -71,7 +71,7 @@ pub(super) fn own_media_type(
 }
 
 /// Docker's documents do not know `names`.
-pub(super) fn foreign(report: &mut Report, root: &Node<'_>, names: &[&str]) {
+pub(super) fn foreign(report: &mut Findings, root: &Node<'_>, names: &[&str]) {
     for name in names {
         if let Some(node) = root.member(name) {
             node.report(report, Code::DockerPropertyForeign, format!("'{name}'"));
@@ -79,7 +79,7 @@ pub(super) fn foreign(report: &mut Report, root: &Node<'_>, names: &[&str]) {
     }
 }
 
-fn config(report: &mut Report, root: &Node<'_>) -> Option<MediaType> {
+fn config(report: &mut Findings, root: &Node<'_>) -> Option<MediaType> {
     let config = root.property(report, FAMILY, ("config", Kind::Object, Need::Required))?;
     descriptor::check(report, &config, Place::Alone);
     let node = config.member("mediaType")?;
@@ -91,7 +91,7 @@ fn config(report: &mut Report, root: &Node<'_>) -> Option<MediaType> {
     Some(media_type)
 }
 
-fn artifact_type(report: &mut Report, root: &Node<'_>, config: Option<&MediaType>) {
+fn artifact_type(report: &mut Findings, root: &Node<'_>, config: Option<&MediaType>) {
     if root.member("artifactType").is_none() && config == Some(&MediaType::OCI_EMPTY) {
         let message = "artifactType is required where the config is empty";
         root.report(report, Code::ManifestArtifactTypeMissing, message);
@@ -103,7 +103,7 @@ fn artifact_type(report: &mut Report, root: &Node<'_>, config: Option<&MediaType
 }
 
 /// The text asks for a layer and does not require `layers`; the schema requires both.
-fn layers(report: &mut Report, root: &Node<'_>, config: Option<&MediaType>) {
+fn layers(report: &mut Findings, root: &Node<'_>, config: Option<&MediaType>) {
     let list = root.property(report, FAMILY, ("layers", Kind::Array, Need::Optional));
     let Some(list) = list else {
         if root.member("layers").is_none() {
@@ -134,7 +134,7 @@ fn layers(report: &mut Report, root: &Node<'_>, config: Option<&MediaType>) {
     }
 }
 
-fn layer_type(report: &mut Report, layer: &Node<'_>, config: Option<&MediaType>) {
+fn layer_type(report: &mut Findings, layer: &Node<'_>, config: Option<&MediaType>) {
     let Some(node) = layer.member("mediaType") else {
         return;
     };
@@ -153,7 +153,7 @@ fn layer_type(report: &mut Report, layer: &Node<'_>, config: Option<&MediaType>)
 }
 
 /// The subject of a manifest or an index is a manifest or an index.
-pub(super) fn subject(report: &mut Report, root: &Node<'_>, family: Family, code: Code) {
+pub(super) fn subject(report: &mut Findings, root: &Node<'_>, family: Family, code: Code) {
     let subject = root.property(report, family, ("subject", Kind::Object, Need::Optional));
     let Some(subject) = subject else {
         return;

@@ -1,7 +1,7 @@
 //! A value with its place in the document, and the questions the checks ask of it.
 
+use super::findings::Findings;
 use super::json::{Value, clip, push_step};
-use super::report::Report;
 use super::table::Code;
 
 /// A value and the way to it.
@@ -53,7 +53,7 @@ impl<'a> Node<'a> {
         pointer
     }
 
-    pub(super) fn report(&self, report: &mut Report, code: Code, message: impl Into<String>) {
+    pub(super) fn report(&self, report: &mut Findings, code: Code, message: impl Into<String>) {
         report.add(code, &self.pointer(), message);
     }
 
@@ -101,7 +101,7 @@ impl<'a> Node<'a> {
     /// The property `name` where it is there and of the kind asked for; otherwise reports why not.
     pub(super) fn property<'b>(
         &'b self,
-        report: &mut Report,
+        report: &mut Findings,
         family: Family,
         (name, kind, need): (&'b str, Kind, Need),
     ) -> Option<Node<'b>> {
@@ -125,7 +125,7 @@ impl<'a> Node<'a> {
     /// The text of the property `name`.
     pub(super) fn text_property<'b>(
         &'b self,
-        report: &mut Report,
+        report: &mut Findings,
         family: Family,
         (name, need): (&'b str, Need),
     ) -> Option<(Node<'b>, &'b str)> {
@@ -136,7 +136,7 @@ impl<'a> Node<'a> {
     /// Texts of the property `name`, an array of strings.
     pub(super) fn texts_property(
         &self,
-        report: &mut Report,
+        report: &mut Findings,
         family: Family,
         (name, need): (&str, Need),
     ) -> Vec<(String, String)> {
@@ -157,7 +157,7 @@ impl<'a> Node<'a> {
     }
 
     /// Reports names that differ from those of `known` in case only.
-    pub(super) fn near_misses(&self, report: &mut Report, known: &[&str]) {
+    pub(super) fn near_misses(&self, report: &mut Findings, known: &[&str]) {
         for (name, node) in self.children() {
             if known.contains(&name) {
                 continue;

@@ -1,9 +1,9 @@
-//! `image-index.md`, platform; the same words stand in `config.md`.
+//! The rules of `image-index.md`, platform; the same words stand in `config.md`.
 
+use super::findings::Findings;
 use super::grammar::{is_goarch, is_goos};
 use super::json::clip;
 use super::node::{Family, Need, Node};
-use super::report::Report;
 use super::table::Code;
 
 const FAMILY: Family =
@@ -12,7 +12,7 @@ const FAMILY: Family =
 const KNOWN: [&str; 6] = ["architecture", "os", "os.version", "os.features", "variant", "features"];
 
 /// Checks the platform of an index's entry.
-pub(super) fn check(report: &mut Report, node: &Node<'_>) {
+pub(super) fn check(report: &mut Findings, node: &Node<'_>) {
     node.near_misses(report, &KNOWN);
     if let Some(features) = node.member("features") {
         features.report(report, Code::PlatformFeaturesReserved, "");
@@ -21,7 +21,7 @@ pub(super) fn check(report: &mut Report, node: &Node<'_>) {
 }
 
 /// Checks the five words, which a config holds among its own properties.
-pub(super) fn words(report: &mut Report, node: &Node<'_>, family: Family, optional: Need) {
+pub(super) fn words(report: &mut Findings, node: &Node<'_>, family: Family, optional: Need) {
     let architecture = node.text_property(report, family, ("architecture", Need::Required));
     let os = node.text_property(report, family, ("os", Need::Required));
     node.text_property(report, family, ("os.version", optional));

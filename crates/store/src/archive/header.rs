@@ -213,8 +213,9 @@ mod tests {
     #[test]
     fn record_lengths_count_themselves() {
         assert_eq!(record("path", &"x".repeat(89)).len(), 98);
-        assert_eq!(record("path", &"x".repeat(90)).len(), 100);
-        assert!(record("path", &"x".repeat(90)).starts_with("100 path="));
+        assert_eq!(record("path", &"x".repeat(90)).len(), 99);
+        assert_eq!(record("path", &"x".repeat(91)).len(), 101);
+        assert!(record("path", &"x".repeat(91)).starts_with("101 path="));
     }
 
     #[test]
@@ -232,7 +233,7 @@ mod tests {
         let mut bytes: [u8; BLOCK] = block(b'0', "x", 5);
         bytes[0] = b'y';
         assert!(parse(&bytes).is_err(), "a wrong checksum");
-        for records in ["", "5", "9 path=x\n", "99 path=x\n", "9 pathxx\n", "0 a=b\n", "x a=b\n"] {
+        for records in ["", "5", "8 path=x\n", "99 path=x\n", "9 pathxx\n", "0 a=b\n", "x a=b\n"] {
             let broken = parse_records(records.as_bytes());
             assert_eq!(broken.is_err(), !records.is_empty(), "{records:?}");
         }

@@ -29,6 +29,8 @@ pub(super) struct WriteSide {
     pub(super) place: String,
     pub(super) output: Arc<tokio::sync::Mutex<Output>>,
     listing: Arc<Mutex<Listing>>,
+    /// The file, to read from what was written.
+    file: Option<(Arc<File>, PathBuf)>,
 }
 
 /// What is in the archive, and what waits for its end.
@@ -89,10 +91,16 @@ impl WriteSide {
     }
 
     fn of(place: String, to: To) -> Self {
+        let file = match &to {
+            To::File { file, parent, temporary, .. } => {
+                Some((file.clone(), parent.full(temporary)))
+            }
+            To::Pipe(_) => None,
+        };
         let directories = BTreeSet::new();
         let output = Output { to, position: 0, directories, state: State::Open };
         let output = Arc::new(tokio::sync::Mutex::new(output));
-        Self { place, output, listing: Arc::default() }
+        Self { place, output, listing: Arc::default(), file }
     }
 
     fn listing(&self) -> MutexGuard<'_, Listing> {
@@ -178,21 +186,15 @@ impl WriteSide {
     }
 
     /// Where a blob lies, when it was written to a file.
-    pub(super) async fn region(&self, digest: &Digest) -> Result<Option<Region>, StoreError> {
+    pub(super) fn region(&self, digest: &Digest) -> Result<Option<Region>, StoreError> {
         let Some((start, len)) = self.listing().blobs.get(digest).copied() else {
             return Ok(None);
         };
-        let output = self.output.lock().await;
-        match &output.to {
-            To::File { file, parent, temporary, .. } => {
-                let (file, path) = (file.clone(), parent.full(temporary));
-                Ok(Some(Region { file, start, len, path }))
-            }
-            To::Pipe(_) => Err(StoreError::Unsupported {
-                place: self.place.clone(),
-                action: "reading of what was written".to_owned(),
-            }),
-        }
+        let (file, path) = self.file.clone().ok_or_else(|| StoreError::Unsupported {
+            place: self.place.clone(),
+            action: "reading of what was written".to_owned(),
+        })?;
+        Ok(Some(Region { file, start, len, path }))
     }
 
     /// A blob's place in the output, which it holds until it is whole or given up.
@@ -202,8 +204,8 @@ impl WriteSide {
         let place = self.place.clone();
         let listing = self.listing.clone();
         let directories = output.directories.clone();
-        let (opened, whole) = (None, false);
-        ArchivePart { output, listing, place, digest, size, start, directories, opened, whole }
+        let (output, opened) = (Some(output), None);
+        ArchivePart { output, listing, place, digest, size, start, directories, opened }
     }
 
     /// Writes what waits for the end and makes the file appear under its name.
@@ -380,7 +382,8 @@ impl Drop for Output {
 
 /// A blob on its way into an archive.
 pub(super) struct ArchivePart {
-    output: OwnedMutexGuard<Output>,
+    /// Held until the blob is whole, so that no other one comes between.
+    output: Option<OwnedMutexGuard<Output>>,
     listing: Arc<Mutex<Listing>>,
     place: String,
     digest: Digest,
@@ -390,18 +393,28 @@ pub(super) struct ArchivePart {
     directories: BTreeSet<String>,
     /// Offset of the first byte of content, once the header is written.
     opened: Option<u64>,
-    whole: bool,
 }
 
 impl ArchivePart {
-    fn open(&mut self) -> Result<u64, StoreError> {
-        if let Some(content) = self.opened {
-            return Ok(content);
-        }
-        self.output.check(&self.place)?;
-        self.output.open(&super::blob_path(&self.digest), self.size)?;
-        self.opened = Some(self.output.position);
-        Ok(self.output.position)
+    /// The output with the header written, and where the content begins.
+    fn open(&mut self) -> Result<(&mut Output, u64), StoreError> {
+        let Some(output) = self.output.as_deref_mut() else {
+            return Err(StoreError::Refused {
+                object: self.digest.to_string(),
+                place: self.place.clone(),
+                source: "the blob is whole already".into(),
+            });
+        };
+        let content = match self.opened {
+            Some(content) => content,
+            None => {
+                output.check(&self.place)?;
+                output.open(&super::blob_path(&self.digest), self.size)?;
+                output.position
+            }
+        };
+        self.opened = Some(content);
+        Ok((output, content))
     }
 }
 
@@ -415,32 +428,32 @@ impl Sink for ArchivePart {
     }
 
     fn write(&mut self, pieces: &[Bytes]) -> Result<(), StoreError> {
-        self.open()?;
-        self.output.put_all(pieces)
+        self.open()?.0.put_all(pieces)
     }
 
     fn discard(&mut self) -> Result<(), StoreError> {
         self.opened = None;
-        self.output.directories.clone_from(&self.directories);
-        let start = self.start;
-        self.output.cut(start)
+        let Some(output) = self.output.as_deref_mut() else {
+            return Ok(());
+        };
+        output.directories.clone_from(&self.directories);
+        output.cut(self.start)
     }
 
     fn publish(&mut self) -> Result<(), StoreError> {
-        let content = self.open()?;
-        self.output.pad(self.size)?;
+        let size = self.size;
+        let (output, content) = self.open()?;
+        output.pad(size)?;
         let mut listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
-        listing.blobs.insert(self.digest.clone(), (content, self.size));
-        self.whole = true;
+        listing.blobs.insert(self.digest.clone(), (content, size));
+        self.output = None;
         Ok(())
     }
 }
 
 impl Drop for ArchivePart {
     fn drop(&mut self) {
-        if !self.whole {
-            // A file that cannot be cut is found broken by the next write to it.
-            let _ = self.discard();
-        }
+        // What is not whole is cut off; a file that cannot be is found broken by the next write.
+        let _ = self.discard();
     }
 }

@@ -121,26 +121,50 @@ pub struct Copied {
     pub referrers: u64,
 }
 
+impl Copied {
+    fn nothing(root: Descriptor) -> Self {
+        Self {
+            root,
+            sent: Tally::default(),
+            present: Tally::default(),
+            mounted: Tally::default(),
+            skipped: Tally::default(),
+            manifests: 0,
+            pushed: 0,
+            referrers: 0,
+        }
+    }
+}
+
 /// Copies, and succeeds when the target has everything, verified, under every name asked for.
 /// What was copied before a failure stays and is not sent again by the next copy.
 pub async fn copy(request: Request) -> Result<Copied, StoreError> {
     let plan = plan::draw(&request).await?;
-    let mut copied = Copied {
-        root: plan.root.descriptor().bare(),
-        sent: Tally::default(),
-        present: Tally::default(),
-        mounted: Tally::default(),
-        skipped: Tally::default(),
-        manifests: plan.levels.iter().map(|level| level.len() as u64).sum(),
-        pushed: 0,
-        referrers: plan.referrers,
-    };
+    let mut copied = Copied::nothing(plan.root.descriptor().bare());
+    copied.manifests = plan.levels.iter().map(|level| level.len() as u64).sum();
+    copied.referrers = plan.referrers;
     send_blobs(&request, plan.blobs.clone(), &mut copied).await?;
     for level in &plan.levels {
         copied.pushed += push_level(&request, level).await?;
     }
     name(&request, &plan).await?;
     Ok(copied)
+}
+
+/// Brings `blobs` from one place into another, each verified, and names nothing: in a store that
+/// collects, they stay for its grace period unless a document is put there that needs them.
+pub async fn copy_blobs(
+    from: Arc<dyn Store>,
+    to: Arc<dyn Store>,
+    blobs: Vec<Descriptor>,
+    jobs: usize,
+    progress: Arc<dyn Progress>,
+) -> Result<(), StoreError> {
+    let Some(first) = blobs.first() else { return Ok(()) };
+    let root = Selector::Digest(first.digest.clone());
+    let request = Request { jobs, progress, ..Request::new(from, to, root) };
+    let mut copied = Copied::nothing(first.bare());
+    send_blobs(&request, blobs, &mut copied).await
 }
 
 async fn send_blobs(

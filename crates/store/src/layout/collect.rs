@@ -87,8 +87,25 @@ impl LayoutStore {
         self.reach(self.entries()?.into_iter().map(|entry| entry.descriptor).collect())
     }
 
+    /// Everything that the entries lead to, without reading what is known to be corrupt.
+    pub(crate) fn reach_except(
+        &self,
+        corrupt: &HashSet<Digest>,
+    ) -> Result<HashSet<Digest>, StoreError> {
+        let roots = self.entries()?.into_iter().map(|entry| entry.descriptor).collect();
+        self.reach_from(roots, corrupt)
+    }
+
+    fn reach(&self, roots: Vec<Descriptor>) -> Result<HashSet<Digest>, StoreError> {
+        self.reach_from(roots, &HashSet::new())
+    }
+
     /// Everything below `roots`; what is missing is legal and leads nowhere.
-    pub(crate) fn reach(&self, roots: Vec<Descriptor>) -> Result<HashSet<Digest>, StoreError> {
+    fn reach_from(
+        &self,
+        roots: Vec<Descriptor>,
+        corrupt: &HashSet<Digest>,
+    ) -> Result<HashSet<Digest>, StoreError> {
         let mut seen = HashSet::new();
         let mut queue: Vec<(Descriptor, usize)> = roots.into_iter().map(|root| (root, 1)).collect();
         while let Some((descriptor, depth)) = queue.pop() {
@@ -97,6 +114,9 @@ impl LayoutStore {
             }
             if depth > MAX_DEPTH {
                 return Err(crate::walk::too_deep(&self.describe(), &descriptor.digest));
+            }
+            if corrupt.contains(&descriptor.digest) {
+                continue;
             }
             let Some(document) = catalog::document(self, &descriptor)? else {
                 continue;

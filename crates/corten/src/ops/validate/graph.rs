@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::Read as _;
 
-use corten_spec::validate::{self, Code, DocumentKind, Finding, Report};
+use corten_spec::validate::{self, Code, DocumentKind, Finding, Findings};
 use corten_spec::{
     Descriptor, DiffId, Digest, ImageConfig, Index, MAX_DOCUMENT, Manifest, MediaType, Mismatch,
     Platform,
@@ -68,9 +68,9 @@ impl<'s> Checker<'s> {
 
     /// Adds one finding.
     pub(super) fn note(&mut self, code: Code, origin: &Origin, message: impl Into<String>) {
-        let mut report = Report::new(&origin.0, self.checks.profile);
+        let mut report = Findings::new(&origin.0, self.checks.profile);
         report.add(code, &origin.1, message);
-        self.add(report.into_findings());
+        self.add(report.into_vec());
     }
 
     /// Visits `descriptor` and everything below it.

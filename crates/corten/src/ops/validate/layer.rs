@@ -4,13 +4,14 @@ use std::io::{self, Read};
 use std::num::NonZero;
 use std::sync::{Mutex, PoisonError};
 
-use corten_layer::{Audit, Compression, LayerError, LayerRule, Limits, Problem, audit};
-use corten_spec::validate::{Code, Finding, Profile, Report};
+use corten_layer::{Audit, Compression, Entry, LayerError, LayerRule, Limits, Problem, audit_each};
+use corten_spec::validate::{Code, Finding, Findings, Profile};
 use corten_spec::{Descriptor, DiffId, Digest, Hasher};
 use corten_store::Kind;
 
 use super::graph::{Origin, code_of, sizes, words};
 use super::source::{Bytewise, Source};
+use super::style::{Style, shown};
 use super::{Checks, Depth};
 
 /// A blob, and what is said of it in each place that refers to it.
@@ -89,7 +90,11 @@ impl Check<'_> {
         let mut measured = Measured::of(&self.blob.descriptor, reader);
         let is_layer = self.blob.descriptor.media_type.is_layer();
         let announced = Compression::of_media_type(&self.blob.descriptor.media_type);
-        let audited = is_layer.then(|| audit(&mut measured, announced, Limits::default()));
+        let mut style = Style::new(&self.blob.descriptor, self.checks.profile);
+        let audited = is_layer.then(|| {
+            let each = &mut |entry: &Entry| style.see(entry);
+            audit_each(&mut measured, announced, Limits::default(), each)
+        });
         let end = io::copy(&mut measured, &mut io::sink());
         let (bytes, digest) = (measured.length, measured.hasher.map(Hasher::finish));
         let mut outcome = Outcome { layers: u64::from(is_layer), bytes, findings: Vec::new() };
@@ -97,7 +102,7 @@ impl Check<'_> {
         // The insides of a blob that is not the right one say nothing.
         outcome.findings = match (wrong, audited) {
             (Some(wrong), _) => wrong,
-            (None, Some(audited)) => self.insides(audited),
+            (None, Some(audited)) => self.insides(audited, style),
             (None, None) => Vec::new(),
         };
         if digest.is_none() {
@@ -152,17 +157,17 @@ impl Check<'_> {
         (!findings.is_empty()).then_some(findings)
     }
 
-    fn insides(&self, audited: Result<Audit, LayerError>) -> Vec<Finding> {
+    fn insides(&self, audited: Result<Audit, LayerError>, style: Style) -> Vec<Finding> {
         let audited = match audited {
             Ok(audited) => audited,
             Err(error) => return self.everywhere(Code::BlobUnreadable, &words(&error)),
         };
-        let mut report = Report::new(self.blob.descriptor.digest.as_str(), self.checks.profile);
+        let mut report = Findings::new(self.blob.descriptor.digest.as_str(), self.checks.profile);
         for Problem { place, rule } in &audited.problems {
-            let pointer = String::from_utf8_lossy(&place.name).escape_debug().to_string();
-            report.add(code_of_rule(*rule), &pointer, format!("{place}: {rule}"));
+            report.add(code_of_rule(*rule), &shown(&place.name), format!("{place}: {rule}"));
         }
-        let mut findings = report.into_findings();
+        let mut findings = report.into_vec();
+        findings.extend(style.finish());
         let Some(unpacked) = audited.unpacked else {
             return findings;
         };
@@ -185,9 +190,9 @@ impl Check<'_> {
 }
 
 fn finding(profile: Profile, origin: &Origin, code: Code, message: &str) -> Vec<Finding> {
-    let mut report = Report::new(&origin.0, profile);
+    let mut report = Findings::new(&origin.0, profile);
     report.add(code, &origin.1, message);
-    report.into_findings()
+    report.into_vec()
 }
 
 /// A blob whose bytes are counted and hashed as they are read; reading ends one byte behind the

@@ -131,18 +131,18 @@ impl<'r> Shelf<'r> {
     fn check(&self, report: &mut ValidateReport, reached: &HashSet<Digest>, checks: Checks) {
         for digest in self.blobs.iter().filter(|digest| !reached.contains(digest)) {
             let object = format!("{BLOBS}/{}/{}", digest.algorithm_name(), digest.encoded());
-            let mut findings = validate::Report::new(&object, checks.profile);
+            let mut findings = validate::Findings::new(&object, checks.profile);
             findings.add(Code::LayoutBlobOrphan, "", "");
             if checks.depth == Depth::Whole {
                 self.content(&mut findings, report, digest, &object);
             }
-            report.take(findings.into_findings());
+            report.take(findings.into_vec());
         }
     }
 
     fn content(
         &self,
-        findings: &mut validate::Report,
+        findings: &mut validate::Findings,
         report: &mut ValidateReport,
         digest: &Digest,
         object: &str,

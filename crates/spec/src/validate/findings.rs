@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::table::Code;
-use super::{Finding, Level, Profile};
+use super::{Finding, Profile};
 
 /// Most findings of one code that are kept for one object: a hostile document must not fill the
 /// memory, and the verdict stays the same.
@@ -11,20 +11,20 @@ const MAX_OF_A_CODE: usize = 100;
 
 /// Collects the findings of one object.
 #[derive(Debug)]
-pub struct Report {
+pub struct Findings {
     object: String,
     profile: Profile,
     findings: Vec<Finding>,
     counts: HashMap<Code, usize>,
 }
 
-impl Report {
+impl Findings {
     /// Starts with nothing found in `object`, a digest or the name of a file.
     pub fn new(object: impl Into<String>, profile: Profile) -> Self {
         Self { object: object.into(), profile, findings: Vec::new(), counts: HashMap::new() }
     }
 
-    /// Adds a finding at `pointer`, unless there are [`MAX_OF_A_CODE`] of its code already.
+    /// Adds a finding at `pointer`, unless there are 100 of its code already.
     pub fn add(&mut self, code: Code, pointer: &str, message: impl Into<String>) {
         let count = self.counts.entry(code).or_default();
         *count += 1;
@@ -44,13 +44,8 @@ impl Report {
         });
     }
 
-    /// Whether a finding of level error was added.
-    pub fn has_errors(&self) -> bool {
-        self.findings.iter().any(|finding| finding.level == Level::Error)
-    }
-
     /// What was found, in the order of the document.
-    pub fn into_findings(self) -> Vec<Finding> {
+    pub fn into_vec(self) -> Vec<Finding> {
         self.findings
     }
 }

@@ -1,4 +1,4 @@
-//! A directory of users and of what they may do, and access by password.
+//! A roster: users and what they may do, and access by password.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -49,13 +49,13 @@ impl Grant {
 
 /// Users, their passwords, and grants.
 #[derive(Clone, Default)]
-pub struct Directory {
+pub struct Roster {
     passwords: BTreeMap<String, Digest>,
     grants: Vec<Grant>,
 }
 
-impl Directory {
-    /// A directory that knows nobody and grants nothing.
+impl Roster {
+    /// A roster of nobody.
     pub fn new() -> Self {
         Self::default()
     }
@@ -95,16 +95,16 @@ impl Directory {
     }
 }
 
-impl fmt::Debug for Directory {
+impl fmt::Debug for Roster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let users: Vec<&String> = self.passwords.keys().collect();
-        f.debug_struct("Directory").field("users", &users).field("grants", &self.grants).finish()
+        f.debug_struct("Roster").field("users", &users).field("grants", &self.grants).finish()
     }
 }
 
 /// Access by user and password with each request.
 #[derive(Clone, Debug)]
-pub struct Passwords(pub Directory);
+pub struct Passwords(pub Roster);
 
 #[async_trait]
 impl Access for Passwords {
@@ -137,15 +137,15 @@ impl Access for Passwords {
 mod tests {
     use super::*;
 
-    fn directory() -> Directory {
-        Directory::new()
+    fn roster() -> Roster {
+        Roster::new()
             .with_user("ann", "one")
             .with_grant(Grant::new(Principal::Anonymous, "public", &["pull"]))
             .with_grant(Grant::new(Principal::User("ann".to_owned()), "team", &["*"]))
     }
 
     fn allowed(principal: &Principal, scope: &str) -> String {
-        directory().allowed(principal, &Scope::parse(scope).unwrap()).to_string()
+        roster().allowed(principal, &Scope::parse(scope).unwrap()).to_string()
     }
 
     #[test]
@@ -167,9 +167,9 @@ mod tests {
 
     #[test]
     fn only_the_right_password_proves_a_user() {
-        assert_eq!(directory().verify("ann", "one"), Some(Principal::User("ann".to_owned())));
-        assert_eq!(directory().verify("ann", "two"), None);
-        assert_eq!(directory().verify("bob", "one"), None);
-        assert!(!format!("{:?}", directory()).contains("sha256"));
+        assert_eq!(roster().verify("ann", "one"), Some(Principal::User("ann".to_owned())));
+        assert_eq!(roster().verify("ann", "two"), None);
+        assert_eq!(roster().verify("bob", "one"), None);
+        assert!(!format!("{:?}", roster()).contains("sha256"));
     }
 }

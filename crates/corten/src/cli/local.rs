@@ -1,0 +1,139 @@
+//! `corten images`, `tag`, `remove` and `gc`: the local store.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{Context, Exit, Failure};
+use crate::ops;
+use crate::output::{Table, age, bytes, print, print_json};
+use crate::place::StoreName;
+
+/// List the images of the local store
+#[derive(Args)]
+pub(super) struct ImagesArgs {
+    /// Only names that contain this text.
+    #[arg(default_value = "")]
+    filter: String,
+    /// Whole digests.
+    #[arg(long)]
+    digests: bool,
+}
+
+pub(super) async fn images(
+    context: &Context,
+    args: &ImagesArgs,
+    json: bool,
+) -> Result<Exit, Failure> {
+    let report = ops::images(context, &args.filter).await?;
+    if json {
+        print_json(&report)?;
+        return Ok(Exit::Done);
+    }
+    let mut table = Table::new(&["NAME", "DIGEST", "PLATFORMS", "SIZE", "CREATED"]);
+    for image in &report.images {
+        let short = image.digest.split(':').nth(1).and_then(|hex| hex.get(..12));
+        let digest = if args.digests { Some(image.digest.as_str()) } else { short };
+        table.row(vec![
+            image.name.clone().unwrap_or_else(|| "<none>".to_owned()),
+            digest.unwrap_or(&image.digest).to_owned(),
+            image.platforms.join(", "),
+            bytes(image.size),
+            image.age_seconds.map_or_else(String::new, |s| age(Duration::from_secs(s))),
+        ]);
+    }
+    print(&table.render())?;
+    Ok(Exit::Done)
+}
+
+/// Give an image of the local store another name
+#[derive(Args)]
+pub(super) struct TagArgs {
+    /// The image: a name or a digest.
+    image: String,
+    /// The new name.
+    name: String,
+}
+
+pub(super) async fn tag(context: &Context, args: &TagArgs, json: bool) -> Result<Exit, Failure> {
+    let image = StoreName::parse(&args.image)?;
+    let report = ops::tag(context, &image, &super::copy::store_name(&args.name)?).await?;
+    if json {
+        print_json(&report)?;
+    } else {
+        print(&format!("{}\n{}\n", report.name, report.digest))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Take names away from the local store; 'gc' then frees the space
+#[derive(Args)]
+pub(super) struct RemoveArgs {
+    /// Names of images, or digests: a digest takes all of its names away.
+    #[arg(required = true)]
+    images: Vec<String>,
+}
+
+pub(super) async fn remove(
+    context: &Context,
+    args: RemoveArgs,
+    json: bool,
+) -> Result<Exit, Failure> {
+    let names: Result<Vec<_>, _> = args.images.iter().map(|text| StoreName::parse(text)).collect();
+    let report = ops::remove(context, &names?).await?;
+    if json {
+        print_json(&report)?;
+    } else {
+        print(&report.removed.iter().map(|name| format!("{name}\n")).collect::<String>())?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Delete what no image of the local store needs
+#[derive(Args)]
+pub(super) struct GcArgs {
+    /// Keep what is younger than this, as 90s, 15m, 24h, 7d: other commands may still be at it.
+    #[arg(long, value_name = "AGE", default_value = "1h", value_parser = span)]
+    grace: Duration,
+}
+
+pub(super) async fn gc(context: &Context, args: &GcArgs, json: bool) -> Result<Exit, Failure> {
+    let report = ops::gc(context, args.grace).await?;
+    if json {
+        print_json(&report)?;
+    } else {
+        let freed = bytes(report.bytes);
+        let (blobs, staged) = (report.deleted.len(), report.staged);
+        print(&format!("deleted {blobs} blobs and {staged} staged parts, {freed}\n"))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// `90s`, `15m`, `24h`, `7d`, or a bare number of seconds.
+fn span(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor = match text.get(digits.len()..) {
+        Some("" | "s") => 1,
+        Some("m") => 60,
+        Some("h") => 3_600,
+        Some("d") => 86_400,
+        _ => return Err("write a number and s, m, h or d".to_owned()),
+    };
+    let number: u64 = digits.parse().map_err(|_| "write a number and s, m, h or d".to_owned())?;
+    number.checked_mul(factor).map(Duration::from_secs).ok_or_else(|| "that is too long".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_of_time_have_a_unit() {
+        assert_eq!(span("0"), Ok(Duration::ZERO));
+        assert_eq!(span("15m"), Ok(Duration::from_secs(900)));
+        assert_eq!(span("7d"), Ok(Duration::from_secs(604_800)));
+        for wrong in ["", "h", "1w", "-1s", "1.5h", "99999999999999999999d"] {
+            assert!(span(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The command line: arguments in, one verb run, an exit code out.
+
+mod completion;
+mod copy;
+mod diff;
+mod import;
+mod inspect;
+mod local;
+mod login;
+mod look;
+mod page;
+mod reference;
+mod validate;
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use corten_store::{Progress, Silent};
+
+use crate::config::InsecureWord;
+use crate::output::{Bars, Lines};
+use crate::{Context, Environment, Exit, Failure};
+
+/// Pack once, sign once, run anywhere: one tool for OCI images.
+#[derive(Parser)]
+#[command(name = "corten", version, disable_help_subcommand = true, max_term_width = 100)]
+struct Command {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Options that every verb takes.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Options of every verb")]
+pub(crate) struct Global {
+    /// Print the report as JSON on standard output.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// No progress on standard error.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Directory of the local store [default: $CORTEN_STORE, the configuration, or
+    /// ~/.local/share/corten/store].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+    /// Blobs in flight at once, 1 to 64.
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) jobs: Option<u8>,
+    /// Speak to registries without checked TLS. Loopback hosts need no such leave.
+    #[arg(long, global = true, value_name = "HOW")]
+    pub(crate) insecure: Option<InsecureWord>,
+    /// File with credentials [default: those of Docker and of containers' tools].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) authfile: Option<PathBuf>,
+    /// Configuration file [default: ~/.config/corten/config.toml].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Import(Box<import::ImportArgs>),
+    Export(look::ExportArgs),
+    Copy(copy::CopyArgs),
+    Pull(copy::PullArgs),
+    Push(copy::PushArgs),
+    Images(local::ImagesArgs),
+    Tag(local::TagArgs),
+    Remove(local::RemoveArgs),
+    Gc(local::GcArgs),
+    Inspect(inspect::InspectArgs),
+    Ls(look::LsArgs),
+    Cat(look::CatArgs),
+    Diff(diff::DiffArgs),
+    Tags(inspect::TagsArgs),
+    Validate(validate::ValidateArgs),
+    Login(login::LoginArgs),
+    Logout(login::LogoutArgs),
+    Completion(completion::CompletionArgs),
+    #[command(hide = true)]
+    Reference(reference::ReferenceArgs),
+}
+
+/// The whole command line, for completion and for the generated reference.
+pub fn command() -> clap::Command {
+    let command = Command::command();
+    let page = page::page(&command);
+    command.override_help(page)
+}
+
+/// Runs the command with the process's own arguments and environment.
+pub fn main() -> ExitCode {
+    let matches = match command().try_get_matches_from(std::env::args_os()) {
+        Ok(matches) => matches,
+        Err(error) => {
+            let _ = error.print();
+            let usage = error.use_stderr();
+            return ExitCode::from(if usage { Exit::Usage.code() } else { Exit::Done.code() });
+        }
+    };
+    let command = match Command::from_arg_matches(&matches) {
+        Ok(command) => command,
+        Err(error) => error.exit(),
+    };
+    match run(command) {
+        Ok(exit) => ExitCode::from(exit.code()),
+        Err(failure) => {
+            complain(&failure);
+            ExitCode::from(failure.exit().code())
+        }
+    }
+}
+
+fn run(command: Command) -> Result<Exit, Failure> {
+    let environment = Environment::of_this_process();
+    let progress = progress(&command.global);
+    let context = Context::new(&environment, &command.global, progress)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|source| {
+            Failure::Io { object: "the runtime".to_owned(), action: "starting", source }
+        })?;
+    let exit = runtime.block_on(dispatch(&context, command));
+    // A reader of standard input may still sit in a system call; there is nothing to wait for.
+    runtime.shutdown_background();
+    exit
+}
+
+async fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> {
+    let json = command.global.json;
+    match command.verb {
+        Verb::Import(args) => import::import(context, *args, json).await,
+        Verb::Export(args) => look::export(context, args, json).await,
+        Verb::Copy(args) => copy::copy(context, args, json).await,
+        Verb::Pull(args) => copy::pull(context, args, json).await,
+        Verb::Push(args) => copy::push(context, args, json).await,
+        Verb::Images(args) => local::images(context, &args, json).await,
+        Verb::Tag(args) => local::tag(context, &args, json).await,
+        Verb::Remove(args) => local::remove(context, args, json).await,
+        Verb::Gc(args) => local::gc(context, &args, json).await,
+        Verb::Inspect(args) => inspect::inspect(context, args, json).await,
+        Verb::Ls(args) => look::ls(context, args, json).await,
+        Verb::Cat(args) => look::cat(context, args).await,
+        Verb::Diff(args) => diff::diff(context, args, json).await,
+        Verb::Tags(args) => inspect::tags(context, &args, json).await,
+        Verb::Validate(args) => validate::validate(context, args, json).await,
+        Verb::Login(args) => login::login(context, args, json).await,
+        Verb::Logout(args) => login::logout(context, &args, json).await,
+        Verb::Completion(args) => completion::completion(&args),
+        Verb::Reference(args) => reference::reference(&args),
+    }
+}
+
+fn progress(global: &Global) -> Arc<dyn Progress> {
+    if global.quiet {
+        Arc::new(Silent)
+    } else if std::io::stderr().is_terminal() {
+        Arc::new(Bars::new())
+    } else {
+        Arc::new(Lines)
+    }
+}
+
+/// The chain of causes once, then the hint.
+fn complain(failure: &Failure) {
+    let mut err = std::io::stderr().lock();
+    let _ = writeln!(err, "error: {failure}");
+    let mut said = failure.to_string();
+    let mut cause = std::error::Error::source(failure);
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !said.contains(&text) {
+            let _ = writeln!(err, "  because: {text}");
+            said = text;
+        }
+        cause = error.source();
+    }
+    if let Some(hint) = failure.hint() {
+        let _ = writeln!(err, "  hint: {hint}");
+    }
+}
+
+/// Runs a verb in this process with the arguments of a command line, for tests and embedding.
+/// Returns the exit code.
+pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> Result<Exit, Failure> {
+    let matches = command()
+        .try_get_matches_from(arguments)
+        .map_err(|error| Failure::Usage(error.to_string()))?;
+    let command =
+        Command::from_arg_matches(&matches).map_err(|error| Failure::Usage(error.to_string()))?;
+    run(command)
+}

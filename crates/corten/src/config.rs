@@ -1,0 +1,133 @@
+//! The configuration file: `config.toml` in the user's configuration directory, every key optional.
+//!
+//! ```toml
+//! store = "/data/corten/store"   # the local store
+//! jobs = 4                       # blobs in flight
+//!
+//! [registry."registry.example.com:5000"]
+//! insecure = "http"              # or "skip-verify": TLS without checking the certificate
+//! ca = "/etc/ssl/example-ca.pem" # an extra certificate authority
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// What the file says.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Directory of the local store.
+    pub store: Option<PathBuf>,
+    /// Blobs in flight at once.
+    pub jobs: Option<usize>,
+    /// Settings by registry host.
+    #[serde(default)]
+    pub registry: BTreeMap<String, RegistryConfig>,
+}
+
+/// Settings for one registry host.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RegistryConfig {
+    /// `http` or `skip-verify`.
+    pub insecure: Option<InsecureWord>,
+    /// File with extra certificate authorities, PEM.
+    pub ca: Option<PathBuf>,
+    /// File with the client's certificate, PEM.
+    pub client_cert: Option<PathBuf>,
+    /// File with the client's key, PEM.
+    pub client_key: Option<PathBuf>,
+}
+
+/// How a registry may be spoken to without checked TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum InsecureWord {
+    /// Plain HTTP.
+    Http,
+    /// TLS, any certificate.
+    SkipVerify,
+}
+
+/// Why the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file exists and cannot be read.
+    #[error("{}: reading failed", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is larger than a configuration can be.
+    #[error("{} is larger than {MAX_CONFIG} bytes", path.display())]
+    TooLarge {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The file is no configuration.
+    #[error("{} is not a valid configuration", path.display())]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, with its line.
+        source: Box<toml::de::Error>,
+    },
+    /// The environment names no place for the store.
+    #[error("there is no home directory to keep the store in: set CORTEN_STORE")]
+    NoHome,
+}
+
+/// Most bytes a configuration file may have.
+const MAX_CONFIG: u64 = 1024 * 1024;
+
+impl Config {
+    /// Reads `path`; a missing file is an empty configuration.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let refuse = |source| ConfigError::Read { path: path.to_owned(), source };
+        match std::fs::metadata(path) {
+            Ok(metadata) if metadata.len() > MAX_CONFIG => {
+                return Err(ConfigError::TooLarge { path: path.to_owned() });
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self::default());
+            }
+            Err(error) => return Err(refuse(error)),
+            Ok(_) => {}
+        }
+        let text = std::fs::read_to_string(path).map_err(refuse)?;
+        toml::from_str(&text)
+            .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: source.into() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_names_registries_by_host() {
+        let text = "jobs = 2\n[registry.\"a.example:5000\"]\ninsecure = \"http\"\n";
+        let config: Config = toml::from_str(text).unwrap();
+        assert_eq!(config.jobs, Some(2));
+        assert_eq!(config.registry["a.example:5000"].insecure, Some(InsecureWord::Http));
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_names_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config.toml");
+        std::fs::write(&path, "stroe = 'x'").unwrap();
+        let error = Config::read(&path).unwrap_err();
+        assert!(error.to_string().contains("config.toml"), "{error}");
+    }
+
+    #[test]
+    fn no_file_is_the_empty_configuration() {
+        assert!(Config::read(Path::new("/nonexistent/corten.toml")).unwrap().store.is_none());
+    }
+}

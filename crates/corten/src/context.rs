@@ -1,0 +1,445 @@
+//! What the verbs work with: the local store, registries, progress, the clock. Made once from the
+//! environment and the command line; below here nothing reads either again.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use corten_registry::{
+    Connection, Insecure, Keyrings, Programs, Proxies, Registry, Tls, Transport,
+};
+use corten_spec::{AnyDocument, Location, Platform, RefName, Reference, Tag};
+use corten_store::{
+    Archive, LayoutStore as Directory, LayoutStore, Progress, Resolver, Selector, Store,
+    StoreError, read_document,
+};
+
+use crate::cli::Global;
+use crate::config::InsecureWord;
+use crate::place::{StoreName, ref_name};
+use crate::{Config, ConfigError, Failure, Place};
+
+/// What the process knows of its surroundings, read once.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+    now: SystemTime,
+    user: u32,
+}
+
+impl Environment {
+    /// Reads the variables, the clock and the user of this process.
+    pub fn of_this_process() -> Self {
+        let text = |(key, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((key.into_string().ok()?, value.into_string().ok()?))
+        };
+        Self {
+            variables: std::env::vars_os().filter_map(text).collect(),
+            now: SystemTime::now(),
+            user: rustix::process::geteuid().as_raw(),
+        }
+    }
+
+    /// A variable that is set and not empty.
+    pub(crate) fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The user's number, for the runtime directory.
+    pub(crate) fn user(&self) -> u32 {
+        self.user
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        self.variable("HOME").map(PathBuf::from)
+    }
+
+    /// `$XDG_…`, or its default below the home directory.
+    pub(crate) fn directory(&self, variable: &str, below_home: &str) -> Option<PathBuf> {
+        let set = self.variable(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+        set.or_else(|| Some(self.home()?.join(below_home)))
+    }
+}
+
+/// Everything a verb needs to know.
+pub struct Context {
+    environment: Environment,
+    config: Config,
+    store_path: Option<PathBuf>,
+    store: OnceLock<LayoutStore>,
+    jobs: usize,
+    insecure: Option<InsecureWord>,
+    authfile: Option<PathBuf>,
+    connections: Mutex<BTreeMap<String, Arc<Connection>>>,
+    progress: Arc<dyn Progress>,
+}
+
+/// Blobs in flight where nobody says otherwise.
+const DEFAULT_JOBS: usize = 4;
+
+impl Context {
+    /// Reads the configuration and settles what the options leave open.
+    pub(crate) fn new(
+        environment: &Environment,
+        global: &Global,
+        progress: Arc<dyn Progress>,
+    ) -> Result<Self, Failure> {
+        let path = global.config.clone().or_else(|| {
+            Some(environment.directory("XDG_CONFIG_HOME", ".config")?.join("corten/config.toml"))
+        });
+        let config = path.map_or_else(|| Ok(Config::default()), |path| Config::read(&path))?;
+        let data = || environment.directory("XDG_DATA_HOME", ".local/share");
+        let store_path = global
+            .store
+            .clone()
+            .or_else(|| environment.variable("CORTEN_STORE").map(PathBuf::from))
+            .or_else(|| config.store.clone())
+            .or_else(|| Some(data()?.join("corten/store")));
+        let jobs = global.jobs.map(usize::from).or(config.jobs).unwrap_or(DEFAULT_JOBS);
+        Ok(Self {
+            environment: environment.clone(),
+            store_path,
+            store: OnceLock::new(),
+            jobs: jobs.clamp(1, 64),
+            insecure: global.insecure,
+            authfile: global.authfile.clone(),
+            connections: Mutex::default(),
+            progress,
+            config,
+        })
+    }
+
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    pub(crate) fn authfile(&self) -> Option<&Path> {
+        self.authfile.as_deref()
+    }
+
+    /// Blobs in flight at once.
+    pub fn jobs(&self) -> usize {
+        self.jobs
+    }
+
+    /// Who is told what happens.
+    pub fn progress(&self) -> Arc<dyn Progress> {
+        self.progress.clone()
+    }
+
+    /// The time at which the process started.
+    pub fn now(&self) -> SystemTime {
+        self.environment.now
+    }
+
+    /// Seconds from `time` (RFC 3339) to now; `None` when it lies ahead or is no time.
+    pub(crate) fn seconds_since(&self, time: &str) -> Option<u64> {
+        let then: jiff::Timestamp = time.parse().ok()?;
+        let now = self.now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        let then = Duration::try_from(then.duration_since(jiff::Timestamp::UNIX_EPOCH)).ok()?;
+        now.checked_sub(then).map(|span| span.as_secs())
+    }
+
+    /// The platform of this machine, in the words of images.
+    pub fn platform(&self) -> Platform {
+        let os = if std::env::consts::OS == "macos" { "darwin" } else { std::env::consts::OS };
+        Platform::new(os, std::env::consts::ARCH).normalized()
+    }
+
+    /// The local store, made on first use.
+    pub fn store(&self) -> Result<LayoutStore, Failure> {
+        if let Some(store) = self.store.get() {
+            return Ok(store.clone());
+        }
+        let path = self.store_path.as_ref().ok_or(ConfigError::NoHome)?;
+        let store = LayoutStore::create(path)?;
+        Ok(self.store.get_or_init(|| store).clone())
+    }
+
+    /// The repository at `location`.
+    pub fn registry(&self, location: Location) -> Result<Registry, Failure> {
+        Ok(Registry::open(location.clone(), self.connection(&location.host)?)?)
+    }
+
+    /// The connection to `host`; one for each host, so that tokens and sockets are shared.
+    pub(crate) fn connection(&self, host: &str) -> Result<Arc<Connection>, Failure> {
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(connection) = connections.get(host) {
+            return Ok(connection.clone());
+        }
+        let helper = Arc::new(Programs::default());
+        let keychain = Arc::new(Keyrings { rings: self.keyrings(), helper });
+        let connection = Connection::new(self.transport(host)?, keychain)?;
+        connections.insert(host.to_owned(), connection.clone());
+        Ok(connection)
+    }
+
+    /// How `host` is reached.
+    pub(crate) fn transport(&self, host: &str) -> Result<Transport, Failure> {
+        let environment = &self.environment;
+        let settings = self.config.registry.get(host).cloned().unwrap_or_default();
+        let mut tls = self.certs_d(host)?;
+        if let Some(path) = &settings.ca {
+            tls.authorities.push(read_pem(path)?);
+        }
+        if let (Some(certificate), Some(key)) = (&settings.client_cert, &settings.client_key) {
+            let pair = corten_registry::ClientCertificate {
+                certificate: read_pem(certificate)?,
+                key: read_pem(key)?,
+            };
+            tls.identity = Some(pair);
+        }
+        let proxy = |upper: &str, lower: &str| {
+            let value = environment.variable(lower).or_else(|| environment.variable(upper));
+            value.map(str::to_owned)
+        };
+        Ok(Transport {
+            tls,
+            insecure: match self.insecure.or(settings.insecure) {
+                None => Insecure::No,
+                Some(InsecureWord::Http) => Insecure::PlainHttp,
+                Some(InsecureWord::SkipVerify) => Insecure::SkipVerify,
+            },
+            proxies: Proxies {
+                http: proxy("HTTP_PROXY", "http_proxy"),
+                https: proxy("HTTPS_PROXY", "https_proxy"),
+                except: proxy("NO_PROXY", "no_proxy"),
+            },
+            ..Transport::default()
+        })
+    }
+
+    /// The certificates that other tools of the field keep for `host`.
+    fn certs_d(&self, host: &str) -> Result<Tls, Failure> {
+        let user = self.environment.directory("XDG_CONFIG_HOME", ".config");
+        let directories = user
+            .map(|path| path.join("containers/certs.d"))
+            .into_iter()
+            .chain(["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from))
+            .collect::<Vec<_>>();
+        Ok(corten_registry::certificates(&directories, host)?)
+    }
+
+    /// Opens the place to read from.
+    pub async fn source(&self, place: &Place) -> Result<Source, Failure> {
+        let shown = place.to_string();
+        match place {
+            Place::Registry(reference) => self.registry_source(reference, shown),
+            Place::Layout(path, selector) => {
+                let store = LayoutStore::open(path)?;
+                let selector = match selector {
+                    Some(selector) => selector.clone(),
+                    None => only_entry(&store, &shown).await?,
+                };
+                Ok(Source { store: Arc::new(store), selector, shown })
+            }
+            Place::Archive(path, selector) => {
+                let archive = self.read_archive(path).await?;
+                let selector = match selector {
+                    Some(selector) => selector.clone(),
+                    None => only_archived(&archive, &shown).await?,
+                };
+                Ok(Source { store: Arc::new(archive), selector, shown })
+            }
+            Place::Directory(path) => {
+                let directory = Directory::open(path)?;
+                let selector = Selector::Name(RefName::from(Tag::latest()));
+                Ok(Source { store: Arc::new(directory), selector, shown })
+            }
+            Place::Store(name) => {
+                let (store, selector) = (self.store()?, name.selector()?);
+                Ok(Source { store: Arc::new(store), selector, shown })
+            }
+            Place::Bare(name) => self.bare_source(name, shown).await,
+        }
+    }
+
+    /// An archive to read from; one on standard input is unpacked beside the local store first.
+    async fn read_archive(&self, path: &Path) -> Result<Archive, Failure> {
+        if path.as_os_str() != "-" {
+            return Ok(Archive::open(path)?);
+        }
+        let spool = self.store()?.path().to_owned();
+        let read = move || Ok(Archive::read(std::io::stdin().lock(), spool)?);
+        crate::ops::on_thread("reading standard input", read).await
+    }
+
+    /// A bare name is the local store's, if it has it, else its registry's.
+    async fn bare_source(&self, name: &StoreName, shown: String) -> Result<Source, Failure> {
+        let (store, selector) = (self.store()?, name.selector()?);
+        match (store.resolve(&selector).await, name) {
+            (Err(StoreError::NotFound { .. }), StoreName::Reference(reference)) => {
+                self.registry_source(reference, shown)
+            }
+            (Err(error), _) => Err(error.into()),
+            (Ok(_), _) => Ok(Source { store: Arc::new(store), selector, shown }),
+        }
+    }
+
+    fn registry_source(&self, reference: &Reference, shown: String) -> Result<Source, Failure> {
+        let registry = self.registry(location_of(reference))?;
+        Ok(Source { store: Arc::new(registry), selector: selector_of(reference), shown })
+    }
+
+    /// Opens the place to write to; what `source` is called there follows from `place`, and where
+    /// that says nothing, from the source's own name.
+    pub async fn target(&self, place: &Place, source: &Source) -> Result<Target, Failure> {
+        let shown = place.to_string();
+        let named = |selector: &Option<Selector>| match selector {
+            Some(Selector::Name(name)) => Ok(vec![name.clone()]),
+            Some(Selector::Digest(_)) => Err(Failure::Usage(format!(
+                "{shown}: a target is named by a tag, its digest follows from the content"
+            ))),
+            None => Ok(source.name().into_iter().collect()),
+        };
+        match place {
+            Place::Registry(reference) => {
+                let store = Arc::new(self.registry(location_of(reference))?);
+                let names = match (&reference.tag, &reference.digest) {
+                    (Some(tag), _) => vec![RefName::from(tag.clone())],
+                    (None, Some(_)) => Vec::new(),
+                    (None, None) => vec![RefName::from(Tag::latest())],
+                };
+                Ok(Target { store, names, shown, archive: None })
+            }
+            Place::Layout(path, selector) => {
+                let names = named(selector)?;
+                let store = Arc::new(LayoutStore::create(path)?);
+                Ok(Target { store, names, shown, archive: None })
+            }
+            Place::Archive(path, selector) => {
+                let names = named(selector)?;
+                let archive = if path.as_os_str() == "-" {
+                    Archive::write(std::io::stdout())
+                } else {
+                    Archive::create(path)?
+                };
+                let store = Arc::new(archive.clone());
+                Ok(Target { store, names, shown, archive: Some(archive) })
+            }
+            Place::Directory(path) => {
+                let store = Arc::new(Directory::create(path)?);
+                let names = vec![RefName::from(Tag::latest())];
+                Ok(Target { store, names, shown, archive: None })
+            }
+            Place::Store(name) | Place::Bare(name) => {
+                let names = match name {
+                    StoreName::Reference(reference) => vec![ref_name(reference)?],
+                    StoreName::Digest(_) => Vec::new(),
+                };
+                Ok(Target { store: Arc::new(self.store()?), names, shown, archive: None })
+            }
+        }
+    }
+}
+
+fn location_of(reference: &Reference) -> Location {
+    let (host, repository) = (reference.name.host(), reference.name.path());
+    Location { host: host.to_owned(), repository: repository.to_owned() }
+}
+
+fn selector_of(reference: &Reference) -> Selector {
+    match &reference.digest {
+        Some(digest) => Selector::Digest(digest.clone()),
+        None => {
+            let tag = reference.tag.clone().unwrap_or_else(Tag::latest);
+            Selector::Name(RefName::from(tag))
+        }
+    }
+}
+
+/// Most bytes of a certificate or key file.
+const MAX_PEM: u64 = 1024 * 1024;
+
+fn read_pem(path: &Path) -> Result<Vec<u8>, Failure> {
+    use std::io::Read;
+    let failed =
+        |source| Failure::Io { object: path.display().to_string(), action: "reading", source };
+    let mut pem = Vec::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(MAX_PEM).read_to_end(&mut pem).map_err(failed)?;
+    Ok(pem)
+}
+
+/// The one entry of a layout that holds one.
+async fn only_entry(store: &LayoutStore, shown: &str) -> Result<Selector, Failure> {
+    let entries = store.entries()?;
+    match entries.as_slice() {
+        [entry] => Ok(Selector::Digest(entry.descriptor.digest.clone())),
+        _ => Err(ambiguous(shown, entries.iter().filter_map(|entry| entry.name.as_ref()))),
+    }
+}
+
+async fn only_archived(archive: &Archive, shown: &str) -> Result<Selector, Failure> {
+    let entries = archive.entries()?;
+    match entries.as_slice() {
+        [entry] => Ok(Selector::Digest(entry.descriptor.digest.clone())),
+        _ => Err(ambiguous(shown, entries.iter().filter_map(|entry| entry.name.as_ref()))),
+    }
+}
+
+fn ambiguous<'a>(shown: &str, names: impl Iterator<Item = &'a RefName>) -> Failure {
+    let names: Vec<&str> = names.map(RefName::as_str).collect();
+    if names.is_empty() {
+        return Failure::Usage(format!("{shown} holds no named image: pick one by @DIGEST"));
+    }
+    Failure::Usage(format!("{shown} holds more than one image: {}", names.join(", ")))
+}
+
+/// An image in an opened place.
+pub struct Source {
+    /// The place.
+    pub store: Arc<dyn Store>,
+    /// What picks the image there.
+    pub selector: Selector,
+    /// The place as the user would write it.
+    pub shown: String,
+}
+
+impl Source {
+    /// The image's manifest or index, verified.
+    pub async fn root(&self) -> Result<AnyDocument, Failure> {
+        let resolved = self.store.resolve(&self.selector).await?;
+        match resolved.document {
+            Some(document) => Ok(document),
+            None => Ok(read_document(self.store.as_ref(), &resolved.descriptor).await?),
+        }
+    }
+
+    fn name(&self) -> Option<RefName> {
+        match &self.selector {
+            Selector::Name(name) => Some(name.clone()),
+            Selector::Digest(_) => None,
+        }
+    }
+}
+
+/// An opened place to write to.
+pub struct Target {
+    /// The place.
+    pub store: Arc<dyn Store>,
+    /// The names the image gets there.
+    pub names: Vec<RefName>,
+    /// The place as the user would write it.
+    pub shown: String,
+    archive: Option<Archive>,
+}
+
+impl Target {
+    /// Completes the place; an archive becomes visible only now.
+    pub async fn finish(self) -> Result<(), Failure> {
+        if let Some(archive) = self.archive {
+            drop(self.store);
+            archive.finish().await?;
+        }
+        Ok(())
+    }
+}
+
+impl Place {
+    /// Whether the place is standard input or output.
+    pub(crate) fn is_standard_stream(&self) -> bool {
+        matches!(self, Self::Archive(path, _) if path.as_os_str() == "-")
+    }
+}

@@ -1,0 +1,202 @@
+//! Failures of a verb: what went wrong, which exit code it has, and what to do about it.
+
+use corten_registry::CredentialError;
+use corten_spec::{DocumentError, ReferenceError};
+use corten_store::StoreError;
+
+use crate::{ConfigError, PlaceError};
+
+/// Exit codes of the command; documented in the reference (`corten reference exits`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Everything asked for was done.
+    Done = 0,
+    /// Something failed that has no code of its own.
+    Failed = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// A name, manifest, blob or file does not exist.
+    NotFound = 3,
+    /// Credentials are missing or not sufficient.
+    Denied = 4,
+    /// The image has no variant for the platform.
+    NoPlatform = 5,
+    /// The registry limits requests; the message says how long to wait.
+    RateLimited = 6,
+    /// Bytes are not what their digest, size or type says.
+    Corrupt = 7,
+    /// No connection.
+    Unreachable = 8,
+    /// The verb worked and its answer is no: findings of `validate`, differences of `diff`.
+    Negative = 9,
+}
+
+impl Exit {
+    /// Every code, in order.
+    pub const ALL: [Exit; 10] = [
+        Self::Done,
+        Self::Failed,
+        Self::Usage,
+        Self::NotFound,
+        Self::Denied,
+        Self::NoPlatform,
+        Self::RateLimited,
+        Self::Corrupt,
+        Self::Unreachable,
+        Self::Negative,
+    ];
+
+    /// The number the process exits with.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// One sentence for the reference.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => "Everything asked for was done.",
+            Self::Failed => "Something failed that has no code of its own.",
+            Self::Usage => "The command line is wrong.",
+            Self::NotFound => "A name, manifest, blob or file does not exist.",
+            Self::Denied => "Credentials are missing or not sufficient.",
+            Self::NoPlatform => "The image has no variant for the platform asked for.",
+            Self::RateLimited => "The registry limits requests; the message says how long to wait.",
+            Self::Corrupt => "Bytes are not what their digest, size or type says.",
+            Self::Unreachable => "No connection, or none that lasts.",
+            Self::Negative => {
+                "The verb worked and its answer is no: `validate` found errors, `diff` found differences."
+            }
+        }
+    }
+}
+
+/// Why a verb failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// A place did not do what was asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A place was written wrongly.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A document that was made or read.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// Credentials could not be read or kept.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    /// A layer could not be read or written.
+    #[error("{object}")]
+    Layer {
+        /// Which layer, of what.
+        object: String,
+        /// In what way.
+        source: corten_layer::LayerError,
+    },
+    /// The parts of an image do not fit together.
+    #[error("{image} contradicts itself: {why}")]
+    Inconsistent {
+        /// The image.
+        image: String,
+        /// In what way.
+        why: &'static str,
+    },
+    /// A path inside an image.
+    #[error("{path} not found in {image}")]
+    NoPath {
+        /// The path asked for.
+        path: String,
+        /// The image.
+        image: String,
+    },
+    /// The request cannot be meant so.
+    #[error("{0}")]
+    Usage(String),
+    /// A file or stream of this machine.
+    #[error("{object}: {action} failed")]
+    Io {
+        /// Which.
+        object: String,
+        /// What was tried, as a noun.
+        action: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Work on another thread ended early.
+    #[error("{0} was interrupted")]
+    Interrupted(&'static str),
+}
+
+impl From<ReferenceError> for Failure {
+    fn from(error: ReferenceError) -> Self {
+        Self::Place(error.into())
+    }
+}
+
+impl Failure {
+    /// The exit code of this failure.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Store(error) => store_exit(error),
+            Self::Place(_) | Self::Usage(_) => Exit::Usage,
+            Self::Document(_) | Self::Layer { .. } | Self::Inconsistent { .. } => Exit::Corrupt,
+            Self::NoPath { .. } | Self::Credential(CredentialError::NotStored(_)) => Exit::NotFound,
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                Exit::NotFound
+            }
+            Self::Config(_) | Self::Credential(_) | Self::Io { .. } | Self::Interrupted(_) => {
+                Exit::Failed
+            }
+        }
+    }
+
+    /// What the user can do, where there is something to say beyond the error itself.
+    pub fn hint(&self) -> Option<String> {
+        let Self::Store(error) = self else { return None };
+        match error {
+            StoreError::Denied { place, .. } => {
+                let host = place.split('/').next().unwrap_or(place);
+                Some(format!("log in with 'corten login {host}', or check the name"))
+            }
+            StoreError::NoPlatform { .. } => {
+                Some("choose one of these with --platform, or take all".to_owned())
+            }
+            StoreError::RateLimited { .. } => {
+                Some("wait as asked, or log in: most registries allow more then".to_owned())
+            }
+            StoreError::Corrupt { .. } => Some(
+                "the source holds or sends wrong bytes; 'corten validate' tells what is wrong"
+                    .to_owned(),
+            ),
+            StoreError::Unreachable { .. } => {
+                Some("check the host and the network; --insecure=http speaks plain HTTP".to_owned())
+            }
+            StoreError::Interrupted { .. } => {
+                Some("run the same command again: it goes on where it stopped".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+fn store_exit(error: &StoreError) -> Exit {
+    match error {
+        StoreError::NotFound { .. } => Exit::NotFound,
+        StoreError::Denied { .. } => Exit::Denied,
+        StoreError::NoPlatform { .. } => Exit::NoPlatform,
+        StoreError::RateLimited { .. } => Exit::RateLimited,
+        StoreError::Corrupt { .. } | StoreError::Malformed { .. } | StoreError::TooLarge { .. } => {
+            Exit::Corrupt
+        }
+        StoreError::Unreachable { .. } | StoreError::Interrupted { .. } => Exit::Unreachable,
+        StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            Exit::NotFound
+        }
+        _ => Exit::Failed,
+    }
+}

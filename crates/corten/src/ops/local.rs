@@ -1,0 +1,192 @@
+//! The local store: what is in it, under which names, and what can go.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use corten_spec::{AnyDocument, RefName};
+use corten_store::{LayoutStore, Selector, Store, StoreError, read_document};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::place::StoreName;
+use crate::{Context, Failure};
+
+/// What the local store holds.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ImagesReport {
+    /// Directory of the store.
+    pub store: String,
+    /// Its images, by name.
+    pub images: Vec<LocalImage>,
+}
+
+/// One name of the local store.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct LocalImage {
+    /// The name; absent for an image that lost its name.
+    pub name: Option<String>,
+    /// Digest of the manifest or index.
+    pub digest: String,
+    /// Its media type.
+    pub media_type: String,
+    /// Platforms whose images are here.
+    pub platforms: Vec<String>,
+    /// Bytes of everything that belongs to it and is here, each digest once.
+    pub size: u64,
+    /// When it was made, RFC 3339.
+    pub created: Option<String>,
+    /// Seconds since then.
+    pub age_seconds: Option<u64>,
+}
+
+/// Lists the images whose name contains `filter`.
+pub async fn images(context: &Context, filter: &str) -> Result<ImagesReport, Failure> {
+    let store = context.store()?;
+    let mut images = Vec::new();
+    for entry in store.entries()? {
+        let name = entry.name.as_ref().map(RefName::to_string);
+        if !name.as_deref().unwrap_or_default().contains(filter) {
+            continue;
+        }
+        let mut image = LocalImage {
+            name,
+            digest: entry.descriptor.digest.to_string(),
+            media_type: entry.descriptor.media_type.to_string(),
+            platforms: Vec::new(),
+            size: 0,
+            created: None,
+            age_seconds: None,
+        };
+        let mut seen = BTreeSet::new();
+        if let Ok(document) = read_document(&store, &entry.descriptor).await {
+            Box::pin(add(&store, &document, &mut image, &mut seen)).await?;
+        }
+        image.platforms.sort();
+        image.platforms.dedup();
+        image.age_seconds = image.created.as_deref().and_then(|time| context.seconds_since(time));
+        images.push(image);
+    }
+    images.sort_by(|a, b| (&a.name, &a.digest).cmp(&(&b.name, &b.digest)));
+    Ok(ImagesReport { store: store.describe(), images })
+}
+
+/// Adds what `document` is and points at; what is not here does not count.
+async fn add(
+    store: &LayoutStore,
+    document: &AnyDocument,
+    image: &mut LocalImage,
+    seen: &mut BTreeSet<corten_spec::Digest>,
+) -> Result<(), Failure> {
+    if !seen.insert(document.descriptor().digest.clone()) {
+        return Ok(());
+    }
+    image.size += document.descriptor().size;
+    match document {
+        AnyDocument::Manifest(manifest) => {
+            let value = manifest.value();
+            for blob in std::iter::once(&value.config).chain(&value.layers) {
+                if seen.insert(blob.digest.clone()) {
+                    image.size += blob.size;
+                }
+            }
+            if value.config.media_type.is_config()
+                && let Ok(config) = super::inspect::read_config(store, &value.config).await
+            {
+                image.platforms.push(config.value().platform.to_string());
+                image.created = image.created.take().or_else(|| config.value().created.clone());
+            }
+        }
+        AnyDocument::Index(index) => {
+            for child in &index.value().manifests {
+                match read_document(store, child).await {
+                    Ok(document) => Box::pin(add(store, &document, image, seen)).await?,
+                    Err(StoreError::NotFound { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        AnyDocument::Other(_) => {}
+    }
+    Ok(())
+}
+
+/// A name that was set.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct TagReport {
+    /// The new name.
+    pub name: String,
+    /// Digest it points at.
+    pub digest: String,
+}
+
+/// Makes `name` point at `image`, which is in the local store.
+pub async fn tag(
+    context: &Context,
+    image: &StoreName,
+    name: &RefName,
+) -> Result<TagReport, Failure> {
+    use corten_store::{Resolver, Tagger};
+    let store = context.store()?;
+    let resolved = store.resolve(&image.selector()?).await?;
+    let document = read_document(&store, &resolved.descriptor).await?;
+    store.tag(name, &document).await?;
+    Ok(TagReport { name: name.to_string(), digest: resolved.descriptor.digest.to_string() })
+}
+
+/// Names that were taken away.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct RemoveReport {
+    /// The names (or digests, for images without one).
+    pub removed: Vec<String>,
+}
+
+/// Takes names away; a digest takes away every name that points at it. The content stays until
+/// [`gc`].
+pub async fn remove(context: &Context, images: &[StoreName]) -> Result<RemoveReport, Failure> {
+    use corten_store::Tagger;
+    let store = context.store()?;
+    let mut removed = Vec::new();
+    for image in images {
+        match image.selector()? {
+            Selector::Name(name) => {
+                store.untag(&name).await?;
+                removed.push(name.to_string());
+            }
+            Selector::Digest(digest) => {
+                let names = store.forget(&digest)?;
+                removed.extend(names.iter().map(RefName::to_string));
+                removed.push(digest.to_string());
+            }
+        }
+    }
+    Ok(RemoveReport { removed })
+}
+
+/// What was deleted.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct GcReport {
+    /// Digests of manifests and blobs.
+    pub deleted: Vec<String>,
+    /// Parts of transfers that nobody went on with.
+    pub staged: u64,
+    /// Bytes of all of them.
+    pub bytes: u64,
+    /// Manifests and blobs that images need.
+    pub kept: u64,
+    /// Manifests and blobs that no image needs and that are younger than the grace.
+    pub young: u64,
+}
+
+/// Deletes what no name needs and what is older than `grace`.
+pub async fn gc(context: &Context, grace: Duration) -> Result<GcReport, Failure> {
+    let (store, now) = (context.store()?, context.now());
+    let work = move || store.collect(grace, now).map_err(Failure::from);
+    let collected = super::layers::on_thread("gc", work).await?;
+    Ok(GcReport {
+        deleted: collected.deleted.iter().map(ToString::to_string).collect(),
+        staged: collected.staged as u64,
+        bytes: collected.freed,
+        kept: collected.reachable as u64,
+        young: collected.young as u64,
+    })
+}

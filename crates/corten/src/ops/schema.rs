@@ -1,0 +1,39 @@
+//! The JSON reports as JSON Schema, made from the report types themselves.
+
+use std::collections::BTreeMap;
+
+use schemars::{Schema, schema_for};
+
+use crate::Failure;
+use crate::ops;
+
+/// One schema for the report of each verb, by the verb's name, as one JSON object.
+pub fn schema() -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(&schemas()).map_err(|source| Failure::Io {
+        object: "the schema".to_owned(),
+        action: "writing",
+        source: source.into(),
+    })?;
+    Ok(format!("{text}\n"))
+}
+
+fn schemas() -> BTreeMap<&'static str, Schema> {
+    BTreeMap::from([
+        ("import", schema_for!(ops::ImportReport)),
+        ("export", schema_for!(ops::ExportReport)),
+        ("ls", schema_for!(ops::LsReport)),
+        ("diff", schema_for!(ops::DiffReport)),
+        ("copy", schema_for!(ops::CopyReport)),
+        ("pull", schema_for!(ops::CopyReport)),
+        ("push", schema_for!(ops::CopyReport)),
+        ("images", schema_for!(ops::ImagesReport)),
+        ("tag", schema_for!(ops::TagReport)),
+        ("remove", schema_for!(ops::RemoveReport)),
+        ("gc", schema_for!(ops::GcReport)),
+        ("inspect", schema_for!(ops::ImageReport)),
+        ("tags", schema_for!(ops::TagsReport)),
+        ("validate", schema_for!(ops::validate::ValidateReport)),
+        ("login", schema_for!(ops::LoginReport)),
+        ("logout", schema_for!(ops::LogoutReport)),
+    ])
+}

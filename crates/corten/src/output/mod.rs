@@ -1,0 +1,43 @@
+//! What a person or a program sees: tables and trees on standard output, progress on standard
+//! error, JSON when asked.
+
+mod progress;
+mod text;
+
+pub(crate) use progress::{Bars, Lines};
+pub(crate) use text::{Table, age, bytes, tree};
+
+use std::io::Write;
+
+use serde::Serialize;
+
+use crate::Failure;
+
+/// Writes `text` to standard output as it is.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    print_bytes(text.as_bytes())
+}
+
+/// Writes `bytes` to standard output. A reader that went away (`corten … | head`) is no failure:
+/// the command just ends.
+pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        other => other.map_err(|source| Failure::Io {
+            object: "standard output".to_owned(),
+            action: "writing",
+            source,
+        }),
+    }
+}
+
+/// Writes `report` as indented JSON with a final newline.
+pub(crate) fn print_json(report: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(report).map_err(|source| Failure::Io {
+        object: "standard output".to_owned(),
+        action: "writing JSON",
+        source: source.into(),
+    })?;
+    print(&format!("{text}\n"))
+}

@@ -1,0 +1,290 @@
+//! The tree that a stack of layers makes, as an index in memory: which path comes from which layer
+//! (image-spec `layer.md`, Applying Changesets).
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+
+use corten_spec::{Algorithm, Digest};
+
+use crate::layer_changes::{Contents, LayerChanges};
+use crate::resolve::{Seen, resolve};
+use crate::{DiffReader, Entry, EntryKind, LayerError, LayerRule, Limits, Tar, TreePath, Unpacked};
+
+/// Where the layers of a stack are read from, as often as needed.
+pub trait LayerSource {
+    /// The bytes of layer `layer`, 0 being the base, from their start, packed in any way.
+    fn open(&mut self, layer: usize) -> io::Result<Box<dyn Read + '_>>;
+}
+
+impl<F: FnMut(usize) -> io::Result<Box<dyn Read>>> LayerSource for F {
+    fn open(&mut self, layer: usize) -> io::Result<Box<dyn Read + '_>> {
+        self(layer)
+    }
+}
+
+/// A file of the merged tree, whatever its names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// The layer it comes from, 0 being the base.
+    pub layer: usize,
+    /// The number of its entry in that layer, 0 being the first.
+    pub ordinal: u64,
+    /// Its metadata. A hard link stands for the file it names, so no node is one.
+    pub entry: Entry,
+    /// Digest of the content of a regular file, when it was asked for.
+    pub content: Option<Digest>,
+    /// Whether no layer has an entry for it: a directory that exists because something is in it.
+    pub implied: bool,
+}
+
+/// The merged tree of a stack of layers.
+///
+/// Each layer counts on its own: its whiteouts hide what is below it, wherever in the archive they
+/// stand, and never its own entries. A symbolic link of a lower layer where an upper one has
+/// entries below that name gives way to a directory, as in engines that unpack layers apart and
+/// lay them over each other.
+pub struct Merged {
+    names: BTreeMap<TreePath, usize>,
+    files: Vec<Node>,
+    layers: usize,
+    limits: Limits,
+}
+
+impl Merged {
+    /// An empty tree; layers are added from the base up. [`Limits::entries`] bounds the tree as
+    /// a whole.
+    pub fn new(limits: Limits) -> Self {
+        let root = implied(&TreePath::root(), 0);
+        let names = BTreeMap::from([(TreePath::root(), 0)]);
+        Self { names, files: vec![root], layers: 0, limits }
+    }
+
+    /// The tree of the layers `0..count` of `source`.
+    pub fn read(
+        source: &mut dyn LayerSource,
+        count: usize,
+        contents: Contents,
+        limits: Limits,
+    ) -> Result<Self, LayerError> {
+        let mut merged = Self::new(limits);
+        for layer in 0..count {
+            let packed = source.open(layer).map_err(LayerError::from_io)?;
+            merged.add(packed, contents)?;
+        }
+        Ok(merged)
+    }
+
+    /// Adds the next layer. It is read to its end, so that its digests can be compared with what
+    /// was announced; after an error the tree is of no use.
+    pub fn add(&mut self, packed: impl Read, contents: Contents) -> Result<Unpacked, LayerError> {
+        let (changes, unpacked) = LayerChanges::read(packed, self.layers, contents, self.limits)?;
+        let total = (self.files.len() + changes.entries.len()) as u64;
+        if total > self.limits.entries {
+            let entry = crate::Place { name: Vec::new(), offset: 0 };
+            return Err(LayerError::Limit { entry, what: "entries", limit: self.limits.entries });
+        }
+        self.apply(changes)?;
+        self.layers += 1;
+        Ok(unpacked)
+    }
+
+    /// Number of layers added.
+    pub fn layers(&self) -> usize {
+        self.layers
+    }
+
+    /// All paths with their files, in canonical order, the root first.
+    pub fn iter(&self) -> impl Iterator<Item = (&TreePath, &Node)> {
+        self.names.iter().filter_map(|(path, file)| Some((path, self.files.get(*file)?)))
+    }
+
+    /// The same with a number for each file: paths with the same number are hard links.
+    pub(crate) fn numbered(&self) -> impl Iterator<Item = (&TreePath, usize, &Node)> {
+        self.names.iter().filter_map(|(path, file)| Some((path, *file, self.files.get(*file)?)))
+    }
+
+    /// What stands at exactly this path; symbolic links are not followed.
+    pub fn at(&self, path: &TreePath) -> Option<&Node> {
+        self.files.get(*self.names.get(path)?)
+    }
+
+    /// Follows `path` and the symbolic links on it, all of them inside the root.
+    pub fn find(&self, path: &[u8]) -> Result<(TreePath, &Node), LayerError> {
+        let found = resolve(path, |path| {
+            let seen = |node: &Node| Seen { kind: node.entry.kind, link: node.entry.link.clone() };
+            Ok(self.at(path).map(seen))
+        })?;
+        match self.at(&found) {
+            Some(node) => Ok((found, node)),
+            None => Err(LayerError::NotFound { path: path.to_vec() }),
+        }
+    }
+
+    fn apply(&mut self, changes: LayerChanges) -> Result<(), LayerError> {
+        for path in &changes.hidden {
+            self.remove(path, Also::ThePath);
+        }
+        for directory in &changes.opaque {
+            self.remove(directory, Also::Nothing);
+        }
+        for (path, node) in changes.entries {
+            let entry = node.entry.place();
+            self.put(path, node).map_err(|rule| LayerError::Refused { entry, rule })?;
+        }
+        Ok(())
+    }
+
+    /// The tree of one layer of a stack on its own, still empty.
+    pub(crate) fn of_layer(layer: usize, limits: Limits) -> Self {
+        Self { layers: layer, ..Self::new(limits) }
+    }
+
+    /// Puts an entry where it belongs.
+    pub(crate) fn put(&mut self, path: TreePath, node: Node) -> Result<(), LayerRule> {
+        self.make_parents(&path, node.layer)?;
+        if node.entry.kind == EntryKind::HardLink {
+            return self.link(path, &node);
+        }
+        let directory = node.entry.kind == EntryKind::Directory;
+        if let Some(before) = self.names.get(&path).and_then(|file| self.files.get_mut(*file))
+            && directory
+            && before.entry.kind == EntryKind::Directory
+        {
+            *before = node;
+            return Ok(());
+        }
+        if path.is_root() {
+            return Err(LayerRule::RootNotDirectory);
+        }
+        self.remove(&path, Also::ThePath);
+        self.insert(path, node);
+        Ok(())
+    }
+
+    fn link(&mut self, path: TreePath, node: &Node) -> Result<(), LayerRule> {
+        let target = node.entry.link_path()?;
+        let file = *self.names.get(&target).ok_or(LayerRule::HardlinkTarget)?;
+        if self.files.get(file).is_none_or(|file| file.entry.kind == EntryKind::Directory) {
+            return Err(LayerRule::HardlinkToDirectory);
+        }
+        // A directory that gives way takes what is below it along, the target perhaps.
+        if target.is_below(&path) {
+            return Err(LayerRule::HardlinkTarget);
+        }
+        if target != path {
+            self.remove(&path, Also::ThePath);
+            self.names.insert(path, file);
+        }
+        Ok(())
+    }
+
+    /// Directories above `path` that no layer has an entry for.
+    pub(crate) fn make_parents(&mut self, path: &TreePath, layer: usize) -> Result<(), LayerRule> {
+        let is_directory = |node: &Node| node.entry.kind == EntryKind::Directory;
+        let Some((parent, _)) = path.split() else {
+            return Ok(());
+        };
+        // What is above a directory of the tree is one too.
+        if self.at(&parent).is_some_and(is_directory) {
+            return Ok(());
+        }
+        for above in path.ancestors() {
+            match self.at(&above) {
+                Some(node) if is_directory(node) => {}
+                Some(node) if node.layer == layer => return Err(LayerRule::BelowNonDirectory),
+                _ => {
+                    let node = implied(&above, layer);
+                    self.insert(above, node);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, path: TreePath, node: Node) {
+        self.names.insert(path, self.files.len());
+        self.files.push(node);
+    }
+
+    /// Takes away what is below a path.
+    pub(crate) fn remove(&mut self, path: &TreePath, also: Also) {
+        let inside = self.names.range(path..).map(|(name, _)| name);
+        let inside = inside.take_while(|name| *name == path || name.is_below(path));
+        let gone: Vec<TreePath> = match also {
+            Also::ThePath => inside.cloned().collect(),
+            Also::Nothing => inside.filter(|name| *name != path).cloned().collect(),
+        };
+        for name in gone {
+            self.names.remove(&name);
+        }
+    }
+}
+
+/// What is removed with everything below a path.
+pub(crate) enum Also {
+    /// The path itself.
+    ThePath,
+    /// Nothing more.
+    Nothing,
+}
+
+fn implied(path: &TreePath, layer: usize) -> Node {
+    let entry = Entry::new(EntryKind::Directory, path.as_bytes());
+    Node { layer, ordinal: 0, entry, content: None, implied: true }
+}
+
+/// Copies the content of a regular file of the tree to `out`. Of the layer only what stands before
+/// the file, and the file, is read; the caller's source answers for the bytes.
+pub fn copy_content(
+    source: &mut dyn LayerSource,
+    node: &Node,
+    limits: Limits,
+    out: &mut dyn io::Write,
+) -> Result<u64, LayerError> {
+    let changed = || LayerError::Changed { entry: node.entry.place() };
+    let packed = source.open(node.layer).map_err(LayerError::from_io)?;
+    let mut tar = Tar::new(DiffReader::open(packed, None, limits)?, limits);
+    for _ in 0..node.ordinal {
+        tar.next_entry()?.ok_or_else(changed)?;
+    }
+    let entry = tar.next_entry()?.ok_or_else(changed)?;
+    if (&entry.name, entry.size) != (&node.entry.name, node.entry.size) {
+        return Err(changed());
+    }
+    copy(&mut tar, out)
+}
+
+/// Copies a content, telling a source that fails from a target that does.
+pub(crate) fn copy(content: &mut impl Read, out: &mut dyn io::Write) -> Result<u64, LayerError> {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut copied = 0_u64;
+    loop {
+        let taken = match content.read(&mut buffer) {
+            Ok(0) => return Ok(copied),
+            Ok(taken) => taken,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(LayerError::from_io(error)),
+        };
+        let bytes = buffer.get(..taken).unwrap_or_default();
+        out.write_all(bytes).map_err(LayerError::from_write)?;
+        copied = copied.saturating_add(taken as u64);
+    }
+}
+
+/// The sha256 of a content.
+pub(crate) fn digest(content: &mut impl Read) -> Result<Digest, LayerError> {
+    struct Sink(corten_spec::Hasher);
+    impl io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.update(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut sink = Sink(corten_spec::Hasher::new(Algorithm::Sha256));
+    copy(content, &mut sink)?;
+    Ok(sink.0.finish())
+}
