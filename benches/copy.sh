@@ -118,15 +118,17 @@ done
 
 serve "${a#*:}" "$work/a"
 serve "${b#*:}" "$work/b"
-run_corten push "$a/image:x"
+run_corten push "$a/image:x" >"$work/output"
 manifest=$(curl -fsS -H 'Accept: application/vnd.oci.image.manifest.v1+json' "http://$a/v2/image/manifests/x")
 jq -r '.config.digest, .layers[].digest' <<<"$manifest" | sort -u >"$work/blobs"
 packed=$(jq '[.config.size, .layers[].size] | add' <<<"$manifest")
-"$corten" --quiet copy "$a/image:x" "oci:$work/single:x"
+"$corten" --quiet copy "$a/image:x" "oci:$work/single:x" >"$work/output"
 
 for job in pull push copy; do
   for ((run = 1; run <= runs; run++)); do
-    for tool in "${tools[@]}" floor; do
+    # Each run begins with another tool: the first one meets the coldest machine.
+    turn=$((run % ${#tools[@]}))
+    for tool in "${tools[@]:turn}" "${tools[@]:0:turn}" floor; do
       [[ $tool == floor && $job != pull ]] && continue
       fresh=$tool-$run
       rm -rf "$work/target"

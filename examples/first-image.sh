@@ -12,7 +12,12 @@ place=${1:-$here/target/first-image}
 rootfs=$place/rootfs
 
 step() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
-show() { printf '$ corten %s\n' "$*"; corten "$@"; }
+show() {
+  local word line='$ corten'
+  for word; do [[ $word == *[^A-Za-z0-9_./:=,-]* ]] && line+=" ${word@Q}" || line+=" $word"; done
+  printf '%s\n' "$line"
+  corten "$@"
+}
 corten() {
   cargo run --release --quiet --manifest-path "$here/Cargo.toml" --package corten -- \
     --store "$place/store" "$@"
@@ -46,6 +51,7 @@ make_rootfs() {
   printf 'root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000::/tmp:/bin/sh\n' >"$rootfs/etc/passwd"
   printf 'root:x:0:\napp:x:1000:\n' >"$rootfs/etc/group"
   cat /etc/os-release >"$rootfs/etc/os-release"
+  find "$rootfs" -exec touch -h -d @1700000000 {} +
 }
 
 step "a root filesystem from the programs of this machine"
@@ -55,9 +61,11 @@ du -sh "$rootfs"
 step "build corten"
 cargo build --release --manifest-path "$here/Cargo.toml" --package corten
 
-step "import: the tree becomes an image; the same tree gives the same digest"
-show import "$rootfs" first --cmd '["/bin/sh"]' --env PATH=/usr/bin:/bin --user app \
-  --label org.example.made-by=first-image --owner 0:0
+step "import: the tree becomes an image; the same tree gives the same digest, as a tar too"
+config=(--cmd '["/bin/sh"]' --env PATH=/usr/bin:/bin --user app --owner 0:0)
+show import "$rootfs" first "${config[@]}"
+tar -C "$rootfs" --format=posix -cf - . | show import - second "${config[@]}"
+cmp <(corten inspect --raw first) <(corten inspect --raw second)
 
 step "validate: every rule, every byte"
 show validate first
@@ -65,7 +73,7 @@ show validate first
 step "look at it"
 show images
 show inspect first
-show ls -l first /bin
+show ls -l first /
 show cat first /etc/os-release
 
 step "move it: a plain OCI layout that any other tool reads, byte for byte the same"

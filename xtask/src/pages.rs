@@ -93,7 +93,7 @@ pub fn settle(
 fn printed(root: &Path, page: &'static str) -> Result<String, PagesError> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["run", "--quiet", "--package", "corten", "--", "reference", page])
+        .args(["run", "--quiet", "--bin", "corten", "--", "reference", page])
         .env_remove("RUST_LOG")
         .current_dir(root)
         .output()

@@ -121,6 +121,20 @@ fn the_edges_of_the_tree_are_allowed() {
 }
 
 #[test]
+fn the_clients_tests_alone_may_meet_the_server() {
+    let manifest = |section: &str| {
+        format!("[package]\nname = \"corten-registry\"\n[{section}]\ncorten-serve = \"*\"\n")
+    };
+    none(&[("crates/registry/Cargo.toml", &manifest("dev-dependencies"))]);
+    let product = manifest("dependencies");
+    one(
+        &[("crates/registry/Cargo.toml", &product)],
+        Rule::Edge,
+        "crates/registry/Cargo.toml:4: edge: `corten-registry` must not use `corten-serve`",
+    );
+}
+
+#[test]
 fn testkit_in_a_product_is_found() {
     let manifest = "[package]\nname = \"corten\"\n[dependencies]\ncorten-testkit = \"*\"\n";
     one(&[("crates/corten/Cargo.toml", manifest)], Rule::Edge, "crates/corten/Cargo.toml:4:");
