@@ -199,6 +199,7 @@ fn body(answer: Answer, descriptor: &Descriptor, offset: u64) -> Result<ByteStre
             Err(error) => Some((Err(error), None)),
         }
     })
+    .fuse()
     .boxed())
 }
 

@@ -40,8 +40,8 @@ pub enum Kind {
     Blob,
 }
 
-/// Bytes as they arrive, not yet verified. Chunks are of any size above zero; dropping the stream
-/// ends the transfer.
+/// Bytes as they arrive, not yet verified. Chunks are of any size above zero; after the end comes
+/// nothing more, however often it is asked; dropping the stream ends the transfer.
 pub type ByteStream = BoxStream<'static, Result<Bytes, StoreError>>;
 
 /// Finds manifests by name or digest.

@@ -72,7 +72,7 @@ impl Region {
         let next = |mut receiver: mpsc::Receiver<_>| async move {
             receiver.recv().await.map(|chunk| (chunk, receiver))
         };
-        Ok(stream::unfold(receiver, next).boxed())
+        Ok(stream::unfold(receiver, next).fuse().boxed())
     }
 
     fn feed(&self, offset: u64, sender: &mpsc::Sender<Result<Bytes, StoreError>>) {

@@ -13,7 +13,7 @@ mod reference;
 mod validate;
 
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -110,6 +110,10 @@ pub fn main() -> ExitCode {
     };
     match run(command) {
         Ok(exit) => ExitCode::from(exit.code()),
+        // A reader that went away (`corten … | head`) has what it wanted.
+        Err(Failure::Io { source, .. }) if source.kind() == ErrorKind::BrokenPipe => {
+            ExitCode::from(Exit::Done.code())
+        }
         Err(failure) => {
             complain(&failure);
             ExitCode::from(failure.exit().code())

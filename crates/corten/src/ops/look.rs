@@ -141,6 +141,9 @@ impl Stack {
     /// A failure of the tree as a whole.
     fn tree_failure(&self, error: LayerError) -> Failure {
         match error {
+            LayerError::Write(source) => {
+                Failure::Io { object: "the output".to_owned(), action: "writing", source }
+            }
             LayerError::NotFound { path } => Failure::NoPath {
                 path: String::from_utf8_lossy(&path).into_owned(),
                 image: self.shown.clone(),

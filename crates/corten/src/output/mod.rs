@@ -18,18 +18,14 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     print_bytes(text.as_bytes())
 }
 
-/// Writes `bytes` to standard output. A reader that went away (`corten … | head`) is no failure:
-/// the command just ends.
+/// Writes `bytes` to standard output.
 pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
-        other => other.map_err(|source| Failure::Io {
-            object: "standard output".to_owned(),
-            action: "writing",
-            source,
-        }),
-    }
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|source| Failure::Io {
+        object: "standard output".to_owned(),
+        action: "writing",
+        source,
+    })
 }
 
 /// Writes `report` as indented JSON with a final newline.

@@ -79,6 +79,7 @@ pub(crate) struct Lines;
 impl Progress for Lines {
     fn event(&self, event: Event) {
         let text = match event {
+            Event::Finished { outcome: Outcome::Present, .. } => return,
             Event::Finished { descriptor, outcome } => line(&descriptor, outcome),
             Event::Resumed { digest, from } => {
                 format!("resumed {} at {}", digest.short(), bytes(from))
