@@ -9,6 +9,24 @@
 //! Connection       redirects without secrets, waiting and trying again, one set of TLS settings
 //! ```
 //!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use corten_registry::{Anonymous, Connection, Registry, Transport};
+//! use corten_spec::Location;
+//! use corten_store::{Resolver, StoreError};
+//!
+//! # async fn list() -> Result<(), StoreError> {
+//! let connection = Connection::new(Transport::default(), Arc::new(Anonymous))?;
+//! let location = Location { host: "example.com".into(), repository: "team/app".into() };
+//! let registry = Registry::open(location, connection)?;
+//! for tag in registry.names().await? {
+//!     assert!(!tag.as_str().is_empty());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Nothing here reads the environment or files of its own accord: settings, keychains and the
 //! paths of credential files come in as values.
 

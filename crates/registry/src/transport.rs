@@ -76,7 +76,8 @@ pub enum Insecure {
     SkipVerify,
 }
 
-/// Proxies: the values of `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`, as the caller found them.
+/// Proxies: the values of `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`, as the caller found them. Loopback
+/// hosts are always reached without one.
 #[derive(Clone, Default)]
 pub struct Proxies {
     /// URL of the proxy for `http://` targets.
@@ -141,6 +142,9 @@ impl Default for Retry {
 
 /// Idle connections kept for each host.
 const IDLE_PER_HOST: usize = 16;
+
+/// What no proxy reaches as we do.
+const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
 
 /// Name under which corten presents itself.
 const USER_AGENT: &str = concat!("corten/", env!("CARGO_PKG_VERSION"));
@@ -207,7 +211,10 @@ fn pem_identity(pair: &ClientCertificate) -> Result<Identity, reqwest::Error> {
 }
 
 fn proxies(proxies: &Proxies) -> Result<Vec<Proxy>, reqwest::Error> {
-    let except = || proxies.except.as_deref().and_then(NoProxy::from_string);
+    let except = || {
+        let own = proxies.except.as_deref().unwrap_or_default();
+        NoProxy::from_string(&format!("{own},{LOOPBACK}"))
+    };
     let set = |text: &Option<String>| text.clone().filter(|url| !url.is_empty());
     let mut list = Vec::new();
     if let Some(url) = set(&proxies.http) {

@@ -39,6 +39,9 @@ const CHUNK: u64 = 8 * 1024 * 1024;
 /// Largest chunk that a registry can ask for; it is held in memory.
 const MAX_CHUNK: u64 = 64 * 1024 * 1024;
 
+/// Failures without progress after which a blob goes in chunks.
+const FRUITLESS: u32 = 2;
+
 /// How the bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
@@ -46,6 +49,15 @@ enum Way {
     Whole,
     /// In requests of so many bytes.
     Chunks(u64),
+}
+
+impl Way {
+    fn chunk(self) -> u64 {
+        match self {
+            Self::Whole => CHUNK,
+            Self::Chunks(size) => size,
+        }
+    }
 }
 
 pub(crate) struct Upload {
@@ -258,6 +270,9 @@ impl Ingest for Upload {
         if offset > self.most {
             self.most = offset;
             self.failures = 0;
+        } else if self.failures >= FRUITLESS && self.blob.size.saturating_sub(offset) > CHUNK {
+            // Something on the way may not let so large a request through, and not say so.
+            self.way = Way::Chunks(self.way.chunk());
         }
         self.rewind(offset);
         self.failed = false;

@@ -1,7 +1,7 @@
 //! TLS against a real registry with certificates made for the occasion. Skipped, in so many words,
 //! where docker-registry or openssl is missing.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -65,7 +65,7 @@ impl TlsRegistry {
         let directory = scratch.join("certificates");
         std::fs::create_dir(&directory).unwrap();
         if make_certificates(&directory).is_none() {
-            println!("skipped: openssl is missing");
+            eprintln!("skipped: openssl is missing");
             return None;
         }
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

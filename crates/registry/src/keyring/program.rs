@@ -2,6 +2,7 @@
 //! they do is a part of reaching a registry, and nothing of a container.
 
 use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -16,16 +17,18 @@ const MAX_OUTPUT: u64 = 256 * 1024;
 /// Pause between two looks at whether a helper has ended.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// The helpers that the system finds under their names.
+/// The helpers that are installed as programs.
 #[derive(Clone, Debug)]
 pub struct Programs {
+    /// Where they are; where the system looks for programs, if `None`.
+    pub directory: Option<PathBuf>,
     /// How long one may take; some ask a person.
     pub limit: Duration,
 }
 
 impl Default for Programs {
     fn default() -> Self {
-        Self { limit: Duration::from_secs(120) }
+        Self { directory: None, limit: Duration::from_secs(120) }
     }
 }
 
@@ -42,14 +45,17 @@ impl CredentialHelper for Programs {
         if name.is_empty() || !name.bytes().all(legal) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not the name of a helper"));
         }
-        let program = format!("docker-credential-{name}");
+        let mut program = PathBuf::from(format!("docker-credential-{name}"));
+        if let Some(directory) = &self.directory {
+            program = directory.join(program);
+        }
         let limit = self.limit;
         tokio::task::spawn_blocking(move || run(&program, action, &input, limit)).await?
     }
 }
 
 fn run(
-    program: &str,
+    program: &Path,
     action: HelperAction,
     input: &[u8],
     limit: Duration,

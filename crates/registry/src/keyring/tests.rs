@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use super::*;
 
@@ -190,4 +191,37 @@ async fn a_name_that_is_a_path_is_never_run() {
     assert_eq!(answer.err().unwrap().kind(), io::ErrorKind::InvalidInput);
     let absent = Programs::default().call("no-such-helper-here", HelperAction::Get, vec![]).await;
     assert_eq!(absent.err().unwrap().kind(), io::ErrorKind::NotFound);
+}
+
+/// A helper as a program: a script.
+fn program(text: &str, limit: Duration) -> (tempfile::TempDir, Programs) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("docker-credential-script");
+    fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let programs = Programs { directory: Some(directory.path().to_owned()), limit };
+    (directory, programs)
+}
+
+const LONG: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn a_program_gets_its_input_and_its_end_is_its_answer() {
+    let (_directory, programs) = program("printf '%s:' \"$1\"; cat", LONG);
+    let answer = programs.call("script", HelperAction::Get, b"example.com".to_vec()).await;
+    let answer = answer.unwrap();
+    assert_eq!((answer.success, answer.output), (true, b"get:example.com".to_vec()));
+    let (_directory, programs) = program("echo locked; exit 1", LONG);
+    let answer = programs.call("script", HelperAction::Erase, Vec::new()).await.unwrap();
+    assert_eq!((answer.success, answer.output), (false, b"locked\n".to_vec()));
+}
+
+#[tokio::test]
+async fn a_program_that_does_not_end_or_says_too_much_is_ended() {
+    let (_directory, programs) = program("exec sleep 60", Duration::from_millis(100));
+    let answer = programs.call("script", HelperAction::Get, Vec::new()).await;
+    assert_eq!(answer.err().unwrap().kind(), io::ErrorKind::TimedOut);
+    let (_directory, programs) = program("exec cat /dev/zero", LONG);
+    let answer = programs.call("script", HelperAction::Get, Vec::new()).await;
+    assert!(answer.err().unwrap().to_string().starts_with("it said more than"));
 }
