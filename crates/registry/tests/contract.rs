@@ -9,10 +9,9 @@ use std::time::Duration;
 use corten_registry::{
     Anonymous, Connection, Credential, Insecure, Keychain, Registry, Retry, Secret, Transport,
 };
-use corten_serve::{Locations, ServerOptions, Switch};
 use corten_spec::Location;
 use corten_store::contract::{Abilities, run};
-use corten_testkit::{Auth, Setup, TestRegistry};
+use corten_testkit::{Auth, Feature, Setup, TestRegistry};
 
 /// What registries cannot do: an upload that nobody continues is the server's to forget.
 const ABILITIES: Abilities =
@@ -34,24 +33,23 @@ async fn passes(setup: Setup, keychain: Arc<dyn Keychain>) {
     run(make, &ABILITIES).await;
 }
 
-async fn passes_with(options: ServerOptions) {
-    passes(Setup { options, ..Setup::default() }, Arc::new(Anonymous)).await;
+async fn passes_with(setup: Setup) {
+    passes(setup, Arc::new(Anonymous)).await;
 }
 
 #[tokio::test]
 async fn with_everything_on() {
-    passes_with(ServerOptions::default()).await;
+    passes_with(Setup::default()).await;
 }
 
 #[tokio::test]
 async fn without_the_referrers_api() {
-    passes_with(ServerOptions { referrers: Switch::Off, ..ServerOptions::default() }).await;
+    passes_with(Setup::default().without(Feature::Referrers)).await;
 }
 
 #[tokio::test]
 async fn with_absolute_locations_and_chunks() {
-    let (locations, chunk_min) = (Locations::Absolute, Some(1000));
-    passes_with(ServerOptions { locations, chunk_min, ..ServerOptions::default() }).await;
+    passes_with(Setup::default().absolute_locations().chunk_min(1000)).await;
 }
 
 #[tokio::test]

@@ -9,11 +9,10 @@ use corten_registry::{
     Anonymous, Connection, Credential, Insecure, Keychain, Registry, Retry, Secret, Timeouts,
     Transport,
 };
-use corten_serve::{ServerOptions, Switch};
 use corten_spec::{Location, RefName};
 use corten_store::{Copied, Request, Selector, StoreError, WithReferrers, copy};
 use corten_testkit::images::{ImageMaker, TestImage, referrer};
-use corten_testkit::{Auth, Fault, FaultProxy, Harm, Mischief, Setup, TestRegistry};
+use corten_testkit::{Auth, Fault, FaultProxy, Feature, Harm, Mischief, Setup, TestRegistry};
 
 /// Large enough to be cut in the middle, small enough for many copies.
 const LAYER: u64 = 600_000;
@@ -186,8 +185,7 @@ async fn within_one_registry_nothing_is_sent() {
 
 #[tokio::test]
 async fn a_registry_that_mounts_nothing_is_sent_everything() {
-    let options = ServerOptions { mounting: Switch::Off, ..ServerOptions::default() };
-    let server = TestRegistry::with(Setup { options, ..Setup::default() });
+    let server = TestRegistry::with(Setup::default().without(Feature::Mounting));
     let image = image(1);
     server.seed("team/app", Some("v1"), &image);
     let from = open(&server.host(), "team/app", Arc::new(Anonymous));
@@ -199,10 +197,10 @@ async fn a_registry_that_mounts_nothing_is_sent_everything() {
 
 #[tokio::test]
 async fn referrers_go_along_with_and_without_the_api() {
-    for referrers in [Switch::On, Switch::Off] {
-        let options = ServerOptions { referrers, ..ServerOptions::default() };
+    let without = Setup::default().without(Feature::Referrers);
+    for (setup, fallback) in [(Setup::default(), false), (without, true)] {
         let source = TestRegistry::start();
-        let sink = TestRegistry::with(Setup { options, ..Setup::default() });
+        let sink = TestRegistry::with(setup);
         let (image, signed) = (image(1), referrer(&image(1), "application/x-sig", "signed"));
         source.seed("team/app", Some("v1"), &image);
         source.seed("team/app", None, &signed);
@@ -217,7 +215,7 @@ async fn referrers_go_along_with_and_without_the_api() {
         let digest = signed.digest().as_str();
         assert!(sink.manifest("copy/app", digest).is_some());
         let tag = corten_spec::Tag::of_referrers(image.digest()).to_string();
-        assert_eq!(sink.tags("copy/app").contains(&tag), referrers == Switch::Off);
+        assert_eq!(sink.tags("copy/app").contains(&tag), fallback);
     }
 }
 

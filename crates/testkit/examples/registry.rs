@@ -4,15 +4,13 @@
 
 use std::io::Read as _;
 
-use corten_serve::{ServerOptions, Switch};
 use corten_testkit::{Setup, TestRegistry};
 
 #[allow(clippy::print_stdout)] // The address is what a caller waits for.
 fn main() -> std::io::Result<()> {
     let sparse = std::env::args().any(|argument| argument == "sparse");
-    let sparse = if sparse { Switch::On } else { Switch::Off };
-    let options = ServerOptions { sparse, ..ServerOptions::default() };
-    let registry = TestRegistry::with(Setup { options, ..Setup::default() });
+    let setup = if sparse { Setup::default().sparse() } else { Setup::default() };
+    let registry = TestRegistry::with(setup);
     println!("{}", registry.host());
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())

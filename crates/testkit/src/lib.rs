@@ -17,5 +17,5 @@ pub use noise::{Dice, Noise};
 pub use peer::{DockerRegistry, Peer, Ran};
 pub use proxy::{FaultProxy, Flow, Harm, Mischief, Strike};
 pub use redact::redact;
-pub use registry::{Auth, Fault, Logged, Setup, TestRegistry};
+pub use registry::{Auth, Fault, Feature, Logged, Setup, TestRegistry};
 pub use scratch::{Scratch, scratch};

@@ -5,10 +5,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use corten_serve::{ServerOptions, Switch};
 use corten_spec::Digest;
 use corten_testkit::images::{ImageMaker, TestImage, referrer};
-use corten_testkit::{Auth, Fault, Setup, TestRegistry};
+use corten_testkit::{Auth, Fault, Feature, Setup, TestRegistry};
 
 /// An answer as it came: the head, the body, and whether the connection broke off.
 struct Answer {
@@ -280,8 +279,19 @@ fn credentials_are_asked_for() {
 
 #[test]
 fn parts_of_the_protocol_are_switched_off() {
-    let options = ServerOptions { referrers: Switch::Off, ..ServerOptions::default() };
-    let registry = TestRegistry::with(Setup { options, ..Setup::default() });
+    let setup = Setup::default().without(Feature::Referrers).pages_of(1).sparse();
+    let registry = TestRegistry::with(setup.without(Feature::Catalog).absolute_locations());
+    assert_eq!(get(&registry, "/v2/_catalog").status(), 404);
+    let start = ask(&registry, "POST /v2/a/blobs/uploads/", "", b"");
+    assert!(start.header("location").unwrap().starts_with(&registry.url()));
+    let image = ImageMaker::new().text_layer("a", "x").build();
+    let put = "PUT /v2/a/manifests/";
+    for tag in ["v1", "v2"] {
+        let media_type = "content-type: application/vnd.oci.image.manifest.v1+json\r\n";
+        let pushed = ask(&registry, &format!("{put}{tag}"), media_type, image.root().bytes());
+        assert_eq!(pushed.status(), 201);
+    }
+    assert!(get(&registry, "/v2/a/tags/list").header("link").is_some());
     let target = format!("/v2/a/referrers/{}", Digest::sha256(b""));
     assert_eq!(get(&registry, &target).status(), 404);
 }

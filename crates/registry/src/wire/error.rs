@@ -35,9 +35,10 @@ macro_rules! codes {
 
             /// Reads a code; upper and lower case are the same.
             pub fn parse(text: &str) -> Self {
-                match text.trim().to_ascii_uppercase().as_str() {
+                let text = clean(text, MAX_CODE);
+                match text.to_ascii_uppercase().as_str() {
                     $($text => Self::$name,)*
-                    _ => Self::Other(clean(text, MAX_CODE).into()),
+                    _ => Self::Other(text.into()),
                 }
             }
 
@@ -207,7 +208,9 @@ fn text(object: &Map<String, Value>, key: &str) -> Option<String> {
 /// A peer's text made safe to show: no control characters, no more than `limit` characters.
 fn clean(text: &str, limit: usize) -> String {
     let shown = |c: char| if c.is_control() { ' ' } else { c };
-    text.trim().chars().map(shown).take(limit).collect()
+    let text: String = text.chars().map(shown).collect();
+    let text: String = text.trim().chars().take(limit).collect();
+    text.trim_end().to_owned()
 }
 
 impl fmt::Display for Refused {

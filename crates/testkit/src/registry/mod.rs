@@ -13,7 +13,8 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use corten_registry::wire::{Repository, Target};
 use corten_serve::{
-    Grant, Memory, Passwords, Principal, Roster, Server, ServerOptions, TokenService, Tokens,
+    Grant, Locations, Memory, Passwords, Principal, Roster, Server, ServerOptions, Switch,
+    TokenService, Tokens,
 };
 use corten_spec::{AnyDocument, Descriptor, Digest, Tag};
 use tokio::sync::oneshot;
@@ -63,6 +64,77 @@ impl Default for Setup {
     fn default() -> Self {
         let options = ServerOptions::default();
         Self { auth: Auth::None, public: None, realm: None, options }
+    }
+}
+
+/// A part of the protocol that a registry may lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feature {
+    /// The referrers API: clients must keep the fallback tag.
+    Referrers,
+    /// Mounting from another repository.
+    Mounting,
+    /// Push of a blob by one `POST`.
+    SinglePost,
+    /// Deletion.
+    Deletion,
+    /// The list of repositories.
+    Catalog,
+}
+
+impl Setup {
+    /// One user, with tokens of the registry's own token service.
+    pub fn tokens(user: &str, password: &str) -> Self {
+        let (user, password) = (user.to_owned(), password.to_owned());
+        Self { auth: Auth::Token { user, password }, ..Self::default() }
+    }
+
+    /// One user, with a password in each request.
+    pub fn passwords(user: &str, password: &str) -> Self {
+        let (user, password) = (user.to_owned(), password.to_owned());
+        Self { auth: Auth::Basic { user, password }, ..Self::default() }
+    }
+
+    /// The same without a part of the protocol.
+    #[must_use]
+    pub fn without(mut self, feature: Feature) -> Self {
+        let options = &mut self.options;
+        match feature {
+            Feature::Referrers => options.referrers = Switch::Off,
+            Feature::Mounting => options.mounting = Switch::Off,
+            Feature::SinglePost => options.single_post = Switch::Off,
+            Feature::Deletion => options.deletion = Switch::Off,
+            Feature::Catalog => options.catalog = Switch::Off,
+        }
+        self
+    }
+
+    /// The same, taking manifests whose content is missing.
+    #[must_use]
+    pub fn sparse(mut self) -> Self {
+        self.options.sparse = Switch::On;
+        self
+    }
+
+    /// The same with `Location` as a URL.
+    #[must_use]
+    pub fn absolute_locations(mut self) -> Self {
+        self.options.locations = Locations::Absolute;
+        self
+    }
+
+    /// The same, announcing that chunks should have at least so many bytes.
+    #[must_use]
+    pub fn chunk_min(mut self, bytes: u64) -> Self {
+        self.options.chunk_min = Some(bytes);
+        self
+    }
+
+    /// The same with lists in pages of at most so many entries.
+    #[must_use]
+    pub fn pages_of(mut self, entries: usize) -> Self {
+        self.options.limits.page = entries;
+        self
     }
 }
 
