@@ -41,6 +41,16 @@ pub struct Audit {
 /// When the archive is broken so that no further entry can be found, the rest is still read for its
 /// digests. `announced` is what the media type says; another compression is a problem and the found
 /// one is used.
+///
+/// ```
+/// # use corten_layer::{Entry, EntryKind, LayerRule, Limits, TarWriter, audit};
+/// let mut writer = TarWriter::new(Vec::new());
+/// writer.entry(&Entry::new(EntryKind::File, "etc/.wh."))?;
+/// let audit = audit(writer.finish()?.as_slice(), None, Limits::default())?;
+/// assert_eq!(audit.problems[0].rule, LayerRule::BareWhiteout);
+/// assert!(audit.unpacked.is_some());
+/// # Ok::<(), corten_layer::LayerError>(())
+/// ```
 pub fn audit(
     packed: impl Read,
     announced: Option<Compression>,

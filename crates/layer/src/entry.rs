@@ -75,7 +75,8 @@ pub struct Entry {
     pub link: Vec<u8>,
     /// Device numbers; 0,0 for everything but devices.
     pub device: Device,
-    /// Extended attributes (`SCHILY.xattr.*`, `LIBARCHIVE.xattr.*`).
+    /// Extended attributes (`SCHILY.xattr.*`). Their encoded twins `LIBARCHIVE.xattr.*`, which only
+    /// libarchive reads, stay in `records`.
     pub xattrs: Attributes,
     /// PAX records with no meaning for a file tree (`comment`, `atime`, vendor keys), as read.
     pub records: Attributes,
