@@ -324,3 +324,46 @@ fn sync(dir: &OwnedFd) -> io::Result<()> {
 fn split(relative: &str) -> (&str, &str) {
     relative.rsplit_once('/').unwrap_or(("", relative))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planted() -> (tempfile::TempDir, Beneath) {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("root");
+        std::fs::create_dir_all(root.join("a/b")).unwrap();
+        std::fs::write(root.join("a/b/file"), "inside").unwrap();
+        std::fs::write(directory.path().join("secret"), "outside").unwrap();
+        std::os::unix::fs::symlink("../../../secret", root.join("a/b/link")).unwrap();
+        std::os::unix::fs::symlink("a/b", root.join("short")).unwrap();
+        let beneath = Beneath::open(&root).unwrap();
+        (directory, beneath)
+    }
+
+    #[test]
+    fn links_are_not_followed_with_or_without_openat2() {
+        let (_directory, beneath) = planted();
+        for path in ["a/b/link", "short/file", "../secret", "a/../../secret"] {
+            assert!(!matches!(beneath.read(path), Ok(Some(_))), "{path}");
+            let stepwise =
+                beneath.open_stepwise(path, OFlags::RDONLY | OFlags::NOFOLLOW, Mode::empty());
+            assert!(stepwise.is_err(), "{path}, step by step");
+        }
+        assert!(beneath.read("a/b/file").unwrap().is_some());
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW;
+        assert!(beneath.open_stepwise("a/b/file", flags, Mode::empty()).is_ok());
+    }
+
+    #[test]
+    fn a_write_that_is_called_off_leaves_everything_as_it_was() {
+        let (directory, beneath) = planted();
+        let written = beneath.write_if("a/new", "a/b/file", b"other", || Ok(false)).unwrap();
+        assert!(!written);
+        let file = directory.path().join("root/a/b/file");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "inside");
+        assert_eq!(beneath.list("a").unwrap(), ["b"], "the new file is removed");
+        beneath.write("a/new", "a/b/file", b"other").unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "other");
+    }
+}

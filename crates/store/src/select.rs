@@ -132,7 +132,8 @@ impl Offers {
                 self.list.push(Offer { descriptor, path, platform });
                 continue;
             }
-            if path.len() + 2 > MAX_DEPTH {
+            // The root above it and what it lists below it count too.
+            if path.len() + 3 > MAX_DEPTH {
                 return Err(too_deep(&self.place, &descriptor.digest));
             }
             budget.take(&descriptor)?;

@@ -8,7 +8,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use crate::retry::retry;
 use crate::{Kind, Store, StoreError, read_document};
 
-/// How deep indexes may lie in each other, the root counted; the field has two.
+/// How deep documents may lie below each other, the root and the last manifest counted; the field
+/// has two or three.
 pub const MAX_DEPTH: usize = 8;
 /// How many documents one walk may reach.
 pub const MAX_DOCUMENTS: usize = 100_000;

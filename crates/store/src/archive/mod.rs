@@ -14,6 +14,7 @@
 //! Owners and times are zero: the same images give the same bytes.
 
 mod header;
+mod listing;
 mod reader;
 mod writer;
 
@@ -156,7 +157,7 @@ impl Fetcher for Archive {
         if let Some(document) = side.document(&descriptor.digest) {
             return Ok(catalog::stream_of(document.bytes(), offset));
         }
-        let region = side.region(&descriptor.digest).await?;
+        let region = side.region(&descriptor.digest)?;
         let region = region.ok_or_else(|| self.missing(&descriptor.digest))?;
         blocking(move || region.stream(offset)).await
     }

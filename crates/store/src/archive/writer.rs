@@ -1,25 +1,23 @@
 //! Writing a layout into an archive as it comes: one blob behind the other, then the documents by
 //! digest, `index.json` and `oci-layout`. The same images always give the same bytes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, IoSlice, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use corten_spec::{
-    AnyDocument, Descriptor, Digest, Document, Index, MediaType, RefName, annotation,
-};
+use corten_spec::{AnyDocument, Descriptor, Digest, Document, Index, MediaType, RefName};
 use tokio::sync::OwnedMutexGuard;
 
 use super::header::{self, BLOCK, Member, padding};
+use super::listing::Listing;
+use crate::StoreError;
 use crate::beneath::{Beneath, io_error, set_file_mode};
-use crate::catalog::{Entry, INDEX_FILE, LAYOUT_FILE, LAYOUT_HEADER, sniff};
+use crate::catalog::{Entry, INDEX_FILE, LAYOUT_FILE, LAYOUT_HEADER};
 use crate::intake::Sink;
 use crate::region::Region;
-use crate::walk::{MAX_GRAPH_BYTES, describe_referrer};
-use crate::{StoreError, catalog};
 
 /// Zeros that pad members and end the archive.
 const ZEROS: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
@@ -29,16 +27,8 @@ pub(super) struct WriteSide {
     pub(super) place: String,
     pub(super) output: Arc<tokio::sync::Mutex<Output>>,
     listing: Arc<Mutex<Listing>>,
-}
-
-/// What is in the archive, and what waits for its end.
-#[derive(Default)]
-struct Listing {
-    blobs: HashMap<Digest, (u64, u64)>,
-    documents: BTreeMap<Digest, AnyDocument>,
-    document_bytes: u64,
-    names: BTreeMap<RefName, Digest>,
-    unnamed: BTreeSet<Digest>,
+    /// The file, to read from what was written.
+    file: Option<(Arc<File>, PathBuf)>,
 }
 
 /// Where the bytes go.
@@ -89,10 +79,16 @@ impl WriteSide {
     }
 
     fn of(place: String, to: To) -> Self {
+        let file = match &to {
+            To::File { file, parent, temporary, .. } => {
+                Some((file.clone(), parent.full(temporary)))
+            }
+            To::Pipe(_) => None,
+        };
         let directories = BTreeSet::new();
         let output = Output { to, position: 0, directories, state: State::Open };
         let output = Arc::new(tokio::sync::Mutex::new(output));
-        Self { place, output, listing: Arc::default() }
+        Self { place, output, listing: Arc::default(), file }
     }
 
     fn listing(&self) -> MutexGuard<'_, Listing> {
@@ -117,30 +113,8 @@ impl WriteSide {
         self.listing().names.keys().cloned().collect()
     }
 
-    /// Documents are kept until the end; together they may be as large as one copy carries.
     pub(super) fn push(&self, document: &AnyDocument) -> Result<(), StoreError> {
-        let mut listing = self.listing();
-        let digest = document.descriptor().digest.clone();
-        if listing.documents.contains_key(&digest) {
-            return Ok(());
-        }
-        let bytes = listing.document_bytes + document.bytes().len() as u64;
-        if bytes > MAX_GRAPH_BYTES {
-            return Err(StoreError::TooLarge {
-                object: digest.to_string(),
-                place: self.place.clone(),
-                what: "all documents of one archive",
-                limit: MAX_GRAPH_BYTES,
-            });
-        }
-        if sniff(document.bytes()).as_ref() != Some(&document.descriptor().media_type)
-            || document.subject().is_some()
-        {
-            listing.unnamed.insert(digest.clone());
-        }
-        listing.document_bytes = bytes;
-        listing.documents.insert(digest, document.clone());
-        Ok(())
+        self.listing().add(&self.place, document)
     }
 
     pub(super) fn enter(
@@ -148,17 +122,7 @@ impl WriteSide {
         name: Option<&RefName>,
         document: &AnyDocument,
     ) -> Result<(), StoreError> {
-        let mut listing = self.listing();
-        let digest = document.descriptor().digest.clone();
-        if !listing.documents.contains_key(&digest) {
-            let (object, place) = (digest.to_string(), self.place.clone());
-            return Err(StoreError::NotFound { object, place });
-        }
-        match name {
-            Some(name) => drop(listing.names.insert(name.clone(), digest)),
-            None => drop(listing.unnamed.insert(digest)),
-        }
-        Ok(())
+        self.listing().enter(&self.place, name, document)
     }
 
     pub(super) fn untag(&self, name: &RefName) -> bool {
@@ -166,11 +130,7 @@ impl WriteSide {
     }
 
     pub(super) fn referrers(&self, subject: &Digest) -> Vec<Descriptor> {
-        let listing = self.listing();
-        let refers = |document: &&AnyDocument| {
-            document.subject().is_some_and(|found| found.digest == *subject)
-        };
-        listing.documents.values().filter(refers).map(describe_referrer).collect()
+        self.listing().referrers(subject)
     }
 
     pub(super) fn entries(&self) -> Vec<Entry> {
@@ -178,21 +138,15 @@ impl WriteSide {
     }
 
     /// Where a blob lies, when it was written to a file.
-    pub(super) async fn region(&self, digest: &Digest) -> Result<Option<Region>, StoreError> {
+    pub(super) fn region(&self, digest: &Digest) -> Result<Option<Region>, StoreError> {
         let Some((start, len)) = self.listing().blobs.get(digest).copied() else {
             return Ok(None);
         };
-        let output = self.output.lock().await;
-        match &output.to {
-            To::File { file, parent, temporary, .. } => {
-                let (file, path) = (file.clone(), parent.full(temporary));
-                Ok(Some(Region { file, start, len, path }))
-            }
-            To::Pipe(_) => Err(StoreError::Unsupported {
-                place: self.place.clone(),
-                action: "reading of what was written".to_owned(),
-            }),
-        }
+        let (file, path) = self.file.clone().ok_or_else(|| StoreError::Unsupported {
+            place: self.place.clone(),
+            action: "reading of what was written".to_owned(),
+        })?;
+        Ok(Some(Region { file, start, len, path }))
     }
 
     /// A blob's place in the output, which it holds until it is whole or given up.
@@ -202,8 +156,8 @@ impl WriteSide {
         let place = self.place.clone();
         let listing = self.listing.clone();
         let directories = output.directories.clone();
-        let (opened, whole) = (None, false);
-        ArchivePart { output, listing, place, digest, size, start, directories, opened, whole }
+        let (output, opened) = (Some(output), None);
+        ArchivePart { output, listing, place, digest, size, start, directories, opened }
     }
 
     /// Writes what waits for the end and makes the file appear under its name.
@@ -229,28 +183,6 @@ impl WriteSide {
         output.member(LAYOUT_FILE, LAYOUT_HEADER)?;
         output.put(&ZEROS)?;
         output.close()
-    }
-}
-
-impl Listing {
-    /// The entries of `index.json`: names in order, then what has none.
-    fn entries(&self) -> Vec<Entry> {
-        let mut entries = Vec::new();
-        for (name, digest) in &self.names {
-            let Some(mut descriptor) = self.entry(digest) else { continue };
-            let text = name.as_str().to_owned();
-            descriptor.annotations.insert(annotation::REF_NAME.to_owned(), text);
-            entries.push(Entry { descriptor, name: Some(name.clone()) });
-        }
-        let named: BTreeSet<&Digest> = self.names.values().collect();
-        let unnamed = self.unnamed.iter().filter(|digest| !named.contains(digest));
-        entries
-            .extend(unnamed.filter_map(|d| Some(Entry { descriptor: self.entry(d)?, name: None })));
-        entries
-    }
-
-    fn entry(&self, digest: &Digest) -> Option<Descriptor> {
-        self.documents.get(digest).map(catalog::entry_of)
     }
 }
 
@@ -380,7 +312,8 @@ impl Drop for Output {
 
 /// A blob on its way into an archive.
 pub(super) struct ArchivePart {
-    output: OwnedMutexGuard<Output>,
+    /// Held until the blob is whole, so that no other one comes between.
+    output: Option<OwnedMutexGuard<Output>>,
     listing: Arc<Mutex<Listing>>,
     place: String,
     digest: Digest,
@@ -390,18 +323,28 @@ pub(super) struct ArchivePart {
     directories: BTreeSet<String>,
     /// Offset of the first byte of content, once the header is written.
     opened: Option<u64>,
-    whole: bool,
 }
 
 impl ArchivePart {
-    fn open(&mut self) -> Result<u64, StoreError> {
-        if let Some(content) = self.opened {
-            return Ok(content);
-        }
-        self.output.check(&self.place)?;
-        self.output.open(&super::blob_path(&self.digest), self.size)?;
-        self.opened = Some(self.output.position);
-        Ok(self.output.position)
+    /// The output with the header written, and where the content begins.
+    fn open(&mut self) -> Result<(&mut Output, u64), StoreError> {
+        let Some(output) = self.output.as_deref_mut() else {
+            return Err(StoreError::Refused {
+                object: self.digest.to_string(),
+                place: self.place.clone(),
+                source: "the blob is whole already".into(),
+            });
+        };
+        let content = match self.opened {
+            Some(content) => content,
+            None => {
+                output.check(&self.place)?;
+                output.open(&super::blob_path(&self.digest), self.size)?;
+                output.position
+            }
+        };
+        self.opened = Some(content);
+        Ok((output, content))
     }
 }
 
@@ -415,32 +358,32 @@ impl Sink for ArchivePart {
     }
 
     fn write(&mut self, pieces: &[Bytes]) -> Result<(), StoreError> {
-        self.open()?;
-        self.output.put_all(pieces)
+        self.open()?.0.put_all(pieces)
     }
 
     fn discard(&mut self) -> Result<(), StoreError> {
         self.opened = None;
-        self.output.directories.clone_from(&self.directories);
-        let start = self.start;
-        self.output.cut(start)
+        let Some(output) = self.output.as_deref_mut() else {
+            return Ok(());
+        };
+        output.directories.clone_from(&self.directories);
+        output.cut(self.start)
     }
 
     fn publish(&mut self) -> Result<(), StoreError> {
-        let content = self.open()?;
-        self.output.pad(self.size)?;
+        let size = self.size;
+        let (output, content) = self.open()?;
+        output.pad(size)?;
         let mut listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
-        listing.blobs.insert(self.digest.clone(), (content, self.size));
-        self.whole = true;
+        listing.blobs.insert(self.digest.clone(), (content, size));
+        self.output = None;
         Ok(())
     }
 }
 
 impl Drop for ArchivePart {
     fn drop(&mut self) {
-        if !self.whole {
-            // A file that cannot be cut is found broken by the next write to it.
-            let _ = self.discard();
-        }
+        // What is not whole is cut off; a file that cannot be is found broken by the next write.
+        let _ = self.discard();
     }
 }

@@ -41,30 +41,34 @@ impl LayoutStore {
             let limit = now.checked_sub(LEASE_LIMIT).unwrap_or(SystemTime::UNIX_EPOCH);
             cutoff = cutoff.min(lease.max(limit));
         }
-        self.drop_orphans(&lock, cutoff)?;
+        let awaited = self.drop_orphans(&lock, cutoff)?;
         let mut collected = Collected::default();
-        let reachable = self.reachable()?;
+        let mut reachable = self.reach(self.roots()?)?;
+        reachable.extend(self.reach(awaited)?);
         self.sweep_blobs(&reachable, cutoff, &mut collected)?;
         self.sweep_staged(cutoff, &mut collected)?;
         Ok(collected)
     }
 
     /// Takes out the unnamed entries older than `cutoff` whose subject is here and is garbage.
-    fn drop_orphans(&self, lock: &Held, cutoff: SystemTime) -> Result<(), StoreError> {
+    /// Returns the subjects of the younger ones: they stay as long as those do, so that a later
+    /// collection can still tell that both are garbage.
+    fn drop_orphans(&self, lock: &Held, cutoff: SystemTime) -> Result<Vec<Descriptor>, StoreError> {
         let mut kept = Vec::new();
         let mut referrers = Vec::new();
         for entry in self.entries()? {
             let document = catalog::document(self, &entry.descriptor)?;
             let subject = document.as_ref().and_then(AnyDocument::subject).cloned();
             match (subject, &entry.name) {
-                (Some(subject), None) => referrers.push((entry.descriptor, subject.digest)),
+                (Some(subject), None) => referrers.push((entry.descriptor, subject)),
                 _ => kept.push(entry.descriptor),
             }
         }
         let mut reached = self.reach(kept)?;
         // A referrer of what is kept is kept, and so are its own referrers.
         loop {
-            let is_held = |(_, subject): &(Descriptor, Digest)| reached.contains(subject);
+            let is_held =
+                |(_, subject): &(Descriptor, Descriptor)| reached.contains(&subject.digest);
             let (held, rest): (Vec<_>, Vec<_>) = referrers.into_iter().partition(is_held);
             referrers = rest;
             if held.is_empty() {
@@ -72,19 +76,22 @@ impl LayoutStore {
             }
             reached.extend(self.reach(held.into_iter().map(|(held, _)| held).collect())?);
         }
+        let mut awaited = Vec::new();
         for (referrer, subject) in referrers {
             // Where the subject was never here, the referrer was copied for itself.
-            let subject_here = self.inner.root.read(&blob_path(&subject))?.is_some();
+            let subject_here = self.inner.root.read(&blob_path(&subject.digest))?.is_some();
             let old = self.size_if_older(&blob_path(&referrer.digest), cutoff)?.is_some();
             if subject_here && old {
                 self.edit_under(lock, |index| edit::remove_digest(self, index, &referrer.digest))?;
+            } else if subject_here {
+                awaited.push(subject.bare());
             }
         }
-        Ok(())
+        Ok(awaited)
     }
 
-    fn reachable(&self) -> Result<HashSet<Digest>, StoreError> {
-        self.reach(self.entries()?.into_iter().map(|entry| entry.descriptor).collect())
+    fn roots(&self) -> Result<Vec<Descriptor>, StoreError> {
+        Ok(self.entries()?.into_iter().map(|entry| entry.descriptor).collect())
     }
 
     /// Everything that the entries lead to, without reading what is known to be corrupt.
@@ -92,8 +99,7 @@ impl LayoutStore {
         &self,
         corrupt: &HashSet<Digest>,
     ) -> Result<HashSet<Digest>, StoreError> {
-        let roots = self.entries()?.into_iter().map(|entry| entry.descriptor).collect();
-        self.reach_from(roots, corrupt)
+        self.reach_from(self.roots()?, corrupt)
     }
 
     fn reach(&self, roots: Vec<Descriptor>) -> Result<HashSet<Digest>, StoreError> {

@@ -243,3 +243,55 @@ fn strip_name(entry: &mut Value) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_change_made_from_outside_during_an_edit_survives() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = LayoutStore::create(directory.path()).unwrap();
+        let path = directory.path().join(INDEX_FILE);
+        let rounds = Cell::new(0);
+        let result = store.edit(|index| {
+            rounds.set(rounds.get() + 1);
+            if rounds.get() == 1 {
+                // A tool that knows no lock writes between our reading and our writing.
+                std::fs::write(&path, json!({ "theirs": true, "manifests": [] }).to_string())
+                    .unwrap();
+            }
+            index.insert("ours".to_owned(), Value::from(true));
+            Ok(Edited { answer: "done", changed: true })
+        });
+        assert_eq!((result.unwrap(), rounds.get()), ("done", 2));
+        let index = store.index().unwrap();
+        assert_eq!(
+            (index.get("ours"), index.get("theirs")),
+            (Some(&json!(true)), Some(&json!(true)))
+        );
+    }
+
+    #[test]
+    fn an_edit_that_is_always_overtaken_gives_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = LayoutStore::create(directory.path()).unwrap();
+        let path = directory.path().join(INDEX_FILE);
+        let rounds = Cell::new(0);
+        let result = store.edit(|_| {
+            rounds.set(rounds.get() + 1);
+            std::fs::write(
+                &path,
+                json!({ "round": rounds.get(), "pad": "x".repeat(rounds.get()) }).to_string(),
+            )
+            .unwrap();
+            Ok(Edited { answer: (), changed: true })
+        });
+        assert!(matches!(result, Err(StoreError::Malformed { .. })), "{result:?}");
+        assert_eq!(rounds.get(), EDIT_TRIES);
+    }
+}
