@@ -84,9 +84,7 @@ impl LayoutStore {
     /// Opens the layout at `path`, made where there is nothing or an empty directory. A directory
     /// with other things in it is refused and left as it is.
     pub fn create(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let path = path.as_ref();
-        std::fs::create_dir_all(path).map_err(|e| io_error(path, "creation", e))?;
-        let store = Self::at(path)?;
+        let store = Self::at(Beneath::create(path.as_ref())?);
         let root = &store.inner.root;
         let ours = [LAYOUT_FILE, INDEX_FILE, BLOBS, ".corten"];
         let names = root.list("")?;
@@ -106,14 +104,12 @@ impl LayoutStore {
 
     /// Opens the layout that must be at `path`.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        Self::at(path.as_ref())?.checked()
+        Self::at(Beneath::open(path.as_ref())?).checked()
     }
 
-    fn at(path: &Path) -> Result<Self, StoreError> {
-        let root = Arc::new(Beneath::open(path)?);
-        Ok(Self {
-            inner: Arc::new(Inner { root, facts: Facts::default(), lease: Mutex::default() }),
-        })
+    fn at(root: Beneath) -> Self {
+        let (root, facts, lease) = (Arc::new(root), Facts::default(), Mutex::default());
+        Self { inner: Arc::new(Inner { root, facts, lease }) }
     }
 
     /// Writes what makes an empty directory a layout; the header last, and nothing twice.
