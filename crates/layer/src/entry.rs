@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::Place;
+use crate::error::EntryPosition;
 use crate::{LayerRule, TreePath};
 
 /// What an entry is.
@@ -120,7 +120,7 @@ impl Entry {
     }
 
     /// Name and offset, for messages.
-    pub fn place(&self) -> Place {
-        Place { name: self.name.clone(), offset: self.offset }
+    pub fn place(&self) -> EntryPosition {
+        EntryPosition { name: self.name.clone(), offset: self.offset }
     }
 }

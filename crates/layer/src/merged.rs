@@ -95,7 +95,7 @@ impl Merged {
         let (changes, unpacked) = LayerChanges::read(packed, self.layers, contents, self.limits)?;
         let total = (self.files.len() + changes.entries.len()) as u64;
         if total > self.limits.entries {
-            let entry = crate::Place { name: Vec::new(), offset: 0 };
+            let entry = crate::EntryPosition { name: Vec::new(), offset: 0 };
             return Err(LayerError::Limit { entry, what: "entries", limit: self.limits.entries });
         }
         self.apply(changes)?;

@@ -48,7 +48,7 @@ pub use lease::LEASE_LIMIT;
 pub use staged::Staged;
 
 use crate::beneath::{Beneath, io_error};
-use crate::catalog::{self, Entry, Facts, INDEX_FILE, LAYOUT_FILE, LAYOUT_HEADER, Shelf};
+use crate::catalog::{self, Facts, INDEX_FILE, IndexEntry, LAYOUT_FILE, LAYOUT_HEADER, Shelf};
 use crate::intake::{self, blocking};
 use crate::part::Place;
 use crate::region::Region;
@@ -142,7 +142,7 @@ impl LayoutStore {
     }
 
     /// What `index.json` lists, in its order.
-    pub fn entries(&self) -> Result<Vec<Entry>, StoreError> {
+    pub fn entries(&self) -> Result<Vec<IndexEntry>, StoreError> {
         catalog::entries(&self.describe(), &self.index()?)
     }
 
@@ -250,7 +250,7 @@ impl Shelf for LayoutStore {
         self.describe()
     }
 
-    fn entries(&self) -> Result<Vec<Entry>, StoreError> {
+    fn entries(&self) -> Result<Vec<IndexEntry>, StoreError> {
         LayoutStore::entries(self)
     }
 
