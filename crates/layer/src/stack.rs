@@ -104,7 +104,7 @@ impl<'a> Stack<'a> {
 }
 
 fn lost_link(path: &TreePath) -> LayerError {
-    let entry = crate::Place { name: path.as_bytes().to_vec(), offset: 0 };
+    let entry = crate::EntryPosition { name: path.as_bytes().to_vec(), offset: 0 };
     LayerError::Refused { entry, rule: LayerRule::HardlinkTarget }
 }
 
