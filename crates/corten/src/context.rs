@@ -243,7 +243,7 @@ impl Context {
             }
             Place::Directory(path) => {
                 let directory = Directory::open(path)?;
-                let selector = Selector::Name(RefName::from(Tag::latest()));
+                let selector = Selector::Digest(directory.image()?.descriptor().digest.clone());
                 Ok(OpenSource { store: Arc::new(directory), selector, shown })
             }
             Place::Store(name) => {
@@ -318,9 +318,9 @@ impl Context {
                 Ok(OpenTarget { store, names, shown, archive: Some(archive) })
             }
             Place::Directory(path) => {
+                // Its image has no name.
                 let store = Arc::new(Directory::create(path)?);
-                let names = vec![RefName::from(Tag::latest())];
-                Ok(OpenTarget { store, names, shown, archive: None })
+                Ok(OpenTarget { store, names: Vec::new(), shown, archive: None })
             }
             Place::Store(name) | Place::Bare(name) => {
                 let names = match name {

@@ -4,7 +4,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod attempts;
 mod bench;
+mod crane;
 mod forms;
 mod main_job;
+mod places;
+mod skopeo;
 mod wire;
