@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use corten_registry::{
-    Connection, Insecure, Keyrings, Programs, Proxies, Registry, Tls, Transport,
+    Connection, Insecure, Keyrings, Programs, Proxies, Registry, Timeouts, Tls, Transport,
 };
 use corten_spec::{AnyDocument, Location, Platform, RefName, Reference, Tag};
 use corten_store::{
@@ -205,6 +205,10 @@ impl Context {
                 https: proxy("HTTPS_PROXY", "https_proxy"),
                 except: proxy("NO_PROXY", "no_proxy"),
             },
+            timeouts: settings.stall_seconds.map_or_else(Timeouts::default, |seconds| Timeouts {
+                stall: Duration::from_secs(seconds.get().into()),
+                ..Timeouts::default()
+            }),
             ..Transport::default()
         })
     }
