@@ -9,6 +9,8 @@ mod bench;
 mod crane;
 mod forms;
 mod main_job;
+mod oras;
 mod places;
+mod referrers;
 mod skopeo;
 mod wire;
