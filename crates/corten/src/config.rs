@@ -7,9 +7,11 @@
 //! [registry."registry.example.com:5000"]
 //! insecure = "http"              # or "skip-verify": TLS without checking the certificate
 //! ca = "/etc/ssl/example-ca.pem" # an extra certificate authority
+//! stall-seconds = 120            # silence after which a connection counts as broken
 //! ```
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -39,6 +41,9 @@ pub struct RegistryConfig {
     pub client_cert: Option<PathBuf>,
     /// File with the client's key, PEM.
     pub client_key: Option<PathBuf>,
+    /// Seconds of silence, while an answer or the next piece of a body is due, after which a
+    /// connection counts as broken and is made anew; 60 without it.
+    pub stall_seconds: Option<NonZeroU32>,
 }
 
 /// How a registry may be spoken to without checked TLS.
@@ -115,6 +120,17 @@ mod tests {
         let config: Config = toml::from_str(text).unwrap();
         assert_eq!(config.jobs, Some(2));
         assert_eq!(config.registry["a.example:5000"].insecure, Some(InsecureWord::Http));
+    }
+
+    #[test]
+    fn a_registry_that_is_slow_to_answer_gets_its_time() {
+        let stall = |seconds: &str| {
+            let text = format!("[registry.\"a.example\"]\nstall-seconds = {seconds}\n");
+            let config = toml::from_str::<Config>(&text).ok()?;
+            config.registry["a.example"].stall_seconds.map(NonZeroU32::get)
+        };
+        assert_eq!(stall("120"), Some(120));
+        assert_eq!(stall("0"), None, "no time at all is no limit that works");
     }
 
     #[test]

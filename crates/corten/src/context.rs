@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use corten_registry::{
-    Connection, Insecure, Keyrings, Programs, Proxies, Registry, Tls, Transport,
+    Connection, Insecure, Keyrings, Programs, Proxies, Registry, Timeouts, Tls, Transport,
 };
 use corten_spec::{AnyDocument, Location, Platform, RefName, Reference, Tag};
 use corten_store::{
@@ -205,6 +205,10 @@ impl Context {
                 https: proxy("HTTPS_PROXY", "https_proxy"),
                 except: proxy("NO_PROXY", "no_proxy"),
             },
+            timeouts: settings.stall_seconds.map_or_else(Timeouts::default, |seconds| Timeouts {
+                stall: Duration::from_secs(seconds.get().into()),
+                ..Timeouts::default()
+            }),
             ..Transport::default()
         })
     }
@@ -243,7 +247,8 @@ impl Context {
             }
             Place::Directory(path) => {
                 let directory = Directory::open(path)?;
-                let selector = Selector::Digest(directory.image()?.descriptor().digest.clone());
+                let digest = directory.image()?.descriptor().digest.clone();
+                let selector = Selector::Digest(digest);
                 Ok(OpenSource { store: Arc::new(directory), selector, shown })
             }
             Place::Store(name) => {
@@ -318,7 +323,7 @@ impl Context {
                 Ok(OpenTarget { store, names, shown, archive: Some(archive) })
             }
             Place::Directory(path) => {
-                // Its image has no name.
+                // It holds one image, which needs no name.
                 let store = Arc::new(Directory::create(path)?);
                 Ok(OpenTarget { store, names: Vec::new(), shown, archive: None })
             }

@@ -216,6 +216,18 @@ fn an_upload_that_is_cut_keeps_what_came() {
 }
 
 #[test]
+fn an_upload_is_taken_slowly() {
+    let registry = TestRegistry::start();
+    let digest = Digest::sha256(b"hello");
+    let line = format!("POST /v2/a/blobs/uploads/?digest={digest}");
+    registry.fault("POST /uploads/", 1, Fault::DripRequest(1, Duration::from_millis(30)));
+    let started = Instant::now();
+    assert_eq!(ask(&registry, &line, "", b"hello").status(), 201);
+    assert!(started.elapsed() >= Duration::from_millis(150));
+    assert!(registry.blob("a", &digest).is_some());
+}
+
+#[test]
 fn headers_lie_and_locations_change_their_form() {
     let (registry, blob) = with_blob();
     registry.fault("HEAD /blobs/", 1, Fault::lying_digest());

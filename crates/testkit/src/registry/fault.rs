@@ -23,6 +23,8 @@ pub enum Fault {
     Cut,
     /// Closes the connection after so many bytes of the request's body; the server has them.
     CutRequest(u64),
+    /// Takes the request's body in pieces of so many bytes, with a pause after each.
+    DripRequest(u64, Duration),
     /// Closes the connection after the server did what was asked, without an answer.
     CutAfter,
     /// Waits before the request reaches the server.

@@ -96,6 +96,11 @@ impl Desk {
                         warp::body(warp::shortened(pieces, after, End::Cut))
                     });
                 }
+                Fault::DripRequest(size, pause) => {
+                    let (size, pause) = (usize::try_from(*size).unwrap_or(usize::MAX), *pause);
+                    request = request
+                        .map(|body| warp::body(warp::dripping(warp::pieces(body, size), pause)));
+                }
                 other => {
                     if let Some(response) = instead(other, &request) {
                         return Ok(response);
