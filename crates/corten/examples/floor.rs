@@ -4,9 +4,9 @@
 //! ```text
 //! floor pull HOST:PORT REPOSITORY DIR DIGEST…    registry to files, a thread a blob
 //! floor push HOST:PORT REPOSITORY DIR DIGEST…    files to registry, a thread a blob
-//! floor move HOST:PORT REPOSITORY TO DIGEST…     repository to repository through this process
+//! floor move HOST:PORT REPOSITORY TO DIGEST…     to the registry TO (HOST:PORT/NAME:TAG)
 //! ```
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -37,7 +37,9 @@ fn main() {
                 }
                 _ => {
                     let (size, mut body) = receive(host, repository, digest);
-                    send(host, place, digest, &mut body, size);
+                    let (to, rest) = place.split_once('/').unwrap();
+                    let repository = rest.split(':').next().unwrap();
+                    send(to, repository, digest, &mut body, size);
                 }
             });
         }

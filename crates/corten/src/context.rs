@@ -225,7 +225,7 @@ impl Context {
     }
 
     /// Opens the place to read from.
-    pub async fn source(&self, place: &Place) -> Result<Source, Failure> {
+    pub async fn source(&self, place: &Place) -> Result<OpenSource, Failure> {
         let shown = place.to_string();
         match place {
             Place::Registry(reference) => self.registry_source(reference, shown),
@@ -235,7 +235,7 @@ impl Context {
                     Some(selector) => selector.clone(),
                     None => only_entry(&store, &shown).await?,
                 };
-                Ok(Source { store: Arc::new(store), selector, shown })
+                Ok(OpenSource { store: Arc::new(store), selector, shown })
             }
             Place::Archive(path, selector) => {
                 let archive = self.read_archive(path).await?;
@@ -243,16 +243,17 @@ impl Context {
                     Some(selector) => selector.clone(),
                     None => only_archived(&archive, &shown).await?,
                 };
-                Ok(Source { store: Arc::new(archive), selector, shown })
+                Ok(OpenSource { store: Arc::new(archive), selector, shown })
             }
             Place::Directory(path) => {
                 let directory = Directory::open(path)?;
-                let selector = Selector::Name(RefName::from(Tag::latest()));
-                Ok(Source { store: Arc::new(directory), selector, shown })
+                let digest = directory.image()?.descriptor().digest.clone();
+                let selector = Selector::Digest(digest);
+                Ok(OpenSource { store: Arc::new(directory), selector, shown })
             }
             Place::Store(name) => {
                 let (store, selector) = (self.store()?, name.selector()?);
-                Ok(Source { store: Arc::new(store), selector, shown })
+                Ok(OpenSource { store: Arc::new(store), selector, shown })
             }
             Place::Bare(name) => self.bare_source(name, shown).await,
         }
@@ -269,25 +270,25 @@ impl Context {
     }
 
     /// A bare name is the local store's, if it has it, else its registry's.
-    async fn bare_source(&self, name: &StoreName, shown: String) -> Result<Source, Failure> {
+    async fn bare_source(&self, name: &StoreName, shown: String) -> Result<OpenSource, Failure> {
         let (store, selector) = (self.store()?, name.selector()?);
         match (store.resolve(&selector).await, name) {
             (Err(StoreError::NotFound { .. }), StoreName::Reference(reference)) => {
                 self.registry_source(reference, shown)
             }
             (Err(error), _) => Err(error.into()),
-            (Ok(_), _) => Ok(Source { store: Arc::new(store), selector, shown }),
+            (Ok(_), _) => Ok(OpenSource { store: Arc::new(store), selector, shown }),
         }
     }
 
-    fn registry_source(&self, reference: &Reference, shown: String) -> Result<Source, Failure> {
+    fn registry_source(&self, reference: &Reference, shown: String) -> Result<OpenSource, Failure> {
         let registry = self.registry(location_of(reference))?;
-        Ok(Source { store: Arc::new(registry), selector: selector_of(reference), shown })
+        Ok(OpenSource { store: Arc::new(registry), selector: selector_of(reference), shown })
     }
 
     /// Opens the place to write to; what `source` is called there follows from `place`, and where
     /// that says nothing, from the source's own name.
-    pub async fn target(&self, place: &Place, source: &Source) -> Result<Target, Failure> {
+    pub async fn target(&self, place: &Place, source: &OpenSource) -> Result<OpenTarget, Failure> {
         let shown = place.to_string();
         let named = |selector: &Option<Selector>| match selector {
             Some(Selector::Name(name)) => Ok(vec![name.clone()]),
@@ -304,12 +305,12 @@ impl Context {
                     (None, Some(_)) => Vec::new(),
                     (None, None) => vec![RefName::from(Tag::latest())],
                 };
-                Ok(Target { store, names, shown, archive: None })
+                Ok(OpenTarget { store, names, shown, archive: None })
             }
             Place::Layout(path, selector) => {
                 let names = named(selector)?;
                 let store = Arc::new(LayoutStore::create(path)?);
-                Ok(Target { store, names, shown, archive: None })
+                Ok(OpenTarget { store, names, shown, archive: None })
             }
             Place::Archive(path, selector) => {
                 let names = named(selector)?;
@@ -319,19 +320,19 @@ impl Context {
                     Archive::create(path)?
                 };
                 let store = Arc::new(archive.clone());
-                Ok(Target { store, names, shown, archive: Some(archive) })
+                Ok(OpenTarget { store, names, shown, archive: Some(archive) })
             }
             Place::Directory(path) => {
+                // It holds one image, which needs no name.
                 let store = Arc::new(Directory::create(path)?);
-                let names = vec![RefName::from(Tag::latest())];
-                Ok(Target { store, names, shown, archive: None })
+                Ok(OpenTarget { store, names: Vec::new(), shown, archive: None })
             }
             Place::Store(name) | Place::Bare(name) => {
                 let names = match name {
                     StoreName::Reference(reference) => vec![ref_name(reference)?],
                     StoreName::Digest(_) => Vec::new(),
                 };
-                Ok(Target { store: Arc::new(self.store()?), names, shown, archive: None })
+                Ok(OpenTarget { store: Arc::new(self.store()?), names, shown, archive: None })
             }
         }
     }
@@ -391,7 +392,7 @@ fn ambiguous<'a>(shown: &str, names: impl Iterator<Item = &'a RefName>) -> Failu
 }
 
 /// An image in an opened place.
-pub struct Source {
+pub struct OpenSource {
     /// The place.
     pub store: Arc<dyn Store>,
     /// What picks the image there.
@@ -400,7 +401,7 @@ pub struct Source {
     pub shown: String,
 }
 
-impl Source {
+impl OpenSource {
     /// The image's manifest or index, verified.
     pub async fn root(&self) -> Result<AnyDocument, Failure> {
         let resolved = self.store.resolve(&self.selector).await?;
@@ -419,7 +420,7 @@ impl Source {
 }
 
 /// An opened place to write to.
-pub struct Target {
+pub struct OpenTarget {
     /// The place.
     pub store: Arc<dyn Store>,
     /// The names the image gets there.
@@ -429,7 +430,7 @@ pub struct Target {
     archive: Option<Archive>,
 }
 
-impl Target {
+impl OpenTarget {
     /// Completes the place; an archive becomes visible only now.
     pub async fn finish(self) -> Result<(), Failure> {
         if let Some(archive) = self.archive {

@@ -12,6 +12,6 @@ mod output;
 mod place;
 
 pub use config::{Config, ConfigError, RegistryConfig};
-pub use context::{Context, Environment, Source, Target};
+pub use context::{Context, Environment, OpenSource, OpenTarget};
 pub use failure::{Exit, Failure};
 pub use place::{Place, PlaceError};

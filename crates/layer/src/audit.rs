@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 
-use crate::error::Place;
+use crate::error::EntryPosition;
 use crate::{
     Compression, DiffReader, Entry, EntryKind, LayerError, LayerRule, Limits, Tar, TreePath,
     Unpacked, Whiteout,
@@ -16,7 +16,7 @@ pub const MAX_PROBLEMS: usize = 1000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The entry, where the problem belongs to one; its name is empty otherwise.
-    pub place: Place,
+    pub place: EntryPosition,
     /// The rule.
     pub rule: LayerRule,
 }
@@ -41,6 +41,16 @@ pub struct Audit {
 /// When the archive is broken so that no further entry can be found, the rest is still read for its
 /// digests. `announced` is what the media type says; another compression is a problem and the found
 /// one is used.
+///
+/// ```
+/// # use corten_layer::{Entry, EntryKind, LayerRule, Limits, TarWriter, audit};
+/// let mut writer = TarWriter::new(Vec::new());
+/// writer.entry(&Entry::new(EntryKind::File, "etc/.wh."))?;
+/// let audit = audit(writer.finish()?.as_slice(), None, Limits::default())?;
+/// assert_eq!(audit.problems[0].rule, LayerRule::BareWhiteout);
+/// assert!(audit.unpacked.is_some());
+/// # Ok::<(), corten_layer::LayerError>(())
+/// ```
 pub fn audit(
     packed: impl Read,
     announced: Option<Compression>,
@@ -106,7 +116,7 @@ impl Auditor {
         }
     }
 
-    fn note(&mut self, place: Place, rule: LayerRule) {
+    fn note(&mut self, place: EntryPosition, rule: LayerRule) {
         if self.problems.len() < MAX_PROBLEMS {
             self.problems.push(Problem { place, rule });
         } else {
@@ -225,8 +235,8 @@ pub(crate) fn is_overlay_xattr(name: &[u8]) -> bool {
     name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.")
 }
 
-fn nowhere(offset: u64) -> Place {
-    Place { name: Vec::new(), offset }
+fn nowhere(offset: u64) -> EntryPosition {
+    EntryPosition { name: Vec::new(), offset }
 }
 
 /// Lists the entries of one layer, checked to its end: a convenience over [`DiffReader`] and

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use corten_spec::{Algorithm, Descriptor, DiffId, Digest, Mismatch};
 
-use crate::error::Place;
+use crate::error::EntryPosition;
 use crate::stream_hash::StreamHash;
 use crate::{Compression, Decoder, LayerError, Limits};
 
@@ -100,7 +100,7 @@ impl<R: Read> DiffReader<R> {
     }
 
     fn over(&self, what: &'static str, limit: u64) -> io::Error {
-        let entry = Place { name: Vec::new(), offset: self.hash.length() };
+        let entry = EntryPosition { name: Vec::new(), offset: self.hash.length() };
         LayerError::Limit { entry, what, limit }.into_io()
     }
 }

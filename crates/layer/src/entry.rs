@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::Place;
+use crate::error::EntryPosition;
 use crate::{LayerRule, TreePath};
 
 /// What an entry is.
@@ -75,7 +75,8 @@ pub struct Entry {
     pub link: Vec<u8>,
     /// Device numbers; 0,0 for everything but devices.
     pub device: Device,
-    /// Extended attributes (`SCHILY.xattr.*`, `LIBARCHIVE.xattr.*`).
+    /// Extended attributes (`SCHILY.xattr.*`). Their encoded twins `LIBARCHIVE.xattr.*`, which only
+    /// libarchive reads, stay in `records`.
     pub xattrs: Attributes,
     /// PAX records with no meaning for a file tree (`comment`, `atime`, vendor keys), as read.
     pub records: Attributes,
@@ -119,7 +120,7 @@ impl Entry {
     }
 
     /// Name and offset, for messages.
-    pub fn place(&self) -> Place {
-        Place { name: self.name.clone(), offset: self.offset }
+    pub fn place(&self) -> EntryPosition {
+        EntryPosition { name: self.name.clone(), offset: self.offset }
     }
 }

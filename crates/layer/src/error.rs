@@ -21,7 +21,7 @@ pub enum LayerError {
     #[error("{entry}: {rule}")]
     Refused {
         /// The entry and where its headers begin.
-        entry: Place,
+        entry: EntryPosition,
         /// The rule it breaks.
         rule: LayerRule,
     },
@@ -29,7 +29,7 @@ pub enum LayerError {
     #[error("{entry}: {what} exceeds the limit of {limit}")]
     Limit {
         /// The entry and where its headers begin.
-        entry: Place,
+        entry: EntryPosition,
         /// Name of the limit: a field of [`crate::Limits`].
         what: &'static str,
         /// The limit itself.
@@ -39,7 +39,7 @@ pub enum LayerError {
     #[error("{entry}: the archive ends before the entry does")]
     Truncated {
         /// The entry and where its headers begin.
-        entry: Place,
+        entry: EntryPosition,
     },
     /// The compressed stream is damaged.
     #[error("the {compression} stream is damaged")]
@@ -71,7 +71,7 @@ pub enum LayerError {
     #[error("{entry}: changed while it was read")]
     Changed {
         /// Which, and where it was first seen.
-        entry: Place,
+        entry: EntryPosition,
     },
     /// A path names nothing in the merged tree.
     #[error("{}: no such file in the image", Shown(path))]
@@ -90,14 +90,14 @@ pub enum LayerError {
 /// Where in an archive: the name of the entry, as far as it is known, and the offset in bytes at
 /// which its first header begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct EntryPosition {
     /// The entry's name as in the archive; empty when no name could be read.
     pub name: Vec<u8>,
     /// Offset of the first header of the entry, in bytes of the unpacked archive.
     pub offset: u64,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for EntryPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.name.is_empty() {
             write!(f, "entry at byte {}", self.offset)

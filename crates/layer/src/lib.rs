@@ -42,7 +42,7 @@ pub use compression::{Compression, MAGIC_BYTES};
 pub use decoder::{Decoder, MAX_WINDOW_LOG};
 pub use diff_reader::{DiffReader, Unpacked};
 pub use entry::{Attributes, Device, Entry, EntryKind, Extent, Mtime};
-pub use error::{LayerError, Place};
+pub use error::{EntryPosition, LayerError};
 pub use export::export;
 pub use layer_changes::Contents;
 pub use limits::Limits;

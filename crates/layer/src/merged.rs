@@ -43,6 +43,21 @@ pub struct Node {
 /// stand, and never its own entries. A symbolic link of a lower layer where an upper one has
 /// entries below that name gives way to a directory, as in engines that unpack layers apart and
 /// lay them over each other.
+///
+/// ```
+/// # use corten_layer::{Contents, Entry, EntryKind, LayerError, Limits, Merged, TarWriter};
+/// fn layer(name: &str) -> Result<Vec<u8>, LayerError> {
+///     let mut writer = TarWriter::new(Vec::new());
+///     writer.entry(&Entry::new(EntryKind::File, name))?;
+///     writer.finish()
+/// }
+/// let mut merged = Merged::new(Limits::default());
+/// merged.add(layer("etc/passwd")?.as_slice(), Contents::Skip)?;
+/// merged.add(layer("etc/.wh.passwd")?.as_slice(), Contents::Skip)?;
+/// assert!(merged.find(b"/etc").is_ok());
+/// assert!(matches!(merged.find(b"/etc/passwd"), Err(LayerError::NotFound { .. })));
+/// # Ok::<(), LayerError>(())
+/// ```
 pub struct Merged {
     names: BTreeMap<TreePath, usize>,
     files: Vec<Node>,
@@ -80,7 +95,7 @@ impl Merged {
         let (changes, unpacked) = LayerChanges::read(packed, self.layers, contents, self.limits)?;
         let total = (self.files.len() + changes.entries.len()) as u64;
         if total > self.limits.entries {
-            let entry = crate::Place { name: Vec::new(), offset: 0 };
+            let entry = crate::EntryPosition { name: Vec::new(), offset: 0 };
             return Err(LayerError::Limit { entry, what: "entries", limit: self.limits.entries });
         }
         self.apply(changes)?;

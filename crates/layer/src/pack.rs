@@ -8,8 +8,8 @@ use corten_spec::DiffId;
 use crate::audit::is_overlay_xattr;
 use crate::whiteout::WHITEOUT_PREFIX;
 use crate::{
-    Compression, Entry, EntryKind, LayerError, LayerRule, Limits, Mtime, Packed, Packing, Place,
-    TreePath,
+    Compression, Entry, EntryKind, EntryPosition, LayerError, LayerRule, Limits, Mtime, Packed,
+    Packing, TreePath,
 };
 
 /// What becomes of a tree when it is packed.
@@ -152,7 +152,7 @@ impl PackOptions {
 
     /// Refuses a path that a layer cannot hold or that passes a limit.
     pub(crate) fn check_path(&self, path: &TreePath) -> Result<(), LayerError> {
-        let entry = || Place { name: path.as_bytes().to_vec(), offset: 0 };
+        let entry = || EntryPosition { name: path.as_bytes().to_vec(), offset: 0 };
         if path.components().any(|name| name.starts_with(WHITEOUT_PREFIX)) {
             return Err(LayerError::Refused { entry: entry(), rule: LayerRule::WhiteoutName });
         }

@@ -16,7 +16,8 @@ use rustix::io::Errno;
 use crate::entry::Device;
 use crate::pack::{FirstNames, PackOptions, PackedTree, RootEntry, link_to};
 use crate::{
-    Attributes, Entry, EntryKind, LayerError, LayerRule, Mtime, Packer, Place, TarWriter, TreePath,
+    Attributes, Entry, EntryKind, EntryPosition, LayerError, LayerRule, Mtime, Packer, TarWriter,
+    TreePath,
 };
 
 /// Packs the tree below `root` into `out`.
@@ -250,8 +251,8 @@ fn kind_of(stat: &Stat) -> Option<EntryKind> {
     }
 }
 
-fn place(path: &TreePath) -> Place {
-    Place { name: path.as_bytes().to_vec(), offset: 0 }
+fn place(path: &TreePath) -> EntryPosition {
+    EntryPosition { name: path.as_bytes().to_vec(), offset: 0 }
 }
 
 /// The names of a directory, the last one in canonical order first.

@@ -16,6 +16,15 @@ pub struct Stack<'a> {
     limits: Limits,
 }
 
+/// What must be known of a path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// What it is: enough to go on through it.
+    Kind,
+    /// Its entry, wherever that is.
+    Metadata,
+}
+
 /// One layer, read.
 struct Layer {
     /// Its entries as if nothing were below; directories without an entry are implied.
@@ -37,7 +46,7 @@ impl<'a> Stack<'a> {
     /// by [`crate::copy_content`].
     pub fn find(&mut self, path: &[u8]) -> Result<(TreePath, Node), LayerError> {
         let found = resolve(path, |path| {
-            let node = self.at(path)?;
+            let node = self.search(path, Wanted::Kind)?;
             Ok(node.map(|node| Seen { kind: node.entry.kind, link: node.entry.link }))
         })?;
         let node = self.at(&found)?;
@@ -47,6 +56,10 @@ impl<'a> Stack<'a> {
 
     /// What stands at exactly this path; symbolic links are not followed.
     pub fn at(&mut self, path: &TreePath) -> Result<Option<Node>, LayerError> {
+        self.search(path, Wanted::Metadata)
+    }
+
+    fn search(&mut self, path: &TreePath, what: Wanted) -> Result<Option<Node>, LayerError> {
         let mut wanted = path.clone();
         let mut implied: Option<Node> = None;
         let mut layer = self.layers.len();
@@ -61,6 +74,10 @@ impl<'a> Stack<'a> {
                 }
                 Some(node) if !wanted.is_root() => implied = implied.or_else(|| Some(node.clone())),
                 _ => {}
+            }
+            // Whatever stands below, a directory that an upper layer implies is one.
+            if implied.is_some() && what == Wanted::Kind {
+                return Ok(implied);
             }
             if let Some(target) = this.links_down.get(&wanted) {
                 if implied.is_some() {
@@ -104,7 +121,7 @@ impl<'a> Stack<'a> {
 }
 
 fn lost_link(path: &TreePath) -> LayerError {
-    let entry = crate::Place { name: path.as_bytes().to_vec(), offset: 0 };
+    let entry = crate::EntryPosition { name: path.as_bytes().to_vec(), offset: 0 };
     LayerError::Refused { entry, rule: LayerRule::HardlinkTarget }
 }
 

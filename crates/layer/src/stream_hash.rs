@@ -15,11 +15,11 @@ const WAITING: usize = 8;
 /// The digest and the length of a stream.
 pub(crate) struct StreamHash {
     algorithm: Algorithm,
-    place: Place,
+    place: EntryPosition,
     length: u64,
 }
 
-enum Place {
+enum EntryPosition {
     Here(Hasher),
     There(Thread),
     /// The thread was lost; only a panic of the hash function could do that.
@@ -35,7 +35,7 @@ struct Thread {
 
 impl StreamHash {
     pub(crate) fn new(algorithm: Algorithm) -> Self {
-        Self { algorithm, place: Place::Here(Hasher::new(algorithm)), length: 0 }
+        Self { algorithm, place: EntryPosition::Here(Hasher::new(algorithm)), length: 0 }
     }
 
     /// Bytes taken so far.
@@ -49,23 +49,23 @@ impl StreamHash {
             self.move_there();
         }
         let kept = match &mut self.place {
-            Place::Here(hasher) => {
+            EntryPosition::Here(hasher) => {
                 hasher.update(bytes);
                 true
             }
-            Place::There(thread) => thread.update(bytes),
-            Place::Lost => true,
+            EntryPosition::There(thread) => thread.update(bytes),
+            EntryPosition::Lost => true,
         };
         if !kept {
-            self.place = Place::Lost;
+            self.place = EntryPosition::Lost;
         }
     }
 
     fn move_there(&mut self) {
-        if let Place::Here(hasher) = &self.place
+        if let EntryPosition::Here(hasher) = &self.place
             && let Some(thread) = Thread::start(hasher.clone())
         {
-            self.place = Place::There(thread);
+            self.place = EntryPosition::There(thread);
         }
     }
 
@@ -73,9 +73,9 @@ impl StreamHash {
     /// then, so that no wrong one can leave here.
     pub(crate) fn finish(self) -> Option<(Digest, u64)> {
         let hasher = match self.place {
-            Place::Here(hasher) => hasher,
-            Place::There(thread) => thread.finish()?,
-            Place::Lost => return None,
+            EntryPosition::Here(hasher) => hasher,
+            EntryPosition::There(thread) => thread.finish()?,
+            EntryPosition::Lost => return None,
         };
         debug_assert_eq!(hasher.clone().finish().algorithm_name(), self.algorithm.as_str());
         Some((hasher.finish(), self.length))

@@ -9,7 +9,7 @@ use corten_spec::Descriptor;
 use corten_store::{ByteStream, Cause, Fetcher, Kind, StoreError};
 use futures_util::{StreamExt, stream};
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE};
-use reqwest::{Method, Response};
+use reqwest::{Method, Response, StatusCode};
 
 use crate::address::{follow, is_loopback_host, redacted};
 use crate::answer::{About, Answer, stalled};
@@ -37,14 +37,15 @@ impl Fetcher for Registry {
         let mut ask = self.content(kind, descriptor, Part::Whole, about).await?;
         ask.headers.extend(range(kind, offset));
         let answer = self.remote.send(&ask, &Scopes::pull(&self.remote.repository)).await?;
+        let out_of_range = answer.status() == StatusCode::RANGE_NOT_SATISFIABLE;
         let foreign = descriptor.media_type.is_non_distributable() && kind == Kind::Blob;
         match answer.success().await {
             Ok(answer) => body(answer, descriptor, offset),
             Err(error @ StoreError::NotFound { .. }) if foreign => {
                 self.fetch_foreign(descriptor, offset).await.unwrap_or(Err(error))
             }
-            Err(StoreError::Malformed { source, object, place }) if offset > 0 => {
-                // 416, most likely: there is less than the descriptor says.
+            // There is less than the descriptor says.
+            Err(StoreError::Malformed { source, object, place }) if out_of_range => {
                 Err(StoreError::Corrupt { object, place, source })
             }
             Err(error) => Err(error),

@@ -24,6 +24,9 @@ const MAX_TOKEN_ANSWER: u64 = 256 * 1024;
 /// Life of a token whose service does not say (the documentation's own default).
 const DEFAULT_LIFE: Duration = Duration::from_secs(60);
 
+/// Longest life that is believed; a clock cannot be moved on by any number of seconds.
+const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
+
 /// Tokens remembered for one host; the oldest goes first.
 const MAX_TOKENS: usize = 256;
 
@@ -66,7 +69,8 @@ struct TokenAnswer {
     #[serde(default)]
     access_token: Option<String>,
     #[serde(default)]
-    expires_in: Option<u64>,
+    /// Seconds; some services write something else.
+    expires_in: Option<serde_json::Value>,
 }
 
 /// Who asks where: the host as it was named, its root, and the location that the credential is
@@ -150,13 +154,7 @@ impl Access {
                     return Err(denied(asking, failure));
                 }
                 let (header, life) = given?;
-                if self.tokens.len() >= MAX_TOKENS {
-                    self.tokens.remove(0);
-                }
-                // Renewed a little early, so that it does not run out on the way.
-                let renew = now + life.saturating_sub((life / 4).min(Duration::from_secs(15)));
-                let (location, scopes) = (asking.location.clone(), scopes.clone());
-                self.tokens.push(Token { location, scopes, header: header.clone(), renew });
+                self.keep(asking.location, scopes, &header, now + renewal(life));
                 Ok(Some(header))
             }
             (_, Some(Credential::Password { username, password })) => {
@@ -164,6 +162,14 @@ impl Access {
             }
             _ => Ok(None),
         }
+    }
+
+    fn keep(&mut self, location: &Location, scopes: &Scopes, header: &HeaderValue, renew: Instant) {
+        if self.tokens.len() >= MAX_TOKENS {
+            self.tokens.remove(0);
+        }
+        let (location, scopes) = (location.clone(), scopes.clone());
+        self.tokens.push(Token { location, scopes, header: header.clone(), renew });
     }
 
     async fn credential(
@@ -186,6 +192,13 @@ impl Access {
         self.credentials.push((asking.location.clone(), found.clone()));
         Ok(found)
     }
+}
+
+/// When a token with so long a life is renewed: a little early, so that it does not run out on the
+/// way.
+fn renewal(life: Duration) -> Duration {
+    let life = life.min(LONGEST_LIFE);
+    life.saturating_sub((life / 4).min(Duration::from_secs(15)))
 }
 
 fn same_way(one: &Challenge, other: &Challenge) -> bool {
@@ -219,6 +232,26 @@ async fn request(
     // The realm gets a credential: it must be as safe as the registry itself.
     let realm = follow(asking.home, asking.home, &bearer.realm);
     let realm = realm.map_err(|error| malformed(error.into()))?;
+    let ask = ask_for(asking, realm, (bearer, scopes), credential)?;
+    let answer = asking.connection.attempt_token(&ask).await?.success().await;
+    let answer = answer.map_err(|error| refused(error, asking))?;
+    let body = answer.body("the answer of a token service", MAX_TOKEN_ANSWER).await?;
+    let answer: TokenAnswer =
+        serde_json::from_slice(&body).map_err(|error| malformed(error.into()))?;
+    let token = answer.token.or(answer.access_token).filter(|token| !token.is_empty());
+    let token = token.ok_or_else(|| malformed(cause("it gave no token")))?;
+    let life = answer.expires_in.and_then(|seconds| seconds.as_u64());
+    let life = life.map_or(DEFAULT_LIFE, Duration::from_secs);
+    Ok((sensitive(format!("Bearer {token}"), asking)?, life))
+}
+
+/// The request for a token, with the credential in the place its kind has.
+fn ask_for(
+    asking: &Asking<'_>,
+    realm: Url,
+    (bearer, scopes): (&Bearer, &Scopes),
+    credential: Option<&Credential>,
+) -> Result<Ask, StoreError> {
     let mut ask = Ask {
         method: Method::GET,
         url: realm.clone(),
@@ -227,7 +260,7 @@ async fn request(
         repeat: Repeat::Always,
         pace: Pace::Usual,
         about: About {
-            place: place.clone(),
+            place: asking.location.host.clone(),
             object: redacted(&realm),
             action: format!("a token for {}", asking.location.repository),
         },
@@ -242,15 +275,7 @@ async fn request(
         }
         _ => query(&mut ask.url, None, bearer, scopes),
     }
-    let answer = asking.connection.attempt_token(&ask).await?.success().await;
-    let answer = answer.map_err(|error| refused(error, asking))?;
-    let body = answer.body("the answer of a token service", MAX_TOKEN_ANSWER).await?;
-    let answer: TokenAnswer =
-        serde_json::from_slice(&body).map_err(|error| malformed(error.into()))?;
-    let token = answer.token.or(answer.access_token).filter(|token| !token.is_empty());
-    let token = token.ok_or_else(|| malformed(cause("it gave no token")))?;
-    let life = answer.expires_in.map_or(DEFAULT_LIFE, Duration::from_secs);
-    Ok((sensitive(format!("Bearer {token}"), asking)?, life))
+    Ok(ask)
 }
 
 /// A token service says 400 or 404 too where it means that it gives no token.

@@ -158,22 +158,7 @@ pub(crate) enum Side {
 
 /// An HTTP client under `transport`. It follows no redirects: `exchange` does, and guards secrets.
 pub(crate) fn http_client(transport: &Transport, side: Side) -> Result<Client, StoreError> {
-    let refused = |object: &str, source: Cause| StoreError::Malformed {
-        object: object.to_owned(),
-        place: "the settings of the connection".to_owned(),
-        source,
-    };
-    let malformed =
-        |object: &str, source: reqwest::Error| refused(object, source.without_url().into());
-    let mut authorities = Vec::new();
-    for pem in &transport.tls.authorities {
-        let bundle = Certificate::from_pem_bundle(pem);
-        let bundle = bundle.map_err(|error| malformed("a certificate authority", error))?;
-        if bundle.is_empty() {
-            return Err(refused("a certificate authority", cause("it holds no certificate")));
-        }
-        authorities.extend(bundle);
-    }
+    let authorities = authorities(&transport.tls)?;
     let identity = transport.tls.identity.as_ref().filter(|_| side == Side::Registry);
     let identity = identity.map(pem_identity).transpose();
     let identity = identity.map_err(|e| malformed("the client certificate", e))?;
@@ -203,6 +188,29 @@ pub(crate) fn http_client(transport: &Transport, side: Side) -> Result<Client, S
     merged
         .or_else(|_| builder().tls_certs_only(authorities).build())
         .map_err(|source| malformed("certificates and proxies", source))
+}
+
+fn refused(object: &str, source: Cause) -> StoreError {
+    let place = "the settings of the connection".to_owned();
+    StoreError::Malformed { object: object.to_owned(), place, source }
+}
+
+fn malformed(object: &str, source: reqwest::Error) -> StoreError {
+    refused(object, source.without_url().into())
+}
+
+fn authorities(tls: &Tls) -> Result<Vec<Certificate>, StoreError> {
+    const OBJECT: &str = "a certificate authority";
+    let mut authorities = Vec::new();
+    for pem in &tls.authorities {
+        let bundle = Certificate::from_pem_bundle(pem);
+        let bundle = bundle.map_err(|error| malformed(OBJECT, error))?;
+        if bundle.is_empty() {
+            return Err(refused(OBJECT, cause("it holds no certificate")));
+        }
+        authorities.extend(bundle);
+    }
+    Ok(authorities)
 }
 
 fn pem_identity(pair: &ClientCertificate) -> Result<Identity, reqwest::Error> {

@@ -145,6 +145,21 @@ async fn a_scope_the_registry_asks_for_is_added() {
 }
 
 #[tokio::test]
+async fn a_token_with_any_life_is_used() {
+    for life in ["18446744073709551615", "0", "-1", "\"300\"", "null"] {
+        let body = format!("{{\"token\":\"t\",\"expires_in\":{life}}}");
+        let server = Scripted::start(move |seen| {
+            if seen.target.starts_with("/token") {
+                return say(200).body(&body);
+            }
+            if seen.header("authorization") == "Bearer t" { tags() } else { bearer(seen, "") }
+        })
+        .await;
+        server.registry().names().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn an_identity_token_is_changed_for_an_access_token() {
     let server = Scripted::start(|seen| {
         if seen.target.starts_with("/token") {

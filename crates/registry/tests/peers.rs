@@ -11,8 +11,8 @@ use corten_store::{
     Copied, Kind, Referrers, Request, Resolver, Selector, StoreError, Tagger, WithReferrers, copy,
     read_document, read_small,
 };
-use corten_testkit::images::{Image, ImageMaker, referrer};
-use corten_testkit::{DockerRegistry, FaultProxy, Flow, Harm, Plan, Strike, TestRegistry};
+use corten_testkit::images::{ImageMaker, TestImage, referrer};
+use corten_testkit::{DockerRegistry, FaultProxy, Flow, Harm, Mischief, Strike, TestRegistry};
 
 fn connect() -> Arc<Connection> {
     Connection::new(Transport::default(), Arc::new(Anonymous)).unwrap()
@@ -35,10 +35,10 @@ async fn copy_all(from: &Registry, to: &Registry) -> Result<Copied, StoreError> 
     copy(request).await
 }
 
-fn index() -> Image {
+fn index() -> TestImage {
     let one = ImageMaker::new().noise_layer(1, 3_000_000).noise_layer(2, 1000).build();
     let two = ImageMaker::new().platform("linux/arm64").noise_layer(3, 50_000).build();
-    Image::index(&[one, two])
+    TestImage::index(&[one, two])
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn a_cut_upload_is_taken_up_again() {
     source.seed("team/app", Some("v1"), &image);
     let cut = |at| Some(Strike { flow: Flow::Up, at, harm: Harm::Cut });
     // Whatever connection carries the upload, it is cut in it.
-    let proxy = FaultProxy::start(peer.host(), Plan::Scripted(vec![cut(20_000_000); 3]));
+    let proxy = FaultProxy::start(peer.host(), Mischief::Scripted(vec![cut(20_000_000); 3]));
     let connection = connect();
     let from = open(&connection, &source.host(), "team/app");
     let to = open(&connection, &proxy.host(), "copy/app");

@@ -142,6 +142,16 @@ async fn a_part_that_begins_too_late_breaks_the_protocol() {
 }
 
 #[tokio::test]
+async fn a_blob_that_ends_before_the_offset_is_corrupt() {
+    let (_, descriptor) = layer(1000);
+    for (status, wanted) in [(416, "Corrupt"), (400, "Malformed")] {
+        let server = Scripted::start(move |_| say(status)).await;
+        let error = server.registry().fetch(Kind::Blob, &descriptor, 500).await.err().unwrap();
+        assert!(format!("{error:?}").starts_with(wanted), "{error:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_length_is_seen_before_the_first_byte() {
     let (bytes, descriptor) = layer(1000);
     let server = Scripted::start(move |_| say(200).body(&bytes[..999])).await;

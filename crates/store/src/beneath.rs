@@ -39,6 +39,18 @@ impl Beneath {
         Ok(Self { fd, path: path.to_owned() })
     }
 
+    /// Opens a directory that is made, with its parents, where it is missing.
+    pub(crate) fn create(path: &Path) -> Result<Self, StoreError> {
+        let is_new = !path.exists();
+        std::fs::create_dir_all(path).map_err(|e| io_error(path, "creation", e))?;
+        let root = Self::open(path)?;
+        if is_new {
+            rustix::fs::fchmod(&root.fd, Mode::from_raw_mode(DIR_MODE))
+                .map_err(|errno| io_error(path, "change of mode", errno.into()))?;
+        }
+        Ok(root)
+    }
+
     /// The directory as given.
     pub(crate) fn path(&self) -> &Path {
         &self.path

@@ -33,7 +33,7 @@ pub(crate) const LAYOUT_HEADER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// One entry of `index.json`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct IndexEntry {
     /// What it points at, as it stands there.
     pub descriptor: Descriptor,
     /// Its name, where it has one that can be used.
@@ -45,7 +45,7 @@ pub(crate) trait Shelf {
     /// The place in words.
     fn place(&self) -> String;
     /// What `index.json` lists now.
-    fn entries(&self) -> Result<Vec<Entry>, StoreError>;
+    fn entries(&self) -> Result<Vec<IndexEntry>, StoreError>;
     /// The bytes of a blob; `None` when there is none.
     fn region(&self, digest: &Digest) -> Result<Option<Region>, StoreError>;
     /// The type of a document that does not tell it itself.
@@ -83,7 +83,10 @@ pub(crate) fn parse_index(place: &str, bytes: &[u8]) -> Result<Map<String, Value
 }
 
 /// The entries of a parsed `index.json`.
-pub(crate) fn entries(place: &str, index: &Map<String, Value>) -> Result<Vec<Entry>, StoreError> {
+pub(crate) fn entries(
+    place: &str,
+    index: &Map<String, Value>,
+) -> Result<Vec<IndexEntry>, StoreError> {
     let list = match index.get("manifests") {
         None | Some(Value::Null) => return Ok(Vec::new()),
         Some(Value::Array(list)) => list,
@@ -95,7 +98,7 @@ pub(crate) fn entries(place: &str, index: &Map<String, Value>) -> Result<Vec<Ent
         let name = descriptor.annotations.get(annotation::REF_NAME);
         // A name that no reference can have is legal to stand there, but cannot be asked for.
         let name = name.and_then(|name| RefName::parse(name).ok());
-        Ok(Entry { descriptor, name })
+        Ok(IndexEntry { descriptor, name })
     };
     list.iter().map(entry).collect()
 }

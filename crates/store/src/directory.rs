@@ -58,9 +58,7 @@ impl Directory {
     /// Opens, or makes, a directory to put an image into. One that is neither empty nor of this
     /// form is refused and left as it is.
     pub fn create(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let path = path.as_ref();
-        std::fs::create_dir_all(path).map_err(|e| io_error(path, "creation", e))?;
-        let directory = Self { root: Arc::new(Beneath::open(path)?) };
+        let directory = Self { root: Arc::new(Beneath::create(path.as_ref())?) };
         if directory.root.list("")?.is_empty() {
             directory.root.write(SCRATCH, VERSION_FILE, VERSION.as_bytes())?;
         }

@@ -23,7 +23,7 @@ mod select;
 mod walk;
 
 pub use archive::{Archive, MAX_SPOOL};
-pub use catalog::{Entry, MAX_LAYOUT_INDEX};
+pub use catalog::{IndexEntry, MAX_LAYOUT_INDEX};
 pub use check::{Checked, check, check_image};
 pub use copy::{Copied, DEFAULT_JOBS, Foreign, Request, Tally, WithReferrers, copy, copy_blobs};
 pub use directory::Directory;

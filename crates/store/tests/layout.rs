@@ -460,11 +460,12 @@ async fn collection_leaves_alone_what_a_living_writer_has_not_named_yet() {
     ingest.commit().await.expect("an ingest in progress is not disturbed");
 
     drop((ingest, writer));
+    let leases = fs::read_dir(directory.path().join(".corten/leases")).unwrap();
+    assert_eq!(leases.count(), 0, "a lease goes with its handle");
     let collected = collector.collect(Duration::ZERO, now).unwrap();
     for blob in [&old.blobs[1].0, &written, &half] {
         assert!(collected.deleted.contains(&blob.digest), "with its writer its protection ends");
     }
-    assert_eq!(fs::read_dir(directory.path().join(".corten/leases")).unwrap().count(), 0);
 }
 
 #[tokio::test]

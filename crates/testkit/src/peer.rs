@@ -58,11 +58,31 @@ impl Peer {
         }
     }
 
+    /// The docker client with an engine that answers it, started if none did; it stays when the
+    /// test ends, as it may serve others. `None`, told on stderr, where either is missing.
+    pub fn docker() -> Option<Self> {
+        let docker = Self::find("docker")?;
+        let starter = docker.path.parent()?.parent()?.join("peers");
+        Self { name: "peers".to_owned(), path: starter }.succeed(["dockerd"]);
+        Some(docker)
+    }
+
+    /// The OCI layout with the real images `debian`, `python` and `build`, or `None`, told on
+    /// stderr. Panics where peers are required.
+    pub fn real_images() -> Option<PathBuf> {
+        let setting = std::env::var("CORTEN_PEERS").ok();
+        let layout = tree(setting.as_deref()).join("images/oci");
+        if layout.join("index.json").is_file() {
+            return Some(layout);
+        }
+        assert!(!required(setting.as_deref()), "no real images at {}", layout.display());
+        tell("skipped: the real images are missing");
+        None
+    }
+
     fn find_in(name: &str, setting: Option<&str>) -> Result<Self, Missing> {
-        let required = setting == Some("required");
-        let tree = setting.filter(|tree| !required && !tree.is_empty()).unwrap_or(USUAL_TREE);
-        let path = PathBuf::from(tree).join("bin").join(name);
-        match (path.is_file(), required) {
+        let path = tree(setting).join("bin").join(name);
+        match (path.is_file(), required(setting)) {
             (true, _) => Ok(Self { name: name.to_owned(), path }),
             (false, true) => Err(Missing::Required(path)),
             (false, false) => Err(Missing::Skipped),
@@ -89,6 +109,16 @@ impl Peer {
         assert!(ran.code == Some(0), "{} failed: {ran:?}", self.name);
         ran.stdout
     }
+}
+
+fn required(setting: Option<&str>) -> bool {
+    setting == Some("required")
+}
+
+/// Where the peers are installed.
+fn tree(setting: Option<&str>) -> PathBuf {
+    let named = setting.filter(|tree| !required(setting) && !tree.is_empty());
+    PathBuf::from(named.unwrap_or(USUAL_TREE))
 }
 
 enum Missing {

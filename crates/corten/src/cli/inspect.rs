@@ -7,7 +7,7 @@ use corten_spec::Platform;
 
 use super::{Context, Exit, Failure};
 use crate::Place;
-use crate::ops::{self, ImageReport, InspectRequest, Node, RawPart};
+use crate::ops::{self, ImageReport, InspectRequest, RawPart, TreeNode};
 use crate::output::{bytes, print, print_bytes, print_json, tree};
 use corten_spec::Reference;
 
@@ -54,7 +54,7 @@ pub(super) async fn inspect(
     Ok(Exit::Done)
 }
 
-fn label(node: &Node) -> String {
+fn label(node: &TreeNode) -> String {
     let mut text = format!("{} {}", node.role, node.digest);
     if let Some(platform) = &node.platform {
         let _ = write!(text, "  {platform}");

@@ -30,7 +30,7 @@ pub struct ImageReport {
     /// The image as a place.
     pub name: String,
     /// The manifest or index, with what hangs below it.
-    pub root: Node,
+    pub root: TreeNode,
     /// The platforms an index has images for; the image's own for a manifest.
     pub platforms: Vec<String>,
     /// The image for the platform asked for, where there is one.
@@ -41,7 +41,7 @@ pub struct ImageReport {
 
 /// One document or blob.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct Node {
+pub struct TreeNode {
     /// `index`, `manifest`, `config`, `layer`, `blob` or `referrer`.
     pub role: String,
     /// Media type.
@@ -59,7 +59,7 @@ pub struct Node {
     /// Whether the place has it; an index may list images that are elsewhere.
     pub present: bool,
     /// What it points at, then what refers to it.
-    pub children: Vec<Node>,
+    pub children: Vec<TreeNode>,
 }
 
 /// How an image runs and what it is made of.
@@ -163,7 +163,7 @@ async fn listed_platforms(
     }
 }
 
-fn sizes<'a>(node: &'a Node, seen: &mut BTreeMap<&'a str, u64>) {
+fn sizes<'a>(node: &'a TreeNode, seen: &mut BTreeMap<&'a str, u64>) {
     seen.insert(&node.digest, node.size);
     for child in &node.children {
         sizes(child, seen);
@@ -268,7 +268,7 @@ pub(super) fn blob(descriptor: &Descriptor, diff_id: Option<String>) -> BlobRepo
 const MAX_DEPTH: usize = 16;
 
 /// `root` as a tree; with `whole`, every child document and referrer is read too.
-async fn tree(store: &dyn Store, root: &AnyDocument, whole: bool) -> Result<Node, Failure> {
+async fn tree(store: &dyn Store, root: &AnyDocument, whole: bool) -> Result<TreeNode, Failure> {
     Box::pin(grow(store, root, "", whole, MAX_DEPTH)).await
 }
 
@@ -278,7 +278,7 @@ async fn grow(
     role: &str,
     whole: bool,
     depth: usize,
-) -> Result<Node, Failure> {
+) -> Result<TreeNode, Failure> {
     let descriptor = document.descriptor();
     let (word, annotations, artifact_type) = match document {
         AnyDocument::Manifest(m) => {
@@ -323,7 +323,7 @@ async fn child_node(
     child: &Descriptor,
     whole: bool,
     depth: usize,
-) -> Result<Node, Failure> {
+) -> Result<TreeNode, Failure> {
     let role = match &child.media_type {
         kind if kind.is_index() => "index",
         kind if kind.is_manifest() => "manifest",
@@ -339,8 +339,8 @@ async fn child_node(
     }
 }
 
-fn leaf(role: &str, descriptor: &Descriptor, present: bool) -> Node {
-    Node {
+fn leaf(role: &str, descriptor: &Descriptor, present: bool) -> TreeNode {
+    TreeNode {
         role: role.to_owned(),
         media_type: descriptor.media_type.to_string(),
         artifact_type: descriptor.artifact_type.as_ref().map(ToString::to_string),

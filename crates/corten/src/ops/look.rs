@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::inspect::{image_of, read_config};
 use super::layers::{Blobs, layer_failure, on_thread};
-use crate::{Context, Failure, Place, Source};
+use crate::{Context, Failure, OpenSource, Place};
 
 /// Which image to look into.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ pub(super) struct OpenImage {
     pub(super) config: corten_spec::Document<ImageConfig>,
     /// Its layers from the base up.
     pub(super) layers: Vec<Descriptor>,
-    source: Source,
+    source: OpenSource,
     cache: LayoutStore,
     progress: Arc<dyn Progress>,
     jobs: usize,

@@ -21,8 +21,8 @@ pub use copy::{CopyReport, CopyRequest, PlatformChoice, copy};
 pub use diff::{ConfigChange, DiffReport, FileChange, diff};
 pub use import::{ConfigEdit, ImportReport, ImportRequest, ImportSource, import};
 pub use inspect::{
-    BlobReport, ImageReport, InspectRequest, Node, RawPart, RunConfig, TagsReport, inspect, raw,
-    tags,
+    BlobReport, ImageReport, InspectRequest, RawPart, RunConfig, TagsReport, TreeNode, inspect,
+    raw, tags,
 };
 pub(crate) use layers::on_thread;
 pub use local::{

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use crate::entry::Entry;
-use crate::error::Place;
+use crate::error::EntryPosition;
 use crate::tar::assemble::{self, Assembled, Extensions, Map};
 use crate::tar::block::{BLOCK, Block};
 use crate::tar::pax::{self, PaxFault};
@@ -44,13 +44,13 @@ pub struct Tar<R> {
     current: Current,
     ended: bool,
     /// Set when faults that leave the stream readable are collected instead of refused.
-    faults: Option<Vec<(Place, LayerRule)>>,
+    faults: Option<Vec<(EntryPosition, LayerRule)>>,
 }
 
 /// The content that is being read.
 #[derive(Default)]
 struct Current {
-    place: Option<Place>,
+    place: Option<EntryPosition>,
     cursor: Cursor,
     /// Bytes of content left in the archive.
     stored: u64,
@@ -85,7 +85,7 @@ impl<R: Read> Tar<R> {
     }
 
     /// The faults met since the last call; always empty for a strict reader.
-    pub fn drain_faults(&mut self) -> Vec<(Place, LayerRule)> {
+    pub fn drain_faults(&mut self) -> Vec<(EntryPosition, LayerRule)> {
         self.faults.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
@@ -130,7 +130,7 @@ impl<R: Read> Tar<R> {
     /// Reads one header and what belongs to it.
     fn step(&mut self, extensions: &mut Extensions, offset: u64) -> Result<Step, LayerError> {
         let mut bytes = [0; BLOCK];
-        let mut place = Place { name: Vec::new(), offset };
+        let mut place = EntryPosition { name: Vec::new(), offset };
         if !self.source.block_or_end(&mut bytes, &place)? {
             self.end_of_extensions(extensions, &place)?;
             self.fault(&place, LayerRule::MissingEnd, Tolerated::Always)?;
@@ -152,7 +152,7 @@ impl<R: Read> Tar<R> {
         }
     }
 
-    fn count_entry(&mut self, place: &Place) -> Result<(), LayerError> {
+    fn count_entry(&mut self, place: &EntryPosition) -> Result<(), LayerError> {
         self.entries += 1;
         let limit = self.limits.entries;
         if self.entries > limit { Err(over(place, "entries", limit)) } else { Ok(()) }
@@ -163,7 +163,7 @@ impl<R: Read> Tar<R> {
         &mut self,
         block: &Block<'_>,
         extensions: &mut Extensions,
-        place: &Place,
+        place: &EntryPosition,
     ) -> Result<(), LayerError> {
         let flag = block.flag();
         let rule = |rule| refused(place, rule);
@@ -211,7 +211,7 @@ impl<R: Read> Tar<R> {
         &mut self,
         block: &Block<'_>,
         extensions: Extensions,
-        place: &Place,
+        place: &EntryPosition,
     ) -> Result<Step, LayerError> {
         let Assembled { mut entry, mut stored, map, fault } =
             assemble::assemble(block, extensions, place.offset)
@@ -260,7 +260,7 @@ impl<R: Read> Tar<R> {
         &mut self,
         map: Map,
         stored: &mut u64,
-        place: &Place,
+        place: &EntryPosition,
     ) -> Result<Option<Vec<crate::Extent>>, LayerError> {
         let rule = |rule| refused(place, rule);
         match map {
@@ -293,7 +293,11 @@ impl<R: Read> Tar<R> {
         }
     }
 
-    fn end_of_extensions(&self, extensions: &Extensions, place: &Place) -> Result<(), LayerError> {
+    fn end_of_extensions(
+        &self,
+        extensions: &Extensions,
+        place: &EntryPosition,
+    ) -> Result<(), LayerError> {
         if extensions.is_empty() {
             return Ok(());
         }
@@ -301,7 +305,7 @@ impl<R: Read> Tar<R> {
     }
 
     /// After one zero block: another one, or the end of the source, and then only zeros.
-    fn end_of_archive(&mut self, place: &Place) -> Result<(), LayerError> {
+    fn end_of_archive(&mut self, place: &EntryPosition) -> Result<(), LayerError> {
         let mut bytes = [0; BLOCK];
         if !self.source.block_or_end(&mut bytes, place)? {
             return self.fault(place, LayerRule::MissingEnd, Tolerated::Always);
@@ -317,7 +321,7 @@ impl<R: Read> Tar<R> {
     /// Notes a fault, or refuses.
     fn fault(
         &mut self,
-        place: &Place,
+        place: &EntryPosition,
         rule: LayerRule,
         tolerated: Tolerated,
     ) -> Result<(), LayerError> {

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead as _, BufReader, Read};
 
-use crate::error::Place;
+use crate::error::EntryPosition;
 use crate::tar::block::BLOCK;
 use crate::{LayerError, LayerRule};
 
@@ -26,8 +26,8 @@ impl<R: Read> Source<R> {
     }
 
     /// The place that has no name yet.
-    pub(super) fn here(&self) -> Place {
-        Place { name: Vec::new(), offset: self.position }
+    pub(super) fn here(&self) -> EntryPosition {
+        EntryPosition { name: Vec::new(), offset: self.position }
     }
 
     pub(super) fn into_inner(self) -> R {
@@ -42,7 +42,7 @@ impl<R: Read> Source<R> {
     }
 
     /// Passes over `left` bytes without copying them.
-    pub(super) fn skip(&mut self, mut left: u64, place: &Place) -> Result<(), LayerError> {
+    pub(super) fn skip(&mut self, mut left: u64, place: &EntryPosition) -> Result<(), LayerError> {
         while left > 0 {
             let available = self.available()?.len();
             if available == 0 {
@@ -76,7 +76,11 @@ impl<R: Read> Source<R> {
 
     /// The payload of an extension header and its padding; the caller checked `size` against a
     /// limit. Memory grows with what comes, not with what was announced.
-    pub(super) fn payload(&mut self, size: u64, place: &Place) -> Result<Vec<u8>, LayerError> {
+    pub(super) fn payload(
+        &mut self,
+        size: u64,
+        place: &EntryPosition,
+    ) -> Result<Vec<u8>, LayerError> {
         let mut bytes = Vec::new();
         (&mut self.stream).take(size).read_to_end(&mut bytes).map_err(LayerError::from_io)?;
         self.position = self.position.saturating_add(bytes.len() as u64);
@@ -88,7 +92,7 @@ impl<R: Read> Source<R> {
     }
 
     /// One whole block.
-    pub(super) fn block(&mut self, place: &Place) -> Result<[u8; BLOCK], LayerError> {
+    pub(super) fn block(&mut self, place: &EntryPosition) -> Result<[u8; BLOCK], LayerError> {
         let mut bytes = [0; BLOCK];
         if self.fill(&mut bytes)? {
             return Ok(bytes);
@@ -101,7 +105,7 @@ impl<R: Read> Source<R> {
     pub(super) fn block_or_end(
         &mut self,
         bytes: &mut [u8; BLOCK],
-        place: &Place,
+        place: &EntryPosition,
     ) -> Result<bool, LayerError> {
         let before = self.position;
         if self.fill(bytes)? {
@@ -145,12 +149,12 @@ impl<R: Read> Source<R> {
 }
 
 /// A refusal at `place`.
-pub(super) fn refused(place: &Place, rule: LayerRule) -> LayerError {
+pub(super) fn refused(place: &EntryPosition, rule: LayerRule) -> LayerError {
     LayerError::Refused { entry: place.clone(), rule }
 }
 
 /// A limit passed at `place`.
-pub(super) fn over(place: &Place, what: &'static str, limit: u64) -> LayerError {
+pub(super) fn over(place: &EntryPosition, what: &'static str, limit: u64) -> LayerError {
     LayerError::Limit { entry: place.clone(), what, limit }
 }
 

@@ -76,7 +76,7 @@ fn run(
 }
 
 fn converse(child: &mut Child, input: &[u8], limit: Duration) -> io::Result<HelperAnswer> {
-    let end = Instant::now() + limit;
+    let end = Instant::now().checked_add(limit);
     let late = || io::Error::new(io::ErrorKind::TimedOut, "it did not end in time");
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
     let (sender, output) = mpsc::channel();
@@ -99,7 +99,7 @@ fn converse(child: &mut Child, input: &[u8], limit: Duration) -> io::Result<Help
         if let Some(status) = child.try_wait()? {
             return Ok(HelperAnswer { success: status.success(), output });
         }
-        if Instant::now() >= end {
+        if end.is_some_and(|end| Instant::now() >= end) {
             return Err(late());
         }
         std::thread::sleep(LOOK);

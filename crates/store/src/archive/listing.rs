@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use corten_spec::{AnyDocument, Descriptor, Digest, RefName, annotation};
 
 use crate::StoreError;
-use crate::catalog::{Entry, entry_of, sniff};
+use crate::catalog::{IndexEntry, entry_of, sniff};
 use crate::walk::{MAX_GRAPH_BYTES, describe_referrer};
 
 /// Blobs by where they were written, documents in whole.
@@ -72,18 +72,19 @@ impl Listing {
     }
 
     /// The entries of `index.json`: names in order, then what has none.
-    pub(super) fn entries(&self) -> Vec<Entry> {
+    pub(super) fn entries(&self) -> Vec<IndexEntry> {
         let mut entries = Vec::new();
         for (name, digest) in &self.names {
             let Some(mut descriptor) = self.entry(digest) else { continue };
             let text = name.as_str().to_owned();
             descriptor.annotations.insert(annotation::REF_NAME.to_owned(), text);
-            entries.push(Entry { descriptor, name: Some(name.clone()) });
+            entries.push(IndexEntry { descriptor, name: Some(name.clone()) });
         }
         let named: BTreeSet<&Digest> = self.names.values().collect();
         let unnamed = self.unnamed.iter().filter(|digest| !named.contains(digest));
-        entries
-            .extend(unnamed.filter_map(|d| Some(Entry { descriptor: self.entry(d)?, name: None })));
+        entries.extend(
+            unnamed.filter_map(|d| Some(IndexEntry { descriptor: self.entry(d)?, name: None })),
+        );
         entries
     }
 

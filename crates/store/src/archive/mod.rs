@@ -27,7 +27,7 @@ use corten_spec::{AnyDocument, Descriptor, Digest, Location, MediaType, RefName}
 
 pub use reader::MAX_SPOOL;
 
-use crate::catalog::{self, Entry, Shelf as _};
+use crate::catalog::{self, IndexEntry, Shelf as _};
 use crate::intake::{self, blocking};
 use crate::{
     Begun, ByteStream, Fetcher, Ingester, Kind, Pusher, Referrers, Resolved, Resolver, Selector,
@@ -88,7 +88,7 @@ impl Archive {
     }
 
     /// What `index.json` lists, or will list.
-    pub fn entries(&self) -> Result<Vec<Entry>, StoreError> {
+    pub fn entries(&self) -> Result<Vec<IndexEntry>, StoreError> {
         match &self.side {
             Side::Read(side) => side.entries(),
             Side::Write(side) => Ok(side.entries()),

@@ -11,7 +11,7 @@ use corten_spec::{Digest, MediaType};
 
 use super::header::{self, BLOCK, Header, Member, padding};
 use crate::beneath::io_error;
-use crate::catalog::{self, Entry, Facts, INDEX_FILE, LAYOUT_FILE, MAX_LAYOUT_INDEX, Shelf};
+use crate::catalog::{self, Facts, INDEX_FILE, IndexEntry, LAYOUT_FILE, MAX_LAYOUT_INDEX, Shelf};
 use crate::region::Region;
 use crate::{StoreError, catalog::MAX_LAYOUT_HEADER};
 
@@ -31,7 +31,7 @@ pub(super) struct ReadSide {
     file: Arc<File>,
     path: std::path::PathBuf,
     members: HashMap<String, (u64, u64)>,
-    entries: Vec<Entry>,
+    entries: Vec<IndexEntry>,
     pub(super) facts: Facts,
 }
 
@@ -106,7 +106,7 @@ impl Shelf for ReadSide {
         self.place.clone()
     }
 
-    fn entries(&self) -> Result<Vec<Entry>, StoreError> {
+    fn entries(&self) -> Result<Vec<IndexEntry>, StoreError> {
         Ok(self.entries.clone())
     }
 

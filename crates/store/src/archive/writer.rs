@@ -15,7 +15,7 @@ use super::header::{self, BLOCK, Member, padding};
 use super::listing::Listing;
 use crate::StoreError;
 use crate::beneath::{Beneath, io_error, set_file_mode};
-use crate::catalog::{Entry, INDEX_FILE, LAYOUT_FILE, LAYOUT_HEADER};
+use crate::catalog::{INDEX_FILE, IndexEntry, LAYOUT_FILE, LAYOUT_HEADER};
 use crate::intake::Sink;
 use crate::region::Region;
 
@@ -133,7 +133,7 @@ impl WriteSide {
         self.listing().referrers(subject)
     }
 
-    pub(super) fn entries(&self) -> Vec<Entry> {
+    pub(super) fn entries(&self) -> Vec<IndexEntry> {
         self.listing().entries()
     }
 

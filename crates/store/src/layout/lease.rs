@@ -1,8 +1,8 @@
 //! The lock of a layout, and the leases by which writers keep what they have not named yet.
 
 use std::fs::File;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::FlockOperation;
@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::{LEASES, LOCK, LayoutStore};
 use crate::StoreError;
-use crate::beneath::{io_error, touch};
+use crate::beneath::{Beneath, io_error, touch};
 
 /// How long a lease protects what was written under it: no single copy may take longer.
 pub const LEASE_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -33,7 +33,7 @@ pub(super) struct Held {
 /// A file that is locked for as long as its handle may have written what no name leads to yet.
 #[derive(Debug)]
 pub(super) struct Lease {
-    store: std::sync::Weak<crate::beneath::Beneath>,
+    root: Arc<Beneath>,
     path: String,
     _file: File,
 }
@@ -78,8 +78,7 @@ impl LayoutStore {
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) if root.is_same(&path, &file)? => {
                     touch(&file).map_err(|e| io_error(&root.full(&path), "change of times", e))?;
-                    let store = std::sync::Arc::downgrade(root);
-                    *lease = Some(Lease { store, path, _file: file });
+                    *lease = Some(Lease { root: root.clone(), path, _file: file });
                     return Ok(());
                 }
                 // Another process of the same number, in another container.
@@ -113,9 +112,7 @@ impl LayoutStore {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(root) = self.store.upgrade() {
-            // What cannot be removed is unlocked by the drop of its file, and swept later.
-            let _ = root.remove(&self.path);
-        }
+        // What cannot be removed is unlocked by the drop of its file, and swept later.
+        let _ = self.root.remove(&self.path);
     }
 }

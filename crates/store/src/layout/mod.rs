@@ -48,7 +48,7 @@ pub use lease::LEASE_LIMIT;
 pub use staged::Staged;
 
 use crate::beneath::{Beneath, io_error};
-use crate::catalog::{self, Entry, Facts, INDEX_FILE, LAYOUT_FILE, LAYOUT_HEADER, Shelf};
+use crate::catalog::{self, Facts, INDEX_FILE, IndexEntry, LAYOUT_FILE, LAYOUT_HEADER, Shelf};
 use crate::intake::{self, blocking};
 use crate::part::Place;
 use crate::region::Region;
@@ -84,9 +84,7 @@ impl LayoutStore {
     /// Opens the layout at `path`, made where there is nothing or an empty directory. A directory
     /// with other things in it is refused and left as it is.
     pub fn create(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let path = path.as_ref();
-        std::fs::create_dir_all(path).map_err(|e| io_error(path, "creation", e))?;
-        let store = Self::at(path)?;
+        let store = Self::at(Beneath::create(path.as_ref())?);
         let root = &store.inner.root;
         let ours = [LAYOUT_FILE, INDEX_FILE, BLOBS, ".corten"];
         let names = root.list("")?;
@@ -106,14 +104,12 @@ impl LayoutStore {
 
     /// Opens the layout that must be at `path`.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        Self::at(path.as_ref())?.checked()
+        Self::at(Beneath::open(path.as_ref())?).checked()
     }
 
-    fn at(path: &Path) -> Result<Self, StoreError> {
-        let root = Arc::new(Beneath::open(path)?);
-        Ok(Self {
-            inner: Arc::new(Inner { root, facts: Facts::default(), lease: Mutex::default() }),
-        })
+    fn at(root: Beneath) -> Self {
+        let (root, facts, lease) = (Arc::new(root), Facts::default(), Mutex::default());
+        Self { inner: Arc::new(Inner { root, facts, lease }) }
     }
 
     /// Writes what makes an empty directory a layout; the header last, and nothing twice.
@@ -146,7 +142,7 @@ impl LayoutStore {
     }
 
     /// What `index.json` lists, in its order.
-    pub fn entries(&self) -> Result<Vec<Entry>, StoreError> {
+    pub fn entries(&self) -> Result<Vec<IndexEntry>, StoreError> {
         catalog::entries(&self.describe(), &self.index()?)
     }
 
@@ -254,7 +250,7 @@ impl Shelf for LayoutStore {
         self.describe()
     }
 
-    fn entries(&self) -> Result<Vec<Entry>, StoreError> {
+    fn entries(&self) -> Result<Vec<IndexEntry>, StoreError> {
         LayoutStore::entries(self)
     }
 

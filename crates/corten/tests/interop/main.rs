@@ -1,0 +1,14 @@
+//! The built program beside the tools of the field: what one writes the other reads, byte for
+//! byte, and a real root filesystem runs. A missing peer is told and its tests are skipped; with
+//! `CORTEN_PEERS=required` they fail.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod attempts;
+mod bench;
+mod crane;
+mod forms;
+mod main_job;
+mod places;
+mod skopeo;
+mod wire;

@@ -1,0 +1,114 @@
+//! Looking at and into images.
+
+use std::fs;
+
+use corten_testkit::TestRegistry;
+use corten_testkit::images::ImageMaker;
+use corten_testkit::tar::TarMaker;
+
+use crate::User;
+
+fn stack() -> ImageMaker {
+    ImageMaker::new()
+        .layer(TarMaker::new().file("etc/base", 0o644, "base").file("etc/both", 0o644, "old"))
+        .layer(TarMaker::new().symlink("link", "etc/both").whiteout("etc", "gone"))
+        .layer(TarMaker::new().file("etc/both", 0o600, "new"))
+}
+
+#[test]
+fn files_of_an_image_are_listed_with_the_layer_they_come_from() {
+    let (user, registry) = (User::new(), TestRegistry::start());
+    registry.seed("app", Some("1"), &stack().build());
+    let report = user.json(&format!("ls {} /etc", registry.reference("app:1")));
+    let rows: Vec<(String, u64)> = report["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| (e["path"].as_str().unwrap().to_owned(), e["layer"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(rows, [("/etc/base".to_owned(), 0), ("/etc/both".to_owned(), 2)]);
+}
+
+#[test]
+fn a_file_is_printed_and_layers_below_it_are_not_fetched() {
+    let (user, registry) = (User::new(), TestRegistry::start());
+    let image = stack().build();
+    registry.seed("app", Some("1"), &image);
+    assert_eq!(user.ok(&format!("cat {} /etc/both", registry.reference("app:1"))), "new");
+    let layers: Vec<String> = image
+        .blobs()
+        .iter()
+        .filter(|(blob, _)| blob.media_type.is_layer())
+        .map(|(blob, _)| blob.digest.to_string())
+        .collect();
+    let fetched = |digest: &String| {
+        registry.requests("GET /blobs/").iter().any(|request| request.path.contains(digest))
+    };
+    assert_eq!(layers.iter().map(fetched).collect::<Vec<_>>(), [false, false, true]);
+}
+
+#[test]
+fn links_are_followed_inside_the_image_only() {
+    let (user, registry) = (User::new(), TestRegistry::start());
+    let image = stack().layer(TarMaker::new().symlink("out", "../../../../etc/base")).build();
+    registry.seed("app", Some("1"), &image);
+    let reference = registry.reference("app:1");
+    assert_eq!(user.ok(&format!("cat {reference} /link")), "new");
+    assert_eq!(user.ok(&format!("cat {reference} /out")), "base");
+    assert_eq!(user.run(["cat", &reference, "/nothing"]).code, 3);
+    assert_eq!(user.run(["cat", &reference, "/etc"]).code, 2);
+}
+
+#[test]
+fn an_export_is_the_merged_tree() {
+    let user = User::new();
+    user.image("app", "hello");
+    let report = user.json(&format!("export app --output {}", user.path("out.tar").display()));
+    assert_eq!(report["entries"], 3);
+    fs::create_dir(user.path("out")).unwrap();
+    let tar = std::process::Command::new("tar")
+        .arg("-C")
+        .arg(user.path("out"))
+        .arg("-xf")
+        .arg(user.path("out.tar"))
+        .status()
+        .unwrap();
+    assert!(tar.success());
+    assert_eq!(fs::read_to_string(user.path("out/motd")).unwrap(), "hello");
+    let again = user.json(&format!("import {} again", user.path("out.tar").display()));
+    assert_eq!(again["digest"], user.json("inspect app")["root"]["digest"]);
+}
+
+#[test]
+fn two_images_are_compared_by_config_and_files() {
+    let user = User::new();
+    user.image("a", "one");
+    user.image("b", "two!");
+    assert!(user.json("diff a a")["same"].as_bool().unwrap());
+    let ran = user.run(["diff", "a", "b", "--json", "--ignore-times"]);
+    assert_eq!(ran.code, 9, "{}", ran.err);
+    let report: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let files = report["files"].as_array().unwrap();
+    assert_eq!(files.len(), 1, "{files:?}");
+    assert_eq!(files[0]["path"], "/etc/motd");
+    assert_eq!(files[0]["what"], serde_json::json!(["size", "content"]));
+}
+
+#[test]
+fn a_tree_shows_what_hangs_together() {
+    let (user, registry) = (User::new(), TestRegistry::start());
+    let image = stack().build();
+    registry.seed("app", Some("1"), &image);
+    let kind = "application/vnd.example.sbom";
+    registry.seed("app", None, &corten_testkit::images::referrer(&image, kind, "{}"));
+    let reference = registry.reference("app:1");
+    let report = user.json(&format!("inspect --tree {reference}"));
+    let roles: Vec<&str> = report["root"]["children"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|child| child["role"].as_str().unwrap())
+        .collect();
+    assert_eq!(roles, ["config", "layer", "layer", "layer", "referrer"]);
+    assert!(user.ok(&format!("inspect --tree {reference}")).contains(kind));
+}
