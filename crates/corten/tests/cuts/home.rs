@@ -40,6 +40,11 @@ impl Home {
         self.scratch.join(name)
     }
 
+    /// Writes a file in this home.
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        self.scratch.write(name, bytes);
+    }
+
     /// What corten has for a temporary directory.
     pub(crate) fn temporary(&self) -> PathBuf {
         self.path("tmp")

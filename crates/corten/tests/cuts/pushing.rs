@@ -72,10 +72,10 @@ fn a_connection_that_is_cut_is_taken_up_again() {
 }
 
 #[test]
-fn a_connection_that_is_always_cut_is_an_interrupted_transfer() {
-    let words = &["HOST/copy/app", "sha256:", "interrupted", "run the same command again"];
-    let end = End::Failure(Exit::Unreachable, words);
-    push("* /blobs/uploads/", FOR_EVER, Fault::Cut, &end);
+fn a_connection_that_is_always_cut_is_told_by_name() {
+    let words = &["HOST/copy/app", "cannot be reached", "error sending request"];
+    push("* /blobs/uploads/", FOR_EVER, Fault::Cut, &End::Failure(Exit::Unreachable, words));
+    push("PUT /blobs/uploads/", FOR_EVER, Fault::Cut, &End::Failure(Exit::Unreachable, words));
 }
 
 #[test]
@@ -107,13 +107,16 @@ fn trouble_that_lasts_is_told_with_its_status() {
 }
 
 #[test]
-fn a_registry_that_claims_to_have_stored_something_else_is_corrupt() {
+fn a_registry_that_claims_to_have_stored_something_else_is_asked_what_it_has() {
+    push("PUT /blobs/uploads/", FOR_EVER, Fault::lying_digest(), &End::Whole);
     let end = End::Failure(Exit::Corrupt, &["HOST/copy/app", "sha256:", "corrupt"]);
-    push("PUT /blobs/uploads/", FOR_EVER, Fault::lying_digest(), &end);
+    push("* /blobs/", FOR_EVER, Fault::lying_digest(), &end);
+    push("* /manifests/", FOR_EVER, Fault::lying_digest(), &end);
 }
 
 #[test]
 fn a_registry_that_lies_about_the_length_it_has_is_corrupt() {
-    let end = End::Failure(Exit::Corrupt, &["HOST/copy/app", "sha256:", "corrupt"]);
-    push("HEAD /blobs/", FOR_EVER, Fault::Header("content-length".into(), "1".into()), &end);
+    let one = Fault::Answer(200, vec![("content-length".into(), "1".into())], "x".into());
+    let words = &["HOST/copy/app", "sha256:", "corrupt", "it has 1 bytes there"];
+    push("HEAD /blobs/", FOR_EVER, one, &End::Failure(Exit::Corrupt, words));
 }
