@@ -12,6 +12,7 @@ mod main_job;
 mod oras;
 mod places;
 mod podman;
+mod real;
 mod referrers;
 mod registry;
 mod skopeo;
