@@ -7,6 +7,7 @@
 mod attempts;
 mod bench;
 mod crane;
+mod docker;
 mod forms;
 mod main_job;
 mod oras;
