@@ -11,6 +11,7 @@ mod peers;
 mod pulling;
 mod pushing;
 mod resuming;
+mod steps;
 mod together;
 
 use corten_testkit::images::{ImageMaker, TestImage};
