@@ -36,6 +36,10 @@ fuzz-short: (fuzz "30")
 bench-copy *ARGS:
     ./benches/copy.sh {{ ARGS }}
 
+# RUNS kills of pull, push and copy each, a tenth as many of import and gc, as in docs/src/reference/faults.md.
+kill-runs RUNS="200":
+    CORTEN_KILL_RUNS={{ RUNS }} cargo test -p corten --test cuts at_length -- --ignored --nocapture
+
 # What CI runs.
 ci:
     bash .ci/run

@@ -16,6 +16,7 @@ const LIMITS: Limits = Limits {
     extents: 1_000,
     unpacked: 1 << 22,
     ratio: 1_100,
+    metadata: 8 << 20,
 };
 
 fuzz_target!(|bytes: &[u8]| {

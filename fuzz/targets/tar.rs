@@ -18,6 +18,7 @@ const LIMITS: Limits = Limits {
     extents: 1_000,
     unpacked: 1 << 20,
     ratio: 1_100,
+    metadata: 8 << 20,
 };
 
 fuzz_target!(|bytes: &[u8]| {

@@ -11,6 +11,7 @@ mod failure;
 pub mod ops;
 mod output;
 mod place;
+mod plain;
 
 pub use config::{Config, ConfigError, RegistryConfig};
 pub use context::{Context, Environment, OpenSource, OpenTarget};

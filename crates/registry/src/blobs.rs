@@ -64,6 +64,7 @@ impl Fetcher for Registry {
             return Ok(false);
         }
         let answer = answer.success().await?;
+        check_announced(&answer, descriptor)?;
         match answer.length() {
             Some(length) if length != descriptor.size => {
                 Err(wrong_length(&about, length, descriptor))
@@ -157,17 +158,26 @@ fn wrong_length(about: &About, length: u64, descriptor: &Descriptor) -> StoreErr
     corrupt(about, cause(said))
 }
 
+/// Fails when the answer names another digest of the same algorithm than was asked for; of
+/// another algorithm it may be the same content (distribution-spec, "Pulling blobs").
+pub(crate) fn check_announced(answer: &Answer, descriptor: &Descriptor) -> Result<(), StoreError> {
+    match content_digest(answer) {
+        Some(announced)
+            if announced != descriptor.digest
+                && announced.algorithm_name() == descriptor.digest.algorithm_name() =>
+        {
+            let said = format!("{} says that it is {announced}", redacted(answer.url()));
+            Err(corrupt(&answer.about, cause(said)))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The bytes of `answer` from `offset` of the content on, checked for their number alone.
 fn body(answer: Answer, descriptor: &Descriptor, offset: u64) -> Result<ByteStream, StoreError> {
     let about = answer.about.clone();
     let size = descriptor.size;
-    if let Some(announced) = content_digest(&answer)
-        && announced != descriptor.digest
-        && announced.algorithm_name() == descriptor.digest.algorithm_name()
-    {
-        let said = format!("{} says that it is {announced}", redacted(answer.url()));
-        return Err(corrupt(&about, cause(said)));
-    }
+    check_announced(&answer, descriptor)?;
     let first = match answer.status().as_u16() {
         206 => {
             let served = answer.header(&CONTENT_RANGE).and_then(Served::parse);

@@ -168,6 +168,23 @@ async fn a_wrong_length_is_seen_before_the_first_byte() {
 }
 
 #[tokio::test]
+async fn a_registry_that_has_something_else_under_a_digest_is_named() {
+    let (bytes, descriptor) = layer(1000);
+    let lie = Digest::sha256(b"something else");
+    let said = lie.clone();
+    let server =
+        Scripted::start(move |_| say(200).header("Docker-Content-Digest", &said).body(&bytes[..]))
+            .await;
+    let registry = server.registry();
+    let error = registry.exists(Kind::Blob, &descriptor).await.unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+    let said = chain(&error);
+    assert!(said.ends_with(&format!("says that it is {lie}")), "{said}");
+    let error = registry.fetch(Kind::Blob, &descriptor, 0).await.err().unwrap();
+    assert_eq!(chain(&error), said);
+}
+
+#[tokio::test]
 async fn a_cut_is_an_interruption_after_the_bytes_that_came() {
     let (bytes, descriptor) = layer(100_000);
     let content = bytes.clone();

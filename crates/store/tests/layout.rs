@@ -406,6 +406,26 @@ async fn collection_deletes_what_nothing_leads_to() {
 }
 
 #[tokio::test]
+async fn collection_deletes_what_is_noted_of_documents_that_are_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = LayoutStore::create(directory.path()).unwrap();
+    let (named, garbage, lost) = (images::opaque(1), images::opaque(2), images::opaque(3));
+    for document in [&named, &garbage, &lost] {
+        store.push(document).await.unwrap();
+    }
+    store.tag(&name("named"), &named).await.unwrap();
+    // As a collection that was killed between the two files leaves it.
+    fs::remove_file(blob_path(directory.path(), &digest(&lost))).unwrap();
+    drop(store);
+    let store = LayoutStore::open(directory.path()).unwrap();
+    let collected = store.collect(HOUR, SystemTime::now() + 2 * HOUR).unwrap();
+    assert_eq!(deleted(&collected), [digest(&garbage)]);
+    let types = fs::read_dir(directory.path().join(".corten/types")).unwrap();
+    let types: Vec<_> = types.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(types, [format!("sha256-{}", digest(&named).encoded()).as_str()]);
+}
+
+#[tokio::test]
 async fn collection_leaves_alone_what_a_living_writer_has_not_named_yet() {
     let directory = tempfile::tempdir().unwrap();
     let old = images::image(1);

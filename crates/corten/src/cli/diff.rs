@@ -7,6 +7,7 @@ use super::{Context, Exit, Failure};
 use crate::Place;
 use crate::ops::{self, DiffReport, LookRequest};
 use crate::output::{print, print_json};
+use crate::plain::plain;
 
 /// Compare two images: config and files
 #[derive(Args)]
@@ -51,7 +52,7 @@ fn text(report: &DiffReport) -> String {
             value.as_ref().map_or_else(|| "absent".to_owned(), ToString::to_string)
         };
         let (before, after) = (value(&change.before), value(&change.after));
-        text.push_str(&format!("config {}: {before} -> {after}\n", change.pointer));
+        text.push_str(&format!("config {}: {before} -> {after}\n", plain(&change.pointer)));
     }
     for change in &report.files {
         let mark = match change.change.as_str() {
@@ -61,7 +62,7 @@ fn text(report: &DiffReport) -> String {
         };
         let what = change.what.join(", ");
         let what = if what.is_empty() { what } else { format!("  ({what})") };
-        text.push_str(&format!("{mark} {}{what}\n", change.path));
+        text.push_str(&format!("{mark} {}{what}\n", plain(&change.path)));
     }
     text
 }

@@ -9,6 +9,7 @@ use super::{Context, Exit, Failure};
 use crate::Place;
 use crate::ops::{self, ImageReport, InspectRequest, RawPart, TreeNode};
 use crate::output::{bytes, print, print_bytes, print_json, tree};
+use crate::plain::plain;
 use corten_spec::Reference;
 
 /// Show what an image is: platforms, config, layers; or its exact documents
@@ -78,7 +79,7 @@ fn page(report: &ImageReport) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
         if !value.is_empty() {
-            let _ = writeln!(text, "{name:14} {value}");
+            let _ = writeln!(text, "{name:14} {}", plain(value));
         }
     };
     line("Name", &report.name);

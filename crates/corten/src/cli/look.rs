@@ -9,6 +9,7 @@ use super::{Context, Exit, Failure};
 use crate::Place;
 use crate::ops::{self, FileEntry, LookRequest};
 use crate::output::{Table, bytes, count, print, print_json};
+use crate::plain::plain;
 
 /// Which image of which place.
 #[derive(Args)]
@@ -54,7 +55,8 @@ pub(super) async fn ls(context: &Context, args: LsArgs, json: bool) -> Result<Ex
     } else if args.long {
         print(&long(&report.entries))?;
     } else {
-        print(&report.entries.iter().map(|entry| format!("{}\n", entry.path)).collect::<String>())?;
+        let line = |entry: &FileEntry| format!("{}\n", plain(&entry.path));
+        print(&report.entries.iter().map(line).collect::<String>())?;
     }
     Ok(Exit::Done)
 }

@@ -23,6 +23,7 @@ use corten_store::{Progress, Silent};
 
 use crate::config::InsecureWord;
 use crate::output::{Bars, Lines};
+use crate::plain::plain;
 use crate::{Context, Environment, Exit, Failure};
 
 /// Make, move, look at and check OCI images.
@@ -174,22 +175,28 @@ fn progress(global: &Global) -> Arc<dyn Progress> {
     }
 }
 
-/// The chain of causes once, then the hint.
+/// The chain of causes once, then the hint. The texts may hold what a registry or an image says:
+/// a line of theirs never begins where one of ours does, nor does a control sequence get through.
 fn complain(failure: &Failure) {
     let mut err = std::io::stderr().lock();
-    let _ = writeln!(err, "error: {failure}");
+    let mut tell = |text: &str| {
+        let mut lines = text.lines().map(plain);
+        let _ = writeln!(err, "{}", lines.next().unwrap_or_default());
+        lines.for_each(|line| drop(writeln!(err, "    {line}")));
+    };
     let mut said = failure.to_string();
+    tell(&format!("error: {said}"));
     let mut cause = std::error::Error::source(failure);
     while let Some(error) = cause {
         let text = error.to_string();
         if !said.contains(&text) {
-            let _ = writeln!(err, "  because: {text}");
+            tell(&format!("  because: {text}"));
             said = text;
         }
         cause = error.source();
     }
     if let Some(hint) = failure.hint() {
-        let _ = writeln!(err, "  hint: {hint}");
+        tell(&format!("  hint: {hint}"));
     }
 }
 

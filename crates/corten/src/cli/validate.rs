@@ -7,6 +7,7 @@ use crate::Place;
 use crate::ops;
 use crate::ops::validate::{Checks, Depth, ValidateReport};
 use crate::output::{bytes, count, print, print_json};
+use crate::plain::plain;
 use corten_spec::validate::Profile;
 
 /// How strictly to read the specification.
@@ -70,7 +71,11 @@ fn text(report: &ValidateReport, notes: bool) -> String {
         let level = &finding.level;
         text.push_str(&format!(
             "{level}: {} [{}]\n  {} {}\n  {}\n",
-            finding.message, finding.code, finding.object, finding.pointer, finding.section
+            plain(&finding.message),
+            finding.code,
+            plain(&finding.object),
+            plain(&finding.pointer),
+            finding.section
         ));
     }
     let size = bytes(report.bytes);

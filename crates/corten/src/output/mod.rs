@@ -12,13 +12,15 @@ use std::io::Write;
 use serde::Serialize;
 
 use crate::Failure;
+use crate::plain::{plain_json, plain_lines};
 
-/// Writes `text` to standard output as it is.
+/// Writes `text` to standard output. Control characters other than line breaks never reach it,
+/// whoever forgot them above; texts that must stay in their line go through [`crate::plain::plain`].
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
-    print_bytes(text.as_bytes())
+    print_bytes(plain_lines(text).as_bytes())
 }
 
-/// Writes `bytes` to standard output.
+/// Writes `bytes` to standard output as they are.
 pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush()).map_err(|source| Failure::Io {
@@ -35,5 +37,5 @@ pub(crate) fn print_json(report: &impl Serialize) -> Result<(), Failure> {
         action: "writing JSON",
         source: source.into(),
     })?;
-    print(&format!("{text}\n"))
+    print_bytes(format!("{}\n", plain_json(&text)).as_bytes())
 }

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::plain::plain;
+
 /// A size in bytes as people read it: powers of ten, three digits.
 pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
@@ -70,9 +72,9 @@ impl Table {
         Self { rows: vec![heading.iter().map(|cell| (*cell).to_owned()).collect()] }
     }
 
-    /// Adds a row.
+    /// Adds a row; cells may be foreign text.
     pub(crate) fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
+        self.rows.push(cells.iter().map(|cell| plain(cell)).collect());
     }
 
     /// The text, a line a row.
@@ -97,13 +99,13 @@ impl Table {
     }
 }
 
-/// Draws a tree: `label` gives a node's line, `children` what hangs below it.
+/// Draws a tree: `label` gives a node's line, which may be foreign text, `children` what hangs below it.
 pub(crate) fn tree<'a, T>(
     root: &'a T,
     label: &dyn Fn(&T) -> String,
     children: &dyn Fn(&'a T) -> Vec<&'a T>,
 ) -> String {
-    let mut text = format!("{}\n", label(root));
+    let mut text = format!("{}\n", plain(&label(root)));
     branch(root, "", label, children, &mut text);
     text
 }
@@ -120,7 +122,7 @@ fn branch<'a, T>(
     for (position, child) in below.into_iter().enumerate() {
         let (turn, next) =
             if position == last { ("└── ", "    ") } else { ("├── ", "│   ") };
-        let _ = writeln!(text, "{indent}{turn}{}", label(child));
+        let _ = writeln!(text, "{indent}{turn}{}", plain(&label(child)));
         branch(child, &format!("{indent}{next}"), label, children, text);
     }
 }

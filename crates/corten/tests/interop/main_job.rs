@@ -6,6 +6,7 @@ use corten_testkit::{DockerRegistry, Peer};
 use serde_json::json;
 
 use crate::bench::Bench;
+use crate::podman::Podman;
 use crate::wire::ask;
 
 /// Tells which system it is and how many packages it has.
@@ -73,19 +74,15 @@ fn assert_debian(said: &str, engine: &str) {
 }
 
 fn runs_with_podman(bench: &Bench, pushed: &Pushed) {
-    let Some(podman) = Peer::find("podman") else { return };
-    let (root, run) = (bench.at("podman"), bench.at("podman-run"));
-    let podman = |arguments: &[&str]| {
-        podman.succeed(["--root", &root, "--runroot", &run].iter().chain(arguments))
-    };
-    podman(&["pull", "--quiet", "--tls-verify=false", &pushed.reference]);
+    let Some(podman) = Podman::at(bench) else { return };
+    podman.succeed(&["pull", "--quiet", "--tls-verify=false", &pushed.reference]);
     let format = "{{.Id}} {{.Digest}} {{.Config.Labels}}";
-    let image = podman(&["image", "inspect", "--format", format, &pushed.reference]);
+    let image = podman.succeed(&["image", "inspect", "--format", format, &pushed.reference]);
     let id = pushed.id.strip_prefix("sha256:").unwrap();
-    assert_eq!(image.trim(), format!("{id} {} map[org.example.team:base]", pushed.digest));
+    assert_eq!(image, format!("{id} {} map[org.example.team:base]", pushed.digest));
     let command = [pushed.reference.as_str(), "sh", "-c", QUESTION];
-    assert_debian(&podman(&[&["run", "--rm"], &PODMAN_RUN[..], &command].concat()), "podman");
-    podman(&["rmi", "--all", "--force"]);
+    let run = [&["run", "--rm"], &PODMAN_RUN[..], &command].concat();
+    assert_debian(&podman.succeed(&run), "podman");
 }
 
 fn runs_with_docker(bench: &Bench, pushed: &Pushed) {

@@ -112,3 +112,37 @@ fn a_tree_shows_what_hangs_together() {
     assert_eq!(roles, ["config", "layer", "layer", "layer", "referrer"]);
     assert!(user.ok(&format!("inspect --tree {reference}")).contains(kind));
 }
+
+#[test]
+fn nothing_in_an_image_speaks_to_the_terminal() {
+    let user = User::new();
+    let evil = "e\u{1b}]0;title\u{7}\n~ /faked\u{9b}2J\u{202e}";
+    let tree = user.path("tree");
+    fs::create_dir_all(&tree).unwrap();
+    fs::write(tree.join(evil.replace('/', "_")), "").unwrap();
+    let label = format!("key={evil}");
+    let tree = tree.to_str().unwrap();
+    let made =
+        user.run(["import", tree, "evil", "--label", &label, "--annotation", &label, "-u", evil]);
+    assert_eq!(made.code, 0, "{}", made.err);
+    user.image("other", "x");
+    let missing = format!("/{evil}");
+    let lines: [&[&str]; 8] = [
+        &["ls", "evil"],
+        &["ls", "-l", "evil"],
+        &["inspect", "evil"],
+        &["inspect", "--tree", "evil"],
+        &["inspect", "--json", "evil"],
+        &["diff", "evil", "other"],
+        &["validate", "--notes", "evil"],
+        &["cat", "evil", &missing],
+    ];
+    for line in lines {
+        let ran = user.run(line);
+        let text = ran.out + &ran.err;
+        let control = text.chars().find(|c| (*c != '\n' && c.is_control()));
+        assert_eq!(control, None, "{line:?}: {text:?}");
+        assert!(line.contains(&"--json") || !text.contains('\u{202e}'), "{line:?}: {text:?}");
+        assert!(!text.lines().any(|line| line.starts_with("~ /faked")), "{line:?}: {text}");
+    }
+}

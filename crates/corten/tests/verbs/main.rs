@@ -5,6 +5,7 @@ mod exits;
 mod import;
 mod look;
 mod moving;
+mod real;
 mod schema;
 mod user;
 

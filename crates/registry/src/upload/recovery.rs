@@ -10,6 +10,7 @@ use super::body::Stop;
 use super::{CHUNK, Upload, Way};
 use crate::address::same_origin;
 use crate::answer::{About, Answer, stalled};
+use crate::blobs::check_announced;
 use crate::cause;
 use crate::exchange::{Ask, Pace, Repeat, malformed, unreachable};
 use crate::ingest::location;
@@ -184,6 +185,10 @@ impl Upload {
             Route::ReadBlob(self.remote.repository.clone(), self.blob.digest.clone(), Part::Head);
         let ask = self.remote.ask(&route, self.about.clone()).await?;
         let answer = self.remote.send(&ask, &Scopes::push(&self.remote.repository)).await?;
-        Ok(answer.status().is_success() && answer.length().is_none_or(|l| l == self.blob.size))
+        if !answer.status().is_success() {
+            return Ok(false);
+        }
+        check_announced(&answer, &self.blob)?;
+        Ok(answer.length().is_none_or(|length| length == self.blob.size))
     }
 }

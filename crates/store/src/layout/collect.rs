@@ -7,7 +7,7 @@ use corten_spec::{AnyDocument, Descriptor, Digest};
 use rustix::fs::FlockOperation;
 
 use super::lease::{Held, LEASE_LIMIT, Lock};
-use super::{BLOBS, LayoutStore, STAGED, TYPES, blob_path, edit, flat_name};
+use super::{BLOBS, LayoutStore, STAGED, TYPES, blob_path, edit};
 use crate::beneath::io_error;
 use crate::walk::{MAX_DEPTH, children};
 use crate::{Kind, Store as _, StoreError, catalog};
@@ -46,6 +46,7 @@ impl LayoutStore {
         let mut reachable = self.reach(self.roots()?)?;
         reachable.extend(self.reach(awaited)?);
         self.sweep_blobs(&reachable, cutoff, &mut collected)?;
+        self.sweep_types()?;
         self.sweep_staged(cutoff, &mut collected)?;
         Ok(collected)
     }
@@ -154,9 +155,27 @@ impl LayoutStore {
                 continue;
             };
             if self.inner.root.remove(&path)? {
-                self.inner.root.remove_below(TYPES, &flat_name(&digest))?;
                 collected.freed += size;
                 collected.deleted.push(digest);
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes the types noted for blobs that are not here, whoever deleted those. A type is noted
+    /// after its blob is written, so none of them is about to be needed.
+    fn sweep_types(&self) -> Result<(), StoreError> {
+        let root = &self.inner.root;
+        for name in root.list(TYPES)? {
+            let digest =
+                name.split_once('-').map(|(algorithm, rest)| format!("{algorithm}:{rest}"));
+            let digest = digest.and_then(|text| Digest::parse(&text).ok());
+            let here =
+                |digest: &Digest| Ok::<_, StoreError>(root.read(&blob_path(digest))?.is_some());
+            if let Some(digest) = digest
+                && !here(&digest)?
+            {
+                root.remove_below(TYPES, &name)?;
             }
         }
         Ok(())

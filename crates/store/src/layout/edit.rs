@@ -37,10 +37,7 @@ struct Stamp {
 impl LayoutStore {
     /// The JSON of `index.json` now.
     pub(super) fn index(&self) -> Result<Index, StoreError> {
-        let limit = ("index.json", MAX_LAYOUT_INDEX);
-        let bytes = self.inner.root.read_small(INDEX_FILE, limit)?;
-        let bytes = bytes.ok_or_else(|| self.malformed(INDEX_FILE, "the file is missing"))?;
-        catalog::parse_index(&crate::Store::describe(self), &bytes)
+        self.settled(INDEX_FILE, ("index.json", MAX_LAYOUT_INDEX), catalog::parse_index)
     }
 
     fn stamp(&self) -> Result<Option<Stamp>, StoreError> {

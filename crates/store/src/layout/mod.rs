@@ -35,6 +35,7 @@
 mod collect;
 mod edit;
 mod lease;
+mod settled;
 mod staged;
 
 use std::path::Path;
@@ -129,9 +130,7 @@ impl LayoutStore {
 
     fn checked(self) -> Result<Self, StoreError> {
         let limit = ("oci-layout", catalog::MAX_LAYOUT_HEADER);
-        let header = self.inner.root.read_small(LAYOUT_FILE, limit)?;
-        let header = header.ok_or_else(|| self.malformed(LAYOUT_FILE, "the file is missing"))?;
-        catalog::check_header(&self.describe(), &header)?;
+        self.settled(LAYOUT_FILE, limit, catalog::check_header)?;
         self.entries()?;
         Ok(self)
     }

@@ -11,8 +11,9 @@ use corten_store::Kind;
 
 use super::graph::{Origin, code_of, sizes, words};
 use super::source::{Bytewise, Source};
-use super::style::{Style, shown};
+use super::style::Style;
 use super::{Checks, Depth};
+use crate::plain::plain_bytes;
 
 /// A blob, and what is said of it in each place that refers to it.
 pub(super) struct Blob {
@@ -164,7 +165,7 @@ impl Check<'_> {
         };
         let mut report = Findings::new(self.blob.descriptor.digest.as_str(), self.checks.profile);
         for Problem { place, rule } in &audited.problems {
-            report.add(code_of_rule(*rule), &shown(&place.name), format!("{place}: {rule}"));
+            report.add(code_of_rule(*rule), &plain_bytes(&place.name), format!("{place}: {rule}"));
         }
         let mut findings = report.into_vec();
         findings.extend(style.finish());

@@ -6,6 +6,8 @@ use corten_layer::{Entry, TreePath, Whiteout};
 use corten_spec::Descriptor;
 use corten_spec::validate::{Code, Finding, Findings, Profile};
 
+use crate::plain::plain_bytes;
+
 /// Looks at the entries of one layer in their order.
 pub(super) struct Style {
     found: Findings,
@@ -28,7 +30,7 @@ impl Style {
 
     /// Looks at the next entry.
     pub(super) fn see(&mut self, entry: &Entry) {
-        let pointer = shown(&entry.name);
+        let pointer = plain_bytes(&entry.name);
         if std::str::from_utf8(&entry.name).is_err() {
             self.found.add(Code::LayerNameEncoding, &pointer, "");
         }
@@ -54,7 +56,7 @@ impl Style {
     }
 
     fn whiteout(&mut self, entry: &Entry, parent: &TreePath, whiteout: Whiteout) {
-        let pointer = shown(&entry.name);
+        let pointer = plain_bytes(&entry.name);
         match whiteout {
             Whiteout::Below(_) => self.found.add(Code::LayerWhiteoutOpaque, &pointer, ""),
             Whiteout::Path(path) => self.hidden.push((path, entry.name.clone())),
@@ -69,25 +71,9 @@ impl Style {
     pub(super) fn finish(mut self) -> Vec<Finding> {
         for (path, name) in &self.hidden {
             if self.paths.contains(path) {
-                self.found.add(Code::LayerWhiteoutSame, &shown(name), "");
+                self.found.add(Code::LayerWhiteoutSame, &plain_bytes(name), "");
             }
         }
         self.found.into_vec()
     }
-}
-
-/// A name of an archive in a message: control characters and what is not UTF-8 are escaped.
-pub(super) fn shown(name: &[u8]) -> String {
-    let mut text = String::new();
-    for chunk in name.utf8_chunks() {
-        for letter in chunk.valid().chars() {
-            if letter.is_control() {
-                text.extend(letter.escape_default());
-            } else {
-                text.push(letter);
-            }
-        }
-        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
-    }
-    text
 }
