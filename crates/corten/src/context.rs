@@ -199,12 +199,18 @@ impl Context {
         if let Some(path) = &settings.ca {
             tls.authorities.push(read_pem(path)?);
         }
-        if let (Some(certificate), Some(key)) = (&settings.client_cert, &settings.client_key) {
-            let pair = corten_registry::ClientCertificate {
-                certificate: read_pem(certificate)?,
-                key: read_pem(key)?,
-            };
-            tls.identity = Some(pair);
+        match (&settings.client_cert, &settings.client_key) {
+            (None, None) => {}
+            (Some(certificate), Some(key)) => {
+                tls.identity = Some(corten_registry::ClientCertificate {
+                    certificate: read_pem(certificate)?,
+                    key: read_pem(key)?,
+                });
+            }
+            _ => {
+                let text = format!("registry {host}: client-cert and client-key go together");
+                return Err(Failure::Usage(text));
+            }
         }
         let proxy = |upper: &str, lower: &str| {
             let value = environment.variable(lower).or_else(|| environment.variable(upper));

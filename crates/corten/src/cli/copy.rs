@@ -40,7 +40,7 @@ struct CompanyArgs {
     /// Take along what refers to the image: signatures, SBOMs, attestations.
     #[arg(long)]
     referrers: bool,
-    /// Fail where a layer marked as not to be distributed cannot be had.
+    /// Take layers that are not to be distributed from their URLs, where the source lacks them.
     #[arg(long)]
     foreign: bool,
 }

@@ -32,7 +32,7 @@ Examples:
 pub(super) struct ValidateArgs {
     /// The image: a name of the local store or of a registry, or any other place.
     image: String,
-    /// How strictly: spec (a SHOULD that is not kept is a warning) or strict (it is an error).
+    /// How strictly: spec, or strict, which makes every warning an error.
     #[arg(long, value_enum, default_value_t = ProfileWord::Spec, hide_possible_values = true)]
     profile: ProfileWord,
     /// Check the documents and leave the layers unread.
