@@ -1,7 +1,7 @@
 //! Failures of a verb: what went wrong, which exit code it has, and what to do about it.
 
 use corten_registry::CredentialError;
-use corten_spec::{DocumentError, ReferenceError};
+use corten_spec::{Digest, DocumentError, ReferenceError};
 use corten_store::StoreError;
 
 use crate::{ConfigError, PlaceError};
@@ -181,6 +181,15 @@ fn store_hint(error: &StoreError) -> Option<String> {
     match error {
         StoreError::NotFound { object, place } if object.starts_with("tag ") => {
             Some(format!("'corten tags {place}' lists the tags there"))
+        }
+        StoreError::NotFound { object, place }
+            if place.starts_with("oci:") && Digest::parse(object).is_ok() =>
+        {
+            Some(
+                "an index may be there without all of its images: choose some with --platform, \
+                 or pull it with --all-platforms"
+                    .to_owned(),
+            )
         }
         StoreError::Denied { place, .. } => {
             let host = place.split('/').next().unwrap_or(place);
