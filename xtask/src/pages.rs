@@ -1,7 +1,7 @@
 //! The reference pages of the book that nobody writes by hand: the command line, the codes of
 //! `validate`, the exit codes and the JSON schemas from the binary, the limits from the sources.
 //!
-//! `corten reference PAGE` prints Markdown; here it is put into `docs/src/reference/PAGE.md`, or
+//! `corten reference PAGE` prints Markdown, or JSON for `schema`; here it is put into `docs/src/reference/PAGE.md`, or
 //! compared with what stands there.
 
 use std::io;
@@ -58,7 +58,9 @@ pub fn refresh(root: &Path, mode: Mode) -> Result<Vec<String>, PagesError> {
     let mut stale = Vec::new();
     stale.extend(settle(root, "limits", &limits::page(&workspace), mode)?);
     for page in PAGES {
-        stale.extend(settle(root, page, &printed(root, page)?, mode)?);
+        let said = printed(root, page)?;
+        let text = if page == "schema" { schema_page(&said) } else { said };
+        stale.extend(settle(root, page, &text, mode)?);
     }
     Ok(stale)
 }
@@ -89,6 +91,36 @@ pub fn settle(
         }
     }
 }
+
+/// The schemas for readers: what they promise, then the JSON as the binary prints it.
+fn schema_page(schema: &str) -> String {
+    format!("{SCHEMA_INTRODUCTION}\n```json\n{}\n```\n", schema.trim_end())
+}
+
+const SCHEMA_INTRODUCTION: &str = "\
+<!-- Made by `cargo xtask cli`; do not edit. -->
+
+# JSON reports
+
+With `--json` a verb prints its report as one JSON document on standard output, and nothing else there. Progress and
+errors go to standard error as text; a verb that fails prints no report, and says why by its [exit code](exits.md) and
+its error. `validate` and `diff` print their report when their answer is no, too.
+
+Without a report are: verbs whose output is the content itself (`cat`, `inspect --raw` and `--image-config`, `export` and
+`copy` to standard output), and `completion`.
+
+What can be relied on:
+
+- A property that is here keeps its name, type and meaning. Before version 1.0 the changelog says where that is broken.
+- New properties may come at any time: a reader passes over those it does not know.
+- A property that is not `required` is there all the same, with `null` where there is nothing to say, unless its
+  description says otherwise.
+- Digests are whole (`sha256:…`), sizes are bytes, times are RFC 3339 in UTC, platforms are `os/architecture[/variant]`.
+- The codes of findings are those of [the list](codes.md): one that is there keeps its meaning.
+- The text for people may change at any time. Scripts read JSON.
+
+`corten reference schema` prints what follows: one JSON object, with a JSON Schema (draft 2020-12) for each verb.
+";
 
 fn printed(root: &Path, page: &'static str) -> Result<String, PagesError> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

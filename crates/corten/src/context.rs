@@ -14,6 +14,7 @@ use corten_store::{
     Archive, Directory, LayoutStore, Progress, Resolver, Selector, Store, StoreError, read_document,
 };
 
+use crate::advice::Advice;
 use crate::cli::Global;
 use crate::config::InsecureWord;
 use crate::place::{StoreName, ref_name};
@@ -72,6 +73,7 @@ pub struct Context {
     authfile: Option<PathBuf>,
     connections: Mutex<BTreeMap<String, Arc<Connection>>>,
     progress: Arc<dyn Progress>,
+    advice: Advice,
 }
 
 /// Blobs in flight where nobody says otherwise.
@@ -105,6 +107,7 @@ impl Context {
             authfile: global.authfile.clone(),
             connections: Mutex::default(),
             progress,
+            advice: Advice::default(),
             config,
         })
     }
@@ -115,6 +118,11 @@ impl Context {
 
     pub(crate) fn authfile(&self) -> Option<&Path> {
         self.authfile.as_deref()
+    }
+
+    /// What to say if a host fails.
+    pub(crate) fn advice(&self) -> &Advice {
+        &self.advice
     }
 
     /// Blobs in flight at once.
@@ -156,6 +164,15 @@ impl Context {
         Ok(self.store.get_or_init(|| store).clone())
     }
 
+    /// Whether the local store has `name`; asking does not make a store where there is none.
+    pub(crate) async fn store_has(&self, name: &StoreName) -> bool {
+        let (Some(path), Ok(selector)) = (&self.store_path, name.selector()) else { return false };
+        match LayoutStore::open(path) {
+            Ok(store) => store.resolve(&selector).await.is_ok(),
+            Err(_) => false,
+        }
+    }
+
     /// The repository at `location`.
     pub fn registry(&self, location: Location) -> Result<Registry, Failure> {
         Ok(Registry::open(location.clone(), self.connection(&location.host)?)?)
@@ -182,12 +199,18 @@ impl Context {
         if let Some(path) = &settings.ca {
             tls.authorities.push(read_pem(path)?);
         }
-        if let (Some(certificate), Some(key)) = (&settings.client_cert, &settings.client_key) {
-            let pair = corten_registry::ClientCertificate {
-                certificate: read_pem(certificate)?,
-                key: read_pem(key)?,
-            };
-            tls.identity = Some(pair);
+        match (&settings.client_cert, &settings.client_key) {
+            (None, None) => {}
+            (Some(certificate), Some(key)) => {
+                tls.identity = Some(corten_registry::ClientCertificate {
+                    certificate: read_pem(certificate)?,
+                    key: read_pem(key)?,
+                });
+            }
+            _ => {
+                let text = format!("registry {host}: client-cert and client-key go together");
+                return Err(Failure::Usage(text));
+            }
         }
         let proxy = |upper: &str, lower: &str| {
             let value = environment.variable(lower).or_else(|| environment.variable(upper));
@@ -274,6 +297,8 @@ impl Context {
         let (store, selector) = (self.store()?, name.selector()?);
         match (store.resolve(&selector).await, name) {
             (Err(StoreError::NotFound { .. }), StoreName::Reference(reference)) => {
+                let asked = format!("the local store has no {selector}, so its registry was asked");
+                self.advice.add(reference.name.host(), asked);
                 self.registry_source(reference, shown)
             }
             (Err(error), _) => Err(error.into()),

@@ -1,7 +1,7 @@
 //! Failures of a verb: what went wrong, which exit code it has, and what to do about it.
 
 use corten_registry::CredentialError;
-use corten_spec::{DocumentError, ReferenceError};
+use corten_spec::{Digest, DocumentError, ReferenceError};
 use corten_store::StoreError;
 
 use crate::{ConfigError, PlaceError};
@@ -127,6 +127,15 @@ pub enum Failure {
         /// Why.
         source: std::io::Error,
     },
+    /// A place did not do what was asked, and the verb knows more about it.
+    #[error("{error}")]
+    Advised {
+        /// What went wrong.
+        #[source]
+        error: StoreError,
+        /// What to do about it, as a sentence without a stop.
+        advice: String,
+    },
     /// Work on another thread ended early.
     #[error("{0} was interrupted")]
     Interrupted(&'static str),
@@ -142,7 +151,7 @@ impl Failure {
     /// The exit code of this failure.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Store(error) => store_exit(error),
+            Self::Store(error) | Self::Advised { error, .. } => store_exit(error),
             Self::Place(_) | Self::Usage(_) => Exit::Usage,
             Self::Document(_) | Self::Layer { .. } | Self::Inconsistent { .. } => Exit::Corrupt,
             Self::NoPath { .. } | Self::Credential(CredentialError::NotStored(_)) => Exit::NotFound,
@@ -157,30 +166,52 @@ impl Failure {
 
     /// What the user can do, where there is something to say beyond the error itself.
     pub fn hint(&self) -> Option<String> {
-        let Self::Store(error) = self else { return None };
-        match error {
-            StoreError::Denied { place, .. } => {
-                let host = place.split('/').next().unwrap_or(place);
-                Some(format!("log in with 'corten login {host}', or check the name"))
-            }
-            StoreError::NoPlatform { .. } => {
-                Some("choose one of these with --platform, or take all".to_owned())
-            }
-            StoreError::RateLimited { .. } => {
-                Some("wait as asked, or log in: most registries allow more then".to_owned())
-            }
-            StoreError::Corrupt { .. } => Some(
-                "the source holds or sends wrong bytes; 'corten validate' tells what is wrong"
-                    .to_owned(),
-            ),
-            StoreError::Unreachable { .. } => {
-                Some("check the host and the network; --insecure=http speaks plain HTTP".to_owned())
-            }
-            StoreError::Interrupted { .. } => {
-                Some("run the same command again: it goes on where it stopped".to_owned())
-            }
+        match self {
+            Self::Store(error) => store_hint(error),
+            Self::Advised { error, advice } => match store_hint(error) {
+                Some(hint) => Some(format!("{advice}; {hint}")),
+                None => Some(advice.clone()),
+            },
             _ => None,
         }
+    }
+}
+
+fn store_hint(error: &StoreError) -> Option<String> {
+    match error {
+        StoreError::NotFound { object, place } if object.starts_with("tag ") => {
+            Some(format!("'corten tags {place}' lists the tags there"))
+        }
+        StoreError::NotFound { object, place }
+            if place.starts_with("oci:") && Digest::parse(object).is_ok() =>
+        {
+            Some(
+                "an index may be there without all of its images: choose some with --platform, \
+                 or pull it with --all-platforms"
+                    .to_owned(),
+            )
+        }
+        StoreError::Denied { place, .. } => {
+            let host = place.split('/').next().unwrap_or(place);
+            Some(format!("log in with 'corten login {host}', or check the name"))
+        }
+        StoreError::NoPlatform { .. } => {
+            Some("choose one of these with --platform, or take all".to_owned())
+        }
+        StoreError::RateLimited { .. } => {
+            Some("wait as asked, or log in: most registries allow more then".to_owned())
+        }
+        StoreError::Corrupt { .. } => Some(
+            "the source holds or sends wrong bytes; 'corten validate' tells what is wrong"
+                .to_owned(),
+        ),
+        StoreError::Unreachable { .. } => {
+            Some("check the host and the network; --insecure http speaks plain HTTP".to_owned())
+        }
+        StoreError::Interrupted { .. } => {
+            Some("run the same command again: it goes on where it stopped".to_owned())
+        }
+        _ => None,
     }
 }
 

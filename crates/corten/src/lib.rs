@@ -3,6 +3,7 @@
 //! This is the only crate that knows the environment, the clock and the terminal; what it learns
 //! there stands in a [`Context`] and goes down from here as values.
 
+mod advice;
 pub mod cli;
 mod config;
 mod context;

@@ -44,10 +44,18 @@ pub(crate) struct Read {
     pub(crate) etag: Option<HeaderValue>,
 }
 
+/// What a target is called in errors; a digest says itself what it is.
+fn called(target: &Target) -> String {
+    match target {
+        Target::Tag(tag) => format!("tag {tag}"),
+        Target::Digest(digest) => digest.to_string(),
+    }
+}
+
 impl Registry {
     /// Reads the manifest that `target` names, verified.
     pub(crate) async fn read_manifest(&self, target: Target) -> Result<Read, StoreError> {
-        let about = self.remote.about("pull", &target);
+        let about = self.remote.about("pull", called(&target));
         let route =
             Route::ReadManifest(self.remote.repository.clone(), target.clone(), Part::Whole);
         let mut ask = self.remote.ask(&route, about.clone()).await?;
@@ -81,7 +89,7 @@ impl Registry {
         document: &AnyDocument,
         condition: HeaderMap,
     ) -> Result<Answer, StoreError> {
-        let about = self.remote.about("push", &target);
+        let about = self.remote.about("push", called(&target));
         let route = Route::WriteManifest(self.remote.repository.clone(), target, Vec::new());
         let mut ask = self.remote.ask(&route, about.clone()).await?;
         let descriptor = document.descriptor();
@@ -100,7 +108,7 @@ impl Registry {
 
     /// The descriptor that the headers of a manifest give, where they give a whole one.
     async fn head_manifest(&self, target: Target) -> Result<Option<Descriptor>, StoreError> {
-        let about = self.remote.about("pull", &target);
+        let about = self.remote.about("pull", called(&target));
         let route = Route::ReadManifest(self.remote.repository.clone(), target, Part::Head);
         let mut ask = self.remote.ask(&route, about.clone()).await?;
         ask.headers.insert(ACCEPT, accept(None));
@@ -236,13 +244,13 @@ impl Tagger for Registry {
 
     async fn untag(&self, name: &RefName) -> Result<(), StoreError> {
         let tag = self.tag_of(name)?;
-        let about = self.remote.about("removal", format!("tag {tag}"));
+        let about = self.remote.about("removal", called(&Target::Tag(tag.clone())));
         let route = Route::DeleteManifest(self.remote.repository.clone(), Target::Tag(tag));
         let ask = self.remote.ask(&route, about).await?;
         let answer = self.remote.send(&ask, &Scopes::delete(&self.remote.repository)).await?;
         match answer.status().as_u16() {
             404 => Err(StoreError::NotFound {
-                object: name.to_string(),
+                object: format!("tag {name}"),
                 place: self.remote.location.to_string(),
             }),
             // Registries that know only digests here call a tag an invalid one.

@@ -7,6 +7,9 @@ use crate::{Exit, Failure};
 
 /// Print a completion script for a shell
 #[derive(Args)]
+#[command(after_help = "\
+Example:
+  corten completion bash > ~/.local/share/bash-completion/completions/corten")]
 pub(super) struct CompletionArgs {
     /// The shell.
     shell: clap_complete::Shell,

@@ -5,19 +5,18 @@ use corten_spec::Platform;
 
 use super::{Context, Exit, Failure};
 use crate::ops::{self, CopyReport, CopyRequest, PlatformChoice};
-use crate::output::{bytes, print, print_json};
-use crate::place::ref_name;
+use crate::output::{bytes, count, print, print_json};
+use crate::place::{StoreName, ref_name};
 use crate::{Place, PlaceError};
 use corten_spec::Reference;
 
 /// Which platforms of an index travel.
 #[derive(Args)]
 struct PlatformArgs {
-    /// Only this platform, as linux/arm64; may repeat. The index stays byte-identical, only
-    /// these of its images travel.
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    /// Take only the image for this platform, such as linux/arm64; may repeat.
+    #[arg(long, value_name = "PLATFORM")]
     platform: Vec<Platform>,
-    /// With one --platform: take its manifest alone, without the index.
+    /// With one --platform: take that image alone, without its index.
     #[arg(long, requires = "platform")]
     no_index: bool,
 }
@@ -38,26 +37,30 @@ impl PlatformArgs {
 /// What travels beside the image.
 #[derive(Args)]
 struct CompanyArgs {
-    /// Take along what refers to the image: signatures, SBOMs, attestations, and what refers to
-    /// them; old-style sha256-….sig tags too.
+    /// Take along what refers to the image: signatures, SBOMs, attestations.
     #[arg(long)]
     referrers: bool,
-    /// Take along layers that are marked as not to be distributed.
+    /// Take layers that are not to be distributed from their URLs, where the source lacks them.
     #[arg(long)]
     foreign: bool,
 }
 
 /// Copy an image, byte for byte, from any place to any other
 #[derive(Args)]
-#[command(after_help = "Examples:
+#[command(after_help = "\
+A bare name is on a registry; store:NAME is the local store. An index travels with all its images;
+with --platform its bytes and digest stay the same, and only the chosen images travel.
+--referrers takes along what refers to the referrers too, and older tags such as sha256-….sig.
+
+Examples:
   corten copy debian:13 oci:images:debian
   corten copy oci-archive:app.tar registry.example.com/app:1 --referrers
   corten copy a.example.com/app:1 b.example.com/app:1 --platform linux/arm64
   corten copy store:app - | ssh host corten copy - store:app")]
 pub(super) struct CopyArgs {
-    /// The place to copy from.
+    /// Where to copy from: any place.
     source: String,
-    /// The place to copy to.
+    /// Where to copy to: any place.
     target: String,
     #[command(flatten)]
     platforms: PlatformArgs,
@@ -73,25 +76,43 @@ pub(super) async fn copy(context: &Context, args: CopyArgs, json: bool) -> Resul
         referrers: args.company.referrers,
         foreign: args.company.foreign,
     };
+    advise(context, &request.source, &args.source).await;
     let silent = request.target.is_standard_stream();
     let report = ops::copy(context, request).await?;
     if silent { Ok(Exit::Done) } else { show(&report, json) }
 }
 
+/// `copy` takes a bare name for a registry's; where the local store has it too, it may have been
+/// meant, and somebody whose registry fails is told how to say so.
+async fn advise(context: &Context, source: &Place, written: &str) {
+    if let Place::Registry(reference) = source {
+        let written = written.trim_start_matches("docker://");
+        if context.store_has(&StoreName::Reference(reference.clone())).await {
+            let sentence = format!("the local store has this image: write store:{written}");
+            context.advice().add(reference.name.host(), sentence);
+        }
+    }
+}
+
 /// Copy an image from a registry into the local store
 #[derive(Args)]
 #[command(
-    after_help = "The index keeps its digest; without --platform or --all-platforms only the image for \
-this machine's platform is fetched."
+    after_help = "Of an index, the image for this machine's platform is taken, unless --platform or
+--all-platforms says otherwise. The index itself comes along unchanged, with its digest.
+
+Examples:
+  corten pull debian:13
+  corten pull --all-platforms --referrers registry.example.com/team/app:1.0
+  corten pull oci-archive:app.tar team/app:1.0"
 )]
 pub(super) struct PullArgs {
-    /// The image: a reference, or any other place.
+    /// The image: a reference on a registry, or any other place.
     image: String,
     /// Name in the local store [default: the reference].
     name: Option<String>,
     #[command(flatten)]
     platforms: PlatformArgs,
-    /// Every platform.
+    /// Take the images for every platform.
     #[arg(long, conflicts_with = "platform")]
     all_platforms: bool,
     #[command(flatten)]
@@ -122,10 +143,17 @@ pub(super) async fn pull(context: &Context, args: PullArgs, json: bool) -> Resul
 
 /// Copy an image from the local store to a registry
 #[derive(Args)]
+#[command(after_help = "\
+What the registry has is not sent. An index is pushed with all of its images: where the store holds
+only some of them, name those with --platform.
+
+Examples:
+  corten push registry.example.com/team/app:1.0
+  corten push app registry.example.com/team/app:1.0 --referrers")]
 pub(super) struct PushArgs {
     /// The image's name in the local store.
     image: String,
-    /// Where to: a reference, or any other place [default: the image's own name].
+    /// Where to: a reference on a registry, or any other place [default: the image's own name].
     target: Option<String>,
     #[command(flatten)]
     platforms: PlatformArgs,
@@ -154,7 +182,7 @@ pub(super) async fn push(context: &Context, args: PushArgs, json: bool) -> Resul
 
 impl Place {
     fn store(reference: Reference) -> Self {
-        Self::Store(crate::place::StoreName::Reference(reference))
+        Self::Store(StoreName::Reference(reference))
     }
 }
 
@@ -172,11 +200,12 @@ fn show(report: &CopyReport, json: bool) -> Result<Exit, Failure> {
         let there = report.blobs_present + report.blobs_mounted;
         let mut text = format!("{}\n{}\n", report.target, report.digest);
         text.push_str(&format!(
-            "{} manifests, {blobs} blobs sent ({sent}), {there} were there",
-            report.manifests
+            "{}, {} sent ({sent}), {there} already there",
+            count(report.manifests, "manifest"),
+            count(blobs, "blob"),
         ));
         if report.referrers > 0 {
-            text.push_str(&format!(", {} referrers", report.referrers));
+            text.push_str(&format!(", {}", count(report.referrers, "referrer")));
         }
         print(&format!("{text}\n"))?;
     }

@@ -11,14 +11,20 @@ use crate::plain::plain;
 
 /// Compare two images: config and files
 #[derive(Args)]
-#[command(after_help = "Exits with 0 when nothing differs and with 9 when something does.")]
+#[command(after_help = "\
+Either image is a name of the local store or of a registry, or any other place.
+Exits with 0 when nothing differs and with 9 when something does.
+
+Examples:
+  corten diff app:1.0 app:1.1
+  corten diff --ignore-times store:app oci:build:app")]
 pub(super) struct DiffArgs {
     /// The first image.
     before: String,
     /// The second image.
     after: String,
     /// Which image of an index [default: this machine's platform].
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
     /// Leave out differences of modification times.
     #[arg(long)]

@@ -9,13 +9,13 @@ use corten_spec::Platform;
 use super::{Context, Exit, Failure};
 use crate::Place;
 use crate::ops::{self, ConfigEdit, ImportRequest, ImportSource};
-use crate::output::{bytes, print, print_json};
+use crate::output::{bytes, count, print, print_json};
 
 /// Make an image of a directory or of the tar of a root filesystem
 #[derive(Args)]
 #[command(
-    after_help = "The same tree gives the same digest, as a directory or as a tar, on any number of cores. \
-Commands are written as in a Dockerfile: a JSON array, or a text for /bin/sh -c.
+    after_help = "The same tree gives the same digest, as a directory or as a tar, on any number of cores.
+A COMMAND is written as in a Dockerfile: a JSON array, or a text for /bin/sh -c.
 
 Examples:
   corten import ./rootfs app --cmd '[\"/bin/app\",\"--serve\"]' --user 1000
@@ -25,18 +25,18 @@ Examples:
 pub(super) struct ImportArgs {
     /// A directory, a tar (plain, gzip or zstd), or - for a tar on standard input.
     source: PathBuf,
-    /// Name in the local store.
+    /// The image's name in the local store.
     name: String,
-    /// The default command.
+    /// What runs by default: the arguments after the entry point.
     #[arg(long, value_name = "COMMAND", value_parser = command)]
     cmd: Option<Words>,
-    /// What always starts the command line.
+    /// What always comes first on the command line.
     #[arg(long, value_name = "COMMAND", value_parser = command)]
     entrypoint: Option<Words>,
     /// An environment variable; may repeat.
     #[arg(long, short, value_name = "NAME=VALUE")]
     env: Vec<String>,
-    /// User (and group) of the process.
+    /// User, and group, of the process.
     #[arg(long, short, value_name = "USER[:GROUP]")]
     user: Option<String>,
     /// Directory the process starts in.
@@ -57,20 +57,20 @@ pub(super) struct ImportArgs {
     /// The signal that asks the process to stop.
     #[arg(long, value_name = "SIGNAL")]
     stop_signal: Option<String>,
-    /// What the image runs on [default: the base's, or this machine's].
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    /// What the image runs on, such as linux/arm64 [default: the base's, or this machine's].
+    #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
-    /// An image to lay the tree on.
+    /// An image to lay the tree on: a name of the local store or of a registry, or any place.
     #[arg(long, value_name = "IMAGE")]
     from: Option<String>,
     /// Who made the image.
     #[arg(long)]
     author: Option<String>,
-    /// When, RFC 3339 [default: $SOURCE_DATE_EPOCH, else 1970-01-01T00:00:00Z].
+    /// When it was made, RFC 3339 [default: $SOURCE_DATE_EPOCH, else 1970-01-01T00:00:00Z].
     #[arg(long, value_name = "TIME")]
     created: Option<String>,
-    /// Compression of the layer.
-    #[arg(long, value_enum, default_value_t = CompressionWord::Gzip)]
+    /// How the layer is packed: gzip (read by everything), zstd (smaller and faster) or none.
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = CompressionWord::Gzip, hide_possible_values = true)]
     compression: CompressionWord,
     /// Owner of every file, instead of what the files say.
     #[arg(long, value_name = "UID:GID")]
@@ -151,9 +151,9 @@ pub(super) async fn import(
         print_json(&report)?;
     } else {
         let (packed, unpacked) = (bytes(report.layer.size), bytes(report.unpacked_size));
-        let entries = report.entries;
+        let entries = count(report.entries, "entry");
         print(&format!(
-            "{}\n{}\n{entries} entries, {unpacked} packed to {packed}\n",
+            "{}\n{}\n{entries}, {unpacked} packed to {packed}\n",
             report.name, report.digest
         ))?;
     }

@@ -14,20 +14,25 @@ use corten_spec::Reference;
 
 /// Show what an image is: platforms, config, layers; or its exact documents
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  corten inspect debian:13
+  corten inspect --tree registry.example.com/team/app:1.0
+  corten inspect --raw debian:13 | sha256sum")]
 pub(super) struct InspectArgs {
     /// The image: a name of the local store or of a registry, or any other place.
     image: String,
-    /// The manifest or index, byte for byte.
+    /// Print the manifest or index, byte for byte.
     #[arg(long, conflicts_with_all = ["config_bytes", "tree"])]
     raw: bool,
-    /// The config of the image for the platform, byte for byte.
-    #[arg(long = "image-config", visible_alias = "show-config", conflicts_with = "tree")]
+    /// Print the config of the image for the platform, byte for byte.
+    #[arg(long = "image-config", conflicts_with = "tree")]
     config_bytes: bool,
-    /// Everything that hangs together: indexes, manifests, configs, layers, referrers.
+    /// Draw everything that belongs to it: indexes, manifests, configs, layers, referrers.
     #[arg(long)]
     tree: bool,
     /// Which image of an index [default: this machine's platform].
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
 }
 
@@ -118,7 +123,7 @@ fn words(arguments: Option<&[String]>) -> String {
 /// List the tags of a repository
 #[derive(Args)]
 pub(super) struct TagsArgs {
-    /// The repository, as example.com/team/app.
+    /// The repository, such as registry.example.com/team/app.
     repository: String,
 }
 

@@ -6,16 +6,16 @@ use clap::Args;
 
 use super::{Context, Exit, Failure};
 use crate::ops;
-use crate::output::{Table, age, bytes, print, print_json};
+use crate::output::{Table, age, bytes, count, print, print_json};
 use crate::place::StoreName;
 
 /// List the images of the local store
 #[derive(Args)]
 pub(super) struct ImagesArgs {
     /// Only names that contain this text.
-    #[arg(default_value = "")]
+    #[arg(default_value = "", hide_default_value = true)]
     filter: String,
-    /// Whole digests.
+    /// Show whole digests.
     #[arg(long)]
     digests: bool,
 }
@@ -69,7 +69,7 @@ pub(super) async fn tag(context: &Context, args: &TagArgs, json: bool) -> Result
 /// Take names away from the local store; 'gc' then frees the space
 #[derive(Args)]
 pub(super) struct RemoveArgs {
-    /// Names of images, or digests: a digest takes all of its names away.
+    /// Names of images, or digests; a digest takes all of its names away.
     #[arg(required = true)]
     images: Vec<String>,
 }
@@ -91,8 +91,11 @@ pub(super) async fn remove(
 
 /// Delete what no image of the local store needs
 #[derive(Args)]
+#[command(after_help = "\
+What is young may belong to a command that is still running and has not named it yet. With --grace 0
+nothing is spared on that ground: use it when no other corten works on the store.")]
 pub(super) struct GcArgs {
-    /// Keep what is younger than this, as 90s, 15m, 24h, 7d: other commands may still be at it.
+    /// Keep what is younger than this, such as 90s, 15m, 24h or 7d.
     #[arg(long, value_name = "AGE", default_value = "1h", value_parser = span)]
     grace: Duration,
 }
@@ -103,8 +106,13 @@ pub(super) async fn gc(context: &Context, args: &GcArgs, json: bool) -> Result<E
         print_json(&report)?;
     } else {
         let freed = bytes(report.bytes);
-        let (blobs, staged) = (report.deleted.len(), report.staged);
-        print(&format!("deleted {blobs} blobs and {staged} staged parts, {freed}\n"))?;
+        let blobs = count(report.deleted.len() as u64, "blob");
+        let staged = count(report.staged, "staged part");
+        let young = match report.young {
+            0 => String::new(),
+            young => format!(", kept {} younger than the grace", count(young, "blob")),
+        };
+        print(&format!("deleted {blobs} and {staged}, {freed}{young}\n"))?;
     }
     Ok(Exit::Done)
 }

@@ -10,10 +10,17 @@ use crate::output::{print, print_json};
 
 /// Keep credentials for a registry, after trying them
 #[derive(Args)]
+#[command(after_help = "\
+They are kept where Docker keeps its own, by its credential helper if it names one, or in the file of
+--authfile. Without options, user name and password are asked for on the terminal.
+
+Examples:
+  corten login registry.example.com
+  printf %s \"$TOKEN\" | corten login ghcr.io --username me --password-stdin")]
 pub(super) struct LoginArgs {
-    /// Host, perhaps with a path: example.com or example.com/team.
+    /// Host, with or without a path: example.com or example.com/team.
     registry: String,
-    /// User name.
+    /// User name [default: ask on the terminal].
     #[arg(long, short)]
     username: Option<String>,
     /// Read the password from standard input.
@@ -67,7 +74,7 @@ fn ask(prompt: &str) -> std::io::Result<String> {
 /// Forget credentials for a registry
 #[derive(Args)]
 pub(super) struct LogoutArgs {
-    /// Host, perhaps with a path, as it was given to login.
+    /// Host, with or without a path, as it was given to login.
     registry: String,
 }
 

@@ -8,7 +8,7 @@ use corten_spec::Platform;
 use super::{Context, Exit, Failure};
 use crate::Place;
 use crate::ops::{self, FileEntry, LookRequest};
-use crate::output::{Table, bytes, print, print_json};
+use crate::output::{Table, bytes, count, print, print_json};
 use crate::plain::plain;
 
 /// Which image of which place.
@@ -17,7 +17,7 @@ pub(super) struct ImageArgs {
     /// The image: a name of the local store or of a registry, or any other place.
     image: String,
     /// Which image of an index [default: this machine's platform].
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
 }
 
@@ -29,16 +29,20 @@ impl ImageArgs {
 
 /// List files of an image without unpacking it
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  corten ls debian:13 /etc
+  corten ls -lR oci:images:debian /etc/apt")]
 pub(super) struct LsArgs {
     #[command(flatten)]
     image: ImageArgs,
     /// Directory or file inside the image.
     #[arg(default_value = "/")]
     path: String,
-    /// Everything below it, too.
+    /// List everything below it, too.
     #[arg(long, short = 'R')]
     recursive: bool,
-    /// Mode, owner, size, time, and the layer each entry comes from.
+    /// Show mode, owner, size, time, and the layer that each entry comes from.
     #[arg(long, short)]
     long: bool,
 }
@@ -87,10 +91,14 @@ fn letter(kind: &str) -> char {
 
 /// Print a file of an image; only the layers that are needed are fetched
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  corten cat debian:13 /etc/os-release
+  corten cat oci-archive:app.tar /etc/passwd --platform linux/arm64")]
 pub(super) struct CatArgs {
     #[command(flatten)]
     image: ImageArgs,
-    /// The file inside the image; symlinks are followed inside it.
+    /// The file inside the image; symbolic links are followed inside it.
     path: String,
 }
 
@@ -101,6 +109,10 @@ pub(super) async fn cat(context: &Context, args: CatArgs) -> Result<Exit, Failur
 
 /// Write an image's merged tree as one tar
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  corten export app | tar -t
+  corten export debian:13 --platform linux/arm64 --output debian.tar")]
 pub(super) struct ExportArgs {
     #[command(flatten)]
     image: ImageArgs,
@@ -121,7 +133,7 @@ pub(super) async fn export(
         print_json(&report)?;
     } else if to_file {
         let size = bytes(report.bytes);
-        print(&format!("{}\n{} entries, {size}\n", report.digest, report.entries))?;
+        print(&format!("{}\n{}, {size}\n", report.digest, count(report.entries, "entry")))?;
     }
     Ok(Exit::Done)
 }

@@ -26,7 +26,7 @@ use crate::output::{Bars, Lines};
 use crate::plain::plain;
 use crate::{Context, Environment, Exit, Failure};
 
-/// Pack once, sign once, run anywhere: one tool for OCI images.
+/// Make, move, look at and check OCI images.
 #[derive(Parser)]
 #[command(name = "corten", version, disable_help_subcommand = true, max_term_width = 100)]
 struct Command {
@@ -36,27 +36,30 @@ struct Command {
     verb: Verb,
 }
 
+/// The heading of the options that every verb takes.
+const EVERYWHERE: &str = "Options of every verb";
+
 /// Options that every verb takes.
 #[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Options of every verb")]
+#[command(next_help_heading = EVERYWHERE)]
 pub(crate) struct Global {
-    /// Print the report as JSON on standard output.
+    /// Print the report as JSON.
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// No progress on standard error.
+    /// Show no progress.
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
-    /// Directory of the local store [default: $CORTEN_STORE, the configuration, or
+    /// The local store [default: $CORTEN_STORE, else the configuration's, else
     /// ~/.local/share/corten/store].
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
-    /// Blobs in flight at once, 1 to 64.
+    /// Blobs in flight at once, 1 to 64 [default: 4].
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) jobs: Option<u8>,
-    /// Speak to registries without checked TLS. Loopback hosts need no such leave.
-    #[arg(long, global = true, value_name = "HOW")]
+    /// How to speak to registries without checked TLS: http, or skip-verify (TLS, any certificate).
+    #[arg(long, global = true, value_name = "HOW", hide_possible_values = true)]
     pub(crate) insecure: Option<InsecureWord>,
-    /// File with credentials [default: those of Docker and of containers' tools].
+    /// File of credentials [default: those of Docker and of the containers tools].
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) authfile: Option<PathBuf>,
     /// Configuration file [default: ~/.config/corten/config.toml].
@@ -131,6 +134,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
             Failure::Io { object: "the runtime".to_owned(), action: "starting", source }
         })?;
     let exit = runtime.block_on(dispatch(&context, command));
+    let exit = exit.map_err(|failure| context.advice().apply(failure));
     // A reader of standard input may still sit in a system call; there is nothing to wait for.
     runtime.shutdown_background();
     exit

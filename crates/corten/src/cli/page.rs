@@ -13,7 +13,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
 /// The page that `corten --help` shows.
 pub(super) fn page(command: &clap::Command) -> String {
     let mut page = String::from(
-        "corten: pack once, sign once, run anywhere. One tool for OCI images.\n\n\
+        "corten: make, move, look at and check OCI images.\n\n\
          Usage: corten VERB [ARGUMENTS] [OPTIONS]\n",
     );
     for (title, verbs) in GROUPS {
@@ -29,10 +29,10 @@ pub(super) fn page(command: &clap::Command) -> String {
     }
     page.push_str(
         "\nPlaces\n\
-         \x20 example.com/team/app:1.0   a registry; a bare name as debian:13 is on docker.io\n\
+         \x20 example.com/team/app:1.0   a registry; a bare name such as debian:13 is on docker.io\n\
          \x20 oci:DIR[:NAME]             an OCI layout; @DIGEST picks by digest\n\
          \x20 oci-archive:FILE[:NAME]    an OCI layout in a tar; - is standard input or output\n\
-         \x20 dir:PATH                   one image as a flat directory\n\
+         \x20 dir:PATH                   one image as a flat directory of files\n\
          \x20 store:NAME                 the local store; verbs that look take bare names from it first\n\
          \nEvery verb\n\
          \x20 --json      the report as JSON        --quiet     no progress\n\

@@ -53,6 +53,7 @@ fn cli() -> String {
     let mut command = super::command().term_width(100);
     command.build();
     let mut page = format!("{MADE}# Command line\n\n```text\n{}```\n", command.render_help());
+    let mut everywhere = None;
     let names: Vec<String> = command
         .get_subcommands()
         .filter(|verb| !verb.is_hide_set())
@@ -62,12 +63,17 @@ fn cli() -> String {
         if let Some(verb) = command.find_subcommand_mut(&name) {
             let help = verb.clone().term_width(100).render_long_help().to_string();
             let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
-            let _ = write!(
-                page,
-                "\n## corten {name}\n\n```text\n{}\n```\n",
-                lines.join("\n").trim_end()
-            );
+            let text = lines.join("\n");
+            let (global, own): (Vec<&str>, Vec<&str>) =
+                text.trim_end().split("\n\n").partition(|part| part.starts_with(super::EVERYWHERE));
+            let _ = write!(page, "\n## corten {name}\n\n```text\n{}\n```\n", own.join("\n\n"));
+            everywhere = everywhere.or_else(|| global.first().map(|part| (*part).to_owned()));
         }
+    }
+    // The same for all of them: said once.
+    if let Some(options) = everywhere {
+        let (title, lines) = options.split_once(":\n").unwrap_or(("", &options));
+        let _ = write!(page, "\n## {title}\n\n```text\n{lines}\n```\n");
     }
     page
 }

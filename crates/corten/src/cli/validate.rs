@@ -6,7 +6,7 @@ use super::{Context, Exit, Failure};
 use crate::Place;
 use crate::ops;
 use crate::ops::validate::{Checks, Depth, ValidateReport};
-use crate::output::{bytes, print, print_json};
+use crate::output::{bytes, count, print, print_json};
 use crate::plain::plain;
 use corten_spec::validate::Profile;
 
@@ -21,18 +21,21 @@ pub(crate) enum ProfileWord {
 
 /// Check an image, or a whole layout, against the specification, to the last byte
 #[derive(Args)]
-#[command(
-    after_help = "Exits with 9 when there are errors. The codes are listed in the reference: \
-corten reference codes."
-)]
+#[command(after_help = "oci:DIR and oci-archive:FILE without a name check the whole layout.
+Exits with 0 when there are no errors and with 9 when there are. 'corten reference codes' lists what
+can be found.
+
+Examples:
+  corten validate app
+  corten validate oci:images --notes
+  corten validate --profile strict registry.example.com/team/app:1.0")]
 pub(super) struct ValidateArgs {
-    /// The image: a name of the local store or of a registry, or any other place; oci:DIR
-    /// without a name checks the whole layout.
+    /// The image: a name of the local store or of a registry, or any other place.
     image: String,
-    /// How strictly.
-    #[arg(long, value_enum, default_value_t = ProfileWord::Spec)]
+    /// How strictly: spec, or strict, which makes every warning an error.
+    #[arg(long, value_enum, default_value_t = ProfileWord::Spec, hide_possible_values = true)]
     profile: ProfileWord,
-    /// Leave the insides of layers unread.
+    /// Check the documents and leave the layers unread.
     #[arg(long)]
     shallow: bool,
     /// Print notes too.
@@ -77,8 +80,12 @@ fn text(report: &ValidateReport, notes: bool) -> String {
     }
     let size = bytes(report.bytes);
     text.push_str(&format!(
-        "{} documents, {} layers, {size} checked: {} errors, {} warnings, {} notes\n",
-        report.documents, report.layers, report.errors, report.warnings, report.notes
+        "{}, {}, {size} checked: {}, {}, {}\n",
+        count(report.documents, "document"),
+        count(report.layers, "layer"),
+        count(report.errors, "error"),
+        count(report.warnings, "warning"),
+        count(report.notes, "note"),
     ));
     text
 }

@@ -5,7 +5,7 @@ mod progress;
 mod text;
 
 pub(crate) use progress::{Bars, Lines};
-pub(crate) use text::{Table, age, bytes, tree};
+pub(crate) use text::{Table, age, bytes, count, tree};
 
 use std::io::Write;
 

@@ -1,12 +1,13 @@
 //! Progress on standard error: bars on a terminal, quiet lines in a pipe.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use corten_spec::{Descriptor, Digest};
 use corten_store::{Event, Outcome, Progress};
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::bytes;
 
@@ -29,15 +30,56 @@ impl Bars {
     }
 
     fn start(&self, descriptor: &Descriptor, from: u64) {
-        let template = "{prefix:.dim} {wide_bar} {decimal_bytes:>9}/{decimal_total_bytes:9} {decimal_bytes_per_sec:>11} {eta:>4}";
-        let style = ProgressStyle::with_template(template)
-            .unwrap_or_else(|_| ProgressStyle::default_bar())
-            .progress_chars("━━ ");
-        let bar = ProgressBar::new(descriptor.size).with_position(from).with_style(style);
-        bar.set_prefix(format!("{:6} {}", role(descriptor), descriptor.digest.short()));
-        bar.reset_eta();
+        // Hidden until it has its place among the others: before that it would draw on its own.
+        let hidden = ProgressDrawTarget::hidden();
+        let bar = ProgressBar::with_draw_target(Some(descriptor.size), hidden)
+            .with_position(from)
+            .with_style(style(from))
+            .with_prefix(format!("{:6} {}", role(descriptor), descriptor.digest.short()));
         let bar = self.all.add(bar);
         self.bars().insert(descriptor.digest.clone(), bar);
+    }
+}
+
+/// One line: what, how much of it is there, how fast it comes and how long that takes. The rate is
+/// the mean since `from`; what an earlier run brought does not count.
+fn style(from: u64) -> ProgressStyle {
+    let done = |state: &ProgressState, out: &mut dyn fmt::Write| {
+        let total = bytes(state.len().unwrap_or_default());
+        // A line that cannot be written is not drawn.
+        let _ = write!(out, "{:>7}/{total:7}", bytes(state.pos()));
+    };
+    let rate = move |state: &ProgressState, out: &mut dyn fmt::Write| {
+        let _ = write!(out, "{:>9}", format!("{}/s", bytes(per_second(state, from))));
+    };
+    let left = move |state: &ProgressState, out: &mut dyn fmt::Write| {
+        let missing = state.len().unwrap_or_default().saturating_sub(state.pos());
+        let _ = match missing.checked_div(per_second(state, from)) {
+            Some(seconds) => write!(out, "{:>6}", clock(seconds)),
+            None => write!(out, "{:>6}", "--:--"),
+        };
+    };
+    ProgressStyle::with_template("{prefix:.dim} {wide_bar} {done} {rate} {left}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("done", done)
+        .with_key("rate", rate)
+        .with_key("left", left)
+        .progress_chars("━━ ")
+}
+
+fn per_second(state: &ProgressState, from: u64) -> u64 {
+    let moved = u128::from(state.pos().saturating_sub(from)) * 1000;
+    let rate = moved.checked_div(state.elapsed().as_millis()).unwrap_or_default();
+    u64::try_from(rate).unwrap_or(u64::MAX)
+}
+
+/// Seconds as minutes and seconds, `1:05`; above an hour as `2h05`.
+fn clock(seconds: u64) -> String {
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    if hours > 0 {
+        format!("{hours}h{minutes:02}")
+    } else {
+        format!("{minutes}:{:02}", seconds % 60)
     }
 }
 
@@ -114,5 +156,16 @@ fn role(descriptor: &Descriptor) -> &'static str {
         "config"
     } else {
         "blob"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_left_fits_its_column() {
+        let texts = [0, 65, 3599, 3600, 7500].map(clock);
+        assert_eq!(texts, ["0:00", "1:05", "59:59", "1h00", "2h05"]);
     }
 }

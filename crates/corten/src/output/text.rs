@@ -31,6 +31,15 @@ pub(crate) fn bytes(count: u64) -> String {
     format!("{value:.digits$} {unit}")
 }
 
+/// A number of things: `1 blob`, `2 blobs`, `3 entries`.
+pub(crate) fn count(number: u64, thing: &str) -> String {
+    match thing.strip_suffix('y') {
+        _ if number == 1 => format!("1 {thing}"),
+        Some(stem) => format!("{number} {stem}ies"),
+        None => format!("{number} {thing}s"),
+    }
+}
+
 /// A span of time as people say it: its largest unit alone.
 pub(crate) fn age(span: Duration) -> String {
     let seconds = span.as_secs();
@@ -136,6 +145,12 @@ mod tests {
         for (count, expected) in rows {
             assert_eq!(bytes(count), expected);
         }
+    }
+
+    #[test]
+    fn one_thing_is_no_plural() {
+        let counts = [count(0, "blob"), count(1, "blob"), count(1, "entry"), count(2, "entry")];
+        assert_eq!(counts, ["0 blobs", "1 blob", "1 entry", "2 entries"]);
     }
 
     #[test]

@@ -24,7 +24,7 @@ fn registry_with_an_image() -> (TestRegistry, TestImage) {
 fn not_found() {
     let (user, (registry, _)) = (User::new(), registry_with_an_image());
     let ran = user.run(["pull", &registry.reference("app:2")]);
-    assert_fails(&ran, 3, &["2 not found in", &registry.host()]);
+    assert_fails(&ran, 3, &["tag 2 not found in", &registry.host()]);
     assert_fails(&user.run(["inspect", "store:nothing"]), 3, &["docker.io/library/nothing:latest"]);
     assert_fails(&user.run(["inspect", "oci:/nonexistent:x"]), 3, &["/nonexistent"]);
 }
@@ -105,4 +105,31 @@ fn an_image_that_breaks_the_rules_is_9() {
     let ran = user.run(["validate", &format!("oci:{}", user.path("layout").display())]);
     assert_eq!(ran.code, 9, "{}{}", ran.out, ran.err);
     assert!(ran.out.contains("[blob-digest]"), "{}", ran.out);
+}
+
+#[test]
+fn a_registry_that_fails_comes_with_where_the_image_is_instead() {
+    let (user, (registry, _)) = (User::new(), registry_with_an_image());
+    user.image("app", "hello");
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let name = registry.reference("app:2");
+    user.ok(&format!("tag app {name}"));
+    let target = format!("oci:{}", user.path("layout").display());
+    // `copy` asks the registry, and says that the local store has it.
+    let ran = user.run(["copy", &name, &target]);
+    assert_fails(
+        &ran,
+        3,
+        &[
+            "tag 2 not found in",
+            &format!("hint: the local store has this image: write store:{name}"),
+        ],
+    );
+    // A verb that looks asks the local store first, and says so; a tag that is missing has neighbours.
+    let ran = user.run(["inspect", &registry.reference("app:3")]);
+    let tags = format!("'corten tags {}' lists the tags there", registry.reference("app"));
+    assert_fails(&ran, 3, &["tag 3 not found in", "hint: the local store has no", &tags]);
+    let ran = user.run(["inspect", &registry.reference(&format!("app@{digest}"))]);
+    assert_fails(&ran, 3, &[&format!("{digest} not found in")]);
+    assert!(!ran.err.contains("corten tags"), "{}", ran.err);
 }

@@ -66,5 +66,5 @@ fn completions_and_help_are_there() {
         assert!(user.ok(&format!("completion {shell}")).contains("corten"));
     }
     let page = user.ok("--help");
-    assert!(page.starts_with("corten: pack once"), "{page}");
+    assert!(page.starts_with("corten: make, move"), "{page}");
 }
