@@ -35,12 +35,11 @@ struct Stamp {
 }
 
 impl LayoutStore {
-    /// The JSON of `index.json` now.
-    pub(super) fn index(&self) -> Result<Index, StoreError> {
+    /// The bytes of `index.json` now.
+    pub(super) fn index_bytes(&self) -> Result<Vec<u8>, StoreError> {
         let limit = ("index.json", MAX_LAYOUT_INDEX);
         let bytes = self.inner.root.read_small(INDEX_FILE, limit)?;
-        let bytes = bytes.ok_or_else(|| self.malformed(INDEX_FILE, "the file is missing"))?;
-        catalog::parse_index(&crate::Store::describe(self), &bytes)
+        bytes.ok_or_else(|| self.malformed(INDEX_FILE, "the file is missing"))
     }
 
     fn stamp(&self) -> Result<Option<Stamp>, StoreError> {
@@ -71,7 +70,8 @@ impl LayoutStore {
     ) -> Result<T, StoreError> {
         for _ in 0..EDIT_TRIES {
             let stamp = self.stamp()?;
-            let mut index = self.index()?;
+            let bytes = self.index_bytes()?;
+            let mut index = catalog::parse_index(&crate::Store::describe(self), &bytes)?;
             let edited = change(&mut index)?;
             if !edited.changed {
                 return Ok(edited.answer);
@@ -269,7 +269,7 @@ mod tests {
             Ok(Edited { answer: "done", changed: true })
         });
         assert_eq!((result.unwrap(), rounds.get()), ("done", 2));
-        let index = store.index().unwrap();
+        let index = catalog::parse_index("test", &store.index_bytes().unwrap()).unwrap();
         assert_eq!(
             (index.get("ours"), index.get("theirs")),
             (Some(&json!(true)), Some(&json!(true)))

@@ -143,7 +143,7 @@ impl LayoutStore {
 
     /// What `index.json` lists, in its order.
     pub fn entries(&self) -> Result<Vec<IndexEntry>, StoreError> {
-        catalog::entries(&self.describe(), &self.index()?)
+        catalog::entries(&self.describe(), &self.index_bytes()?)
     }
 
     /// A blob, open for reading and **not verified**; a regular file, never through a link.
