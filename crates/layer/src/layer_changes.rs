@@ -3,7 +3,10 @@
 use std::io::Read;
 
 use crate::merged::{Node, digest};
-use crate::{DiffReader, EntryKind, LayerError, Limits, Tar, TreePath, Unpacked, Whiteout};
+use crate::tar::metadata_bytes;
+use crate::{
+    DiffReader, EntryKind, LayerError, LayerRule, Limits, Tar, TreePath, Unpacked, Whiteout,
+};
 
 /// Whether the contents of files are hashed while a layer is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,6 +17,53 @@ pub enum Contents {
     Digest,
 }
 
+/// What the layers of one stack hold together, held against the limits of one archive: a stack may
+/// have any number of layers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    entries: u64,
+    metadata: u64,
+}
+
+impl Held {
+    /// Nothing but the root.
+    pub(crate) fn root() -> Self {
+        Self { entries: 1, metadata: 0 }
+    }
+
+    /// Counts one layer more.
+    pub(crate) fn add(
+        &mut self,
+        changes: &LayerChanges,
+        limits: &Limits,
+    ) -> Result<(), LayerError> {
+        self.entries = self.entries.saturating_add(changes.entries.len() as u64);
+        self.metadata = self.metadata.saturating_add(changes.metadata);
+        self.over(limits).map_or(Ok(()), |(what, limit)| {
+            let entry = crate::EntryPosition { name: Vec::new(), offset: 0 };
+            Err(LayerError::Limit { entry, what, limit })
+        })
+    }
+
+    /// Counts a directory that no entry stands for: one deep path makes hundreds of them, each with
+    /// a path of its own.
+    pub(crate) fn imply(&mut self, path: &TreePath, limits: &Limits) -> Result<(), LayerRule> {
+        let bytes = (path.as_bytes().len() * 2 + size_of::<Node>()) as u64;
+        self.entries = self.entries.saturating_add(1);
+        self.metadata = self.metadata.saturating_add(bytes);
+        self.over(limits).map_or(Ok(()), |_| Err(LayerRule::LimitExceeded))
+    }
+
+    /// The first limit that is passed.
+    fn over(&self, limits: &Limits) -> Option<(&'static str, u64)> {
+        let checks = [
+            ("entries", self.entries, limits.entries),
+            ("metadata", self.metadata, limits.metadata),
+        ];
+        checks.into_iter().find(|(_, value, limit)| value > limit).map(|(what, _, max)| (what, max))
+    }
+}
+
 /// One layer, read.
 pub(crate) struct LayerChanges {
     /// Paths of lower layers that are gone with all below them.
@@ -22,6 +72,8 @@ pub(crate) struct LayerChanges {
     pub(crate) opaque: Vec<TreePath>,
     /// What the layer brings, in the order of the archive; hard links as they are.
     pub(crate) entries: Vec<(TreePath, Node)>,
+    /// Bytes of the metadata of all of them.
+    pub(crate) metadata: u64,
 }
 
 impl LayerChanges {
@@ -33,7 +85,8 @@ impl LayerChanges {
         limits: Limits,
     ) -> Result<(Self, Unpacked), LayerError> {
         let mut tar = Tar::new(DiffReader::open(packed, None, limits)?, limits);
-        let mut changes = Self { hidden: Vec::new(), opaque: Vec::new(), entries: Vec::new() };
+        let mut changes =
+            Self { hidden: Vec::new(), opaque: Vec::new(), entries: Vec::new(), metadata: 0 };
         let mut ordinal = 0;
         while let Some(mut entry) = tar.next_entry()? {
             let place = entry.place();
@@ -49,6 +102,7 @@ impl LayerChanges {
                     // What a tree has no use for would only take memory.
                     entry.records.clear();
                     entry.sparse = None;
+                    changes.metadata = changes.metadata.saturating_add(metadata_bytes(&entry));
                     changes
                         .entries
                         .push((path, Node { layer, ordinal, entry, content, implied: false }));

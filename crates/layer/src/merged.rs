@@ -6,7 +6,7 @@ use std::io::{self, Read};
 
 use corten_spec::{Algorithm, Digest};
 
-use crate::layer_changes::{Contents, LayerChanges};
+use crate::layer_changes::{Contents, Held, LayerChanges};
 use crate::resolve::{Seen, resolve};
 use crate::{DiffReader, Entry, EntryKind, LayerError, LayerRule, Limits, Tar, TreePath, Unpacked};
 
@@ -62,16 +62,17 @@ pub struct Merged {
     names: BTreeMap<TreePath, usize>,
     files: Vec<Node>,
     layers: usize,
+    held: Held,
     limits: Limits,
 }
 
 impl Merged {
-    /// An empty tree; layers are added from the base up. [`Limits::entries`] bounds the tree as
-    /// a whole.
+    /// An empty tree; layers are added from the base up. [`Limits::entries`] and
+    /// [`Limits::metadata`] bound what all layers bring together.
     pub fn new(limits: Limits) -> Self {
         let root = implied(&TreePath::root(), 0);
         let names = BTreeMap::from([(TreePath::root(), 0)]);
-        Self { names, files: vec![root], layers: 0, limits }
+        Self { names, files: vec![root], layers: 0, held: Held::root(), limits }
     }
 
     /// The tree of the layers `0..count` of `source`.
@@ -93,11 +94,7 @@ impl Merged {
     /// was announced; after an error the tree is of no use.
     pub fn add(&mut self, packed: impl Read, contents: Contents) -> Result<Unpacked, LayerError> {
         let (changes, unpacked) = LayerChanges::read(packed, self.layers, contents, self.limits)?;
-        let total = (self.files.len() + changes.entries.len()) as u64;
-        if total > self.limits.entries {
-            let entry = crate::EntryPosition { name: Vec::new(), offset: 0 };
-            return Err(LayerError::Limit { entry, what: "entries", limit: self.limits.entries });
-        }
+        self.held.add(&changes, &self.limits)?;
         self.apply(changes)?;
         self.layers += 1;
         Ok(unpacked)
@@ -149,9 +146,14 @@ impl Merged {
         Ok(())
     }
 
-    /// The tree of one layer of a stack on its own, still empty.
-    pub(crate) fn of_layer(layer: usize, limits: Limits) -> Self {
-        Self { layers: layer, ..Self::new(limits) }
+    /// The tree of one layer of a stack on its own, still empty; `held` is what the stack holds.
+    pub(crate) fn of_layer(layer: usize, held: Held, limits: Limits) -> Self {
+        Self { layers: layer, held, ..Self::new(limits) }
+    }
+
+    /// What the tree, and the stack it belongs to, hold.
+    pub(crate) fn held(&self) -> Held {
+        self.held
     }
 
     /// Puts an entry where it belongs.
@@ -208,6 +210,7 @@ impl Merged {
                 Some(node) if is_directory(node) => {}
                 Some(node) if node.layer == layer => return Err(LayerRule::BelowNonDirectory),
                 _ => {
+                    self.held.imply(&above, &self.limits)?;
                     let node = implied(&above, layer);
                     self.insert(above, node);
                 }

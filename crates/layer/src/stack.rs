@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::layer_changes::{Contents, LayerChanges};
+use crate::layer_changes::{Contents, Held, LayerChanges};
 use crate::merged::{Also, LayerSource, Merged, Node};
 use crate::resolve::{Seen, resolve};
 use crate::{EntryKind, LayerError, LayerRule, Limits, TreePath};
@@ -13,6 +13,7 @@ use crate::{EntryKind, LayerError, LayerRule, Limits, TreePath};
 pub struct Stack<'a> {
     source: &'a mut dyn LayerSource,
     layers: Vec<Option<Layer>>,
+    held: Held,
     limits: Limits,
 }
 
@@ -39,7 +40,7 @@ impl<'a> Stack<'a> {
     /// The layers `0..count` of `source`, none of them read yet.
     pub fn new(source: &'a mut dyn LayerSource, count: usize, limits: Limits) -> Self {
         let layers = std::iter::repeat_with(|| None).take(count).collect();
-        Self { source, layers, limits }
+        Self { source, layers, held: Held::root(), limits }
     }
 
     /// Follows `path` and the symbolic links on it, all of them inside the root. The content is had
@@ -114,7 +115,10 @@ impl<'a> Stack<'a> {
         if slot.is_none() {
             let packed = self.source.open(number).map_err(LayerError::from_io)?;
             let (changes, _) = LayerChanges::read(packed, number, Contents::Skip, self.limits)?;
-            *slot = Some(Layer::of(changes, number, self.limits)?);
+            self.held.add(&changes, &self.limits)?;
+            let layer = Layer::of(changes, number, self.held, self.limits)?;
+            self.held = layer.tree.held();
+            *slot = Some(layer);
         }
         slot.as_ref().ok_or_else(missing)
     }
@@ -126,9 +130,14 @@ fn lost_link(path: &TreePath) -> LayerError {
 }
 
 impl Layer {
-    fn of(changes: LayerChanges, number: usize, limits: Limits) -> Result<Self, LayerError> {
+    fn of(
+        changes: LayerChanges,
+        number: usize,
+        held: Held,
+        limits: Limits,
+    ) -> Result<Self, LayerError> {
         let mut layer = Self {
-            tree: Merged::of_layer(number, limits),
+            tree: Merged::of_layer(number, held, limits),
             links_down: BTreeMap::new(),
             hidden: changes.hidden.into_iter().collect(),
             opaque: changes.opaque.into_iter().collect(),

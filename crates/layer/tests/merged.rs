@@ -250,6 +250,44 @@ fn the_entries_of_a_stack_are_bounded() {
 }
 
 #[test]
+fn what_a_stack_takes_in_memory_is_bounded() {
+    let stack = [layer(&["link a aaaaaaaaaa"]), layer(&["link b bbbbbbbbbb"])];
+    let limits = Limits { metadata: 20, ..Limits::default() };
+    let merged = |count| Merged::read(&mut source(&stack), count, Contents::Skip, limits).err();
+    assert!(merged(1).is_none());
+    assert!(matches!(merged(2), Some(LayerError::Limit { what: "metadata", limit: 20, .. })));
+    let (mut layers, limits) = (source(&stack), limits);
+    let found = Stack::new(&mut layers, 2, limits).at(&path("none"));
+    assert!(matches!(found, Err(LayerError::Limit { what: "metadata", limit: 20, .. })));
+}
+
+#[test]
+fn directories_that_deep_paths_imply_count_too() {
+    let stack = [layer(&["file a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p content"])];
+    let limits = Limits { metadata: 2048, ..Limits::default() };
+    let refused = |result: Option<LayerError>| {
+        let rule = LayerRule::LimitExceeded;
+        assert!(matches!(result, Some(LayerError::Refused { rule: r, .. }) if r == rule));
+    };
+    refused(Merged::read(&mut source(&stack), 1, Contents::Skip, limits).err());
+    refused(Stack::new(&mut source(&stack), 1, limits).at(&path("a")).err());
+}
+
+#[test]
+fn each_attribute_counts_more_than_its_bytes() {
+    let mut entry = Entry::new(EntryKind::File, "f");
+    for name in 0..100_u8 {
+        entry.xattrs.insert(vec![b'a', b'a' + name % 26, b'a' + name / 26], Vec::new());
+    }
+    let mut writer = TarWriter::new(Vec::new());
+    writer.entry(&entry).unwrap();
+    let stack = [writer.finish().unwrap()];
+    let limits = Limits { metadata: 4096, ..Limits::default() };
+    let result = Merged::read(&mut source(&stack), 1, Contents::Skip, limits);
+    assert!(matches!(result.err(), Some(LayerError::Limit { what: "metadata", .. })));
+}
+
+#[test]
 fn what_the_merged_tree_lacks_the_lazy_one_lacks() {
     let stack = [
         layer(&["dir a", "file a/x 1", "dir b", "file b/y 2", "file c 3", "link l a", "dir e"]),

@@ -82,25 +82,28 @@ pub(crate) fn parse_index(place: &str, bytes: &[u8]) -> Result<Map<String, Value
     serde_json::from_slice(bytes).map_err(|error| malformed(place, INDEX_FILE, error))
 }
 
-/// The entries of a parsed `index.json`.
-pub(crate) fn entries(
-    place: &str,
-    index: &Map<String, Value>,
-) -> Result<Vec<IndexEntry>, StoreError> {
-    let list = match index.get("manifests") {
-        None | Some(Value::Null) => return Ok(Vec::new()),
-        Some(Value::Array(list)) => list,
-        Some(_) => return Err(malformed(place, INDEX_FILE, "'manifests' is not a list")),
-    };
-    let entry = |value: &Value| {
-        let descriptor =
-            Descriptor::deserialize(value).map_err(|error| malformed(place, INDEX_FILE, error))?;
+/// The entries that the bytes of `index.json` list. What corten does not know is passed over and
+/// not kept: as values in memory, a list of tiny objects is a hundred times as large as its text.
+pub(crate) fn entries(place: &str, bytes: &[u8]) -> Result<Vec<IndexEntry>, StoreError> {
+    #[derive(Deserialize)]
+    struct Listed {
+        #[serde(default)]
+        manifests: Option<Vec<Descriptor>>,
+    }
+    let entry = |descriptor: Descriptor| {
         let name = descriptor.annotations.get(annotation::REF_NAME);
         // A name that no reference can have is legal to stand there, but cannot be asked for.
         let name = name.and_then(|name| RefName::parse(name).ok());
-        Ok(IndexEntry { descriptor, name })
+        IndexEntry { descriptor, name }
     };
-    list.iter().map(entry).collect()
+    // A list would pass for an object whose fields are in order. Nothing at all is left to the
+    // parser, which tells an early end from other errors.
+    if bytes.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+        return Err(malformed(place, INDEX_FILE, "it is no JSON object"));
+    }
+    let listed: Listed =
+        serde_json::from_slice(bytes).map_err(|error| malformed(place, INDEX_FILE, error))?;
+    Ok(listed.manifests.unwrap_or_default().into_iter().map(entry).collect())
 }
 
 /// What a new entry says of a document: the pointer, its platform and artifact type.
@@ -314,4 +317,26 @@ pub(crate) fn stream_of(bytes: &Bytes, offset: u64) -> ByteStream {
     let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
     let rest = bytes.slice(from..);
     stream::iter((!rest.is_empty()).then_some(Ok(rest))).boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn entries_are_read_beside_what_nobody_knows() {
+        let digest = Digest::sha256(b"x");
+        let entry = json!({"mediaType": "a/b", "digest": digest, "size": 1, "theirs": [{"": 0}]});
+        let index = json!({"theirs": [{"": 0}], "manifests": [entry]}).to_string();
+        let found = entries("here", index.as_bytes()).unwrap();
+        assert_eq!(found[0].descriptor.digest, digest);
+        for empty in ["{}", r#"{"manifests": null}"#] {
+            assert_eq!(entries("here", empty.as_bytes()).unwrap(), []);
+        }
+        for wrong in ["", "1", "[]", r#"{"manifests": {}}"#, r#"{"manifests": [1]}"#] {
+            assert!(entries("here", wrong.as_bytes()).is_err(), "{wrong}");
+        }
+    }
 }

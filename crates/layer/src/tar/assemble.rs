@@ -176,10 +176,14 @@ pub(super) fn over_limit(entry: &Entry, limits: &Limits) -> Option<(&'static str
     checks.into_iter().find(|(_, value, limit)| value > limit).map(|(what, _, limit)| (what, limit))
 }
 
+/// What one pair of byte strings in a map takes beyond the strings: their headers, their places in
+/// the allocator, and their share of a node. Without it a name of one byte would count as one.
+const PAIR: usize = 128;
+
 /// What keeping the entry takes in memory, beyond its fixed size.
-pub(super) fn metadata_bytes(entry: &Entry) -> u64 {
+pub(crate) fn metadata_bytes(entry: &Entry) -> u64 {
     let pairs = entry.xattrs.iter().chain(&entry.records);
-    let attributes: usize = pairs.map(|(key, value)| key.len() + value.len()).sum();
+    let attributes: usize = pairs.map(|(key, value)| key.len() + value.len() + PAIR).sum();
     let extents = entry.sparse.as_ref().map_or(0, |map| map.len() * size_of::<Extent>());
     (entry.name.len() + entry.link.len() + attributes + extents) as u64
 }

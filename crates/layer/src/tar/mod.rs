@@ -13,5 +13,6 @@ mod reader;
 mod source;
 mod sparse;
 
+pub(crate) use assemble::metadata_bytes;
 pub(crate) use block::BLOCK;
 pub use reader::Tar;

@@ -17,6 +17,8 @@ use crate::{StoreError, catalog::MAX_LAYOUT_HEADER};
 
 /// How many members an archive may have.
 const MAX_MEMBERS: usize = 200_000;
+/// Longest path of a member: those of a layout have less than 200 bytes.
+const MAX_PATH: usize = 1024;
 /// Most bytes of the records before one member.
 const MAX_RECORDS: u64 = 1024 * 1024;
 /// Bytes per read of an archive that comes through a pipe.
@@ -82,7 +84,7 @@ impl ReadSide {
         let header = side.small(LAYOUT_FILE, ("oci-layout", MAX_LAYOUT_HEADER))?;
         catalog::check_header(&side.place, &header)?;
         let index = side.small(INDEX_FILE, ("index.json", MAX_LAYOUT_INDEX))?;
-        side.entries = catalog::entries(&side.place, &catalog::parse_index(&side.place, &index)?)?;
+        side.entries = catalog::entries(&side.place, &index)?;
         Ok(side)
     }
 
@@ -225,6 +227,10 @@ impl Scan<'_> {
 
     /// A path of plain names below the root; `./` before it is what `tar` of a directory writes.
     fn plain(&self, path: &str) -> Result<String, StoreError> {
+        if path.len() > MAX_PATH {
+            let why = format!("a path of more than {MAX_PATH} bytes is refused");
+            return Err(self.malformed(path, why));
+        }
         let mut rest = path;
         while let Some(after) = rest.strip_prefix("./") {
             rest = after;

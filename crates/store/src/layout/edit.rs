@@ -34,10 +34,13 @@ struct Stamp {
     modified: (i64, i64),
 }
 
+/// What `index.json` may have.
+pub(super) const INDEX_LIMIT: (&str, u64) = ("index.json", MAX_LAYOUT_INDEX);
+
 impl LayoutStore {
     /// The JSON of `index.json` now.
     pub(super) fn index(&self) -> Result<Index, StoreError> {
-        self.settled(INDEX_FILE, ("index.json", MAX_LAYOUT_INDEX), catalog::parse_index)
+        self.settled(INDEX_FILE, INDEX_LIMIT, catalog::parse_index)
     }
 
     fn stamp(&self) -> Result<Option<Stamp>, StoreError> {

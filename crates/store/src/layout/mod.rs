@@ -142,7 +142,7 @@ impl LayoutStore {
 
     /// What `index.json` lists, in its order.
     pub fn entries(&self) -> Result<Vec<IndexEntry>, StoreError> {
-        catalog::entries(&self.describe(), &self.index()?)
+        self.settled(INDEX_FILE, edit::INDEX_LIMIT, catalog::entries)
     }
 
     /// A blob, open for reading and **not verified**; a regular file, never through a link.

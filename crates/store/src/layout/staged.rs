@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use corten_spec::Descriptor;
 use rustix::fs::FlockOperation;
@@ -22,9 +21,6 @@ pub struct Staged {
     published: bool,
 }
 
-/// Tells the staged files of one process apart.
-static NEXT: AtomicU64 = AtomicU64::new(0);
-
 impl LayoutStore {
     /// Starts a blob whose digest is not known yet. Unlike an [`crate::Ingest`] it is not hashed
     /// on its way: whoever makes the bytes hashes them as they are made.
@@ -32,16 +28,15 @@ impl LayoutStore {
         let root = &self.inner.root;
         root.make_dir(STAGED)?;
         self.take_lease()?;
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = format!("{STAGED}/made-{}-{number}", std::process::id());
-        let file = root.open_or_create(&path)?;
+        // A new file: one of that name may be of a dead process, or of one of the same number in
+        // another container, or something planted.
+        let (file, path) = root.create_scratch(&format!("{STAGED}/made"))?;
         let fault = |action| {
             let full = root.full(&path);
             move |source: io::Error| io_error(&full, action, source)
         };
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
             .map_err(|errno| fault("lock")(errno.into()))?;
-        file.set_len(0).map_err(fault("truncation"))?;
         Ok(Staged { store: self.clone(), path, file, written: 0, published: false })
     }
 }
@@ -114,6 +109,30 @@ mod tests {
         staged.publish(&blob).unwrap();
         let text = io::read_to_string(store.blob_file(&blob.digest).unwrap()).unwrap();
         assert_eq!(text, "made here");
+    }
+
+    #[test]
+    fn what_another_process_of_the_same_number_stages_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = LayoutStore::create(directory.path()).unwrap();
+        let mut theirs = Vec::new();
+        for (form, number) in
+            [("-", 0), (".", 0)].into_iter().flat_map(|(f, n)| [(f, n), (f, n + 1)])
+        {
+            let name = format!("made{form}{}-{number}", std::process::id());
+            let path = directory.path().join(STAGED).join(name);
+            std::fs::write(&path, "theirs").unwrap();
+            let file = File::open(&path).unwrap();
+            rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).unwrap();
+            theirs.push((path, file));
+        }
+        let blob = Descriptor::of(MediaType::OCI_LAYER, b"ours");
+        let mut staged = store.stage().unwrap();
+        staged.write_all(b"ours").unwrap();
+        staged.publish(&blob).unwrap();
+        for (path, _) in theirs {
+            assert_eq!(std::fs::read_to_string(path).unwrap(), "theirs");
+        }
     }
 
     #[test]
