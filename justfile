@@ -36,9 +36,9 @@ fuzz-short: (fuzz "30")
 bench-copy *ARGS:
     ./benches/copy.sh {{ ARGS }}
 
-# RUNS kills of pull, push and copy each, a tenth as many of import and gc, as in docs/src/reference/faults.md.
+# RUNS kills of pull, push and copy, a tenth of import and gc; then before each step: docs/src/reference/faults.md.
 kill-runs RUNS="200":
-    CORTEN_KILL_RUNS={{ RUNS }} cargo test -p corten --test cuts at_length -- --ignored --nocapture
+    CORTEN_KILL_RUNS={{ RUNS }} cargo test -p corten --test cuts -- --ignored --nocapture
 
 # What CI runs.
 ci:

@@ -62,8 +62,11 @@ impl Peer {
     /// test ends, as it may serve others. `None`, told on stderr, where either is missing.
     pub fn docker() -> Option<Self> {
         let docker = Self::find("docker")?;
-        let starter = docker.path.parent()?.parent()?.join("peers");
-        Self { name: "peers".to_owned(), path: starter }.succeed(["dockerd"]);
+        let tree = docker.path.parent()?.parent()?;
+        let mut start = Command::new(tree.join("peers"));
+        start.arg("dockerd").env("CORTEN_PEERS", tree).stdin(Stdio::null());
+        let started = finished("peers dockerd", start);
+        assert!(started.code == Some(0), "the Docker engine does not start: {started:?}");
         Some(docker)
     }
 

@@ -1,11 +1,11 @@
 //! Looking at an image: its documents, its config, what hangs together with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use corten_spec::{
-    AnyDocument, Descriptor, Document, ImageConfig, Location, MAX_DOCUMENT, Manifest, Platform,
-    RefName, Reference,
+    AnyDocument, Descriptor, Digest, Document, ImageConfig, Location, MAX_DOCUMENT, Manifest,
+    Platform, RefName, Reference,
 };
 use corten_store::{Kind, Resolver, Store, StoreError, read_document, read_small};
 use schemars::JsonSchema;
@@ -58,7 +58,7 @@ pub struct TreeNode {
     pub annotations: BTreeMap<String, String>,
     /// Whether the place has it; an index may list images that are elsewhere.
     pub present: bool,
-    /// What it points at, then what refers to it.
+    /// What it points at, then what refers to it; in one tree the first node of a document has them.
     pub children: Vec<TreeNode>,
 }
 
@@ -143,7 +143,8 @@ pub async fn inspect(context: &Context, request: InspectRequest) -> Result<Image
     };
     let mut seen = BTreeMap::new();
     sizes(&node, &mut seen);
-    let size = seen.values().sum();
+    // Sizes are the maker's word, and two of them may be more than a number holds.
+    let size = seen.values().fold(0, |sum: u64, size| sum.saturating_add(*size));
     Ok(ImageReport { name: source.shown, root: node, platforms, image, size })
 }
 
@@ -267,75 +268,115 @@ pub(super) fn blob(descriptor: &Descriptor, diff_id: Option<String>) -> BlobRepo
 /// Deepest nesting of indexes and referrers that is shown.
 const MAX_DEPTH: usize = 16;
 
+/// Most nodes of one tree.
+const MAX_NODES: usize = 200_000;
+
 /// `root` as a tree; with `whole`, every child document and referrer is read too.
 async fn tree(store: &dyn Store, root: &AnyDocument, whole: bool) -> Result<TreeNode, Failure> {
-    Box::pin(grow(store, root, "", whole, MAX_DEPTH)).await
+    let mut tree = Tree { store, whole, nodes: 0, grown: HashSet::new() };
+    Box::pin(tree.grow(root, "", MAX_DEPTH)).await
 }
 
-async fn grow(
-    store: &dyn Store,
-    document: &AnyDocument,
-    role: &str,
+/// A tree that grows.
+struct Tree<'a> {
+    store: &'a dyn Store,
     whole: bool,
-    depth: usize,
-) -> Result<TreeNode, Failure> {
-    let descriptor = document.descriptor();
-    let (word, annotations, artifact_type) = match document {
-        AnyDocument::Manifest(m) => {
-            let kind =
-                (!m.value().config.media_type.is_config()).then(|| m.value().artifact_kind());
-            ("manifest", &m.value().annotations, kind.cloned())
-        }
-        AnyDocument::Index(i) => ("index", &i.value().annotations, i.value().artifact_type.clone()),
-        AnyDocument::Other(_) => ("blob", &descriptor.annotations, None),
-    };
-    let mut node = leaf(if role.is_empty() { word } else { role }, descriptor, true);
-    node.annotations.extend(annotations.clone());
-    node.artifact_type = artifact_type.or(descriptor.artifact_type.clone()).map(|t| t.to_string());
-    match document {
-        AnyDocument::Manifest(manifest) => {
-            let value = manifest.value();
-            node.children.push(leaf("config", &value.config, true));
-            for layer in &value.layers {
-                let role = if layer.media_type.is_layer() { "layer" } else { "blob" };
-                node.children.push(leaf(role, layer, true));
-            }
-        }
-        AnyDocument::Index(index) => {
-            for child in &index.value().manifests {
-                node.children.push(child_node(store, child, whole, depth).await?);
-            }
-        }
-        AnyDocument::Other(_) => {}
-    }
-    if whole && depth > 0 {
-        for referrer in store.referrers(&descriptor.digest, None).await? {
-            let document = read_document(store, &referrer).await?;
-            let grown = grow(store, &document, "referrer", whole, depth - 1);
-            node.children.push(Box::pin(grown).await?);
-        }
-    }
-    Ok(node)
+    /// Nodes so far.
+    nodes: usize,
+    /// Documents below which the tree was grown: indexes that list each other twice, a few levels
+    /// deep, would have more nodes than any memory holds.
+    grown: HashSet<Digest>,
 }
 
-async fn child_node(
-    store: &dyn Store,
-    child: &Descriptor,
-    whole: bool,
-    depth: usize,
-) -> Result<TreeNode, Failure> {
-    let role = match &child.media_type {
-        kind if kind.is_index() => "index",
-        kind if kind.is_manifest() => "manifest",
-        _ => "blob",
-    };
-    if !whole || depth == 0 {
-        return Ok(leaf(role, child, true));
+impl Tree<'_> {
+    async fn grow(
+        &mut self,
+        document: &AnyDocument,
+        role: &str,
+        depth: usize,
+    ) -> Result<TreeNode, Failure> {
+        let mut node = self.bare(document, role)?;
+        if !self.grown.insert(document.descriptor().digest.clone()) {
+            return Ok(node);
+        }
+        match document {
+            AnyDocument::Manifest(manifest) => {
+                let value = manifest.value();
+                node.children.push(self.leaf("config", &value.config, true)?);
+                for layer in &value.layers {
+                    let role = if layer.media_type.is_layer() { "layer" } else { "blob" };
+                    node.children.push(self.leaf(role, layer, true)?);
+                }
+            }
+            AnyDocument::Index(index) => {
+                for child in &index.value().manifests {
+                    node.children.push(self.child(child, depth).await?);
+                }
+            }
+            AnyDocument::Other(_) => {}
+        }
+        if self.whole && depth > 0 {
+            for referrer in self.store.referrers(&document.descriptor().digest, None).await? {
+                let document = read_document(self.store, &referrer).await?;
+                let grown = self.grow(&document, "referrer", depth - 1);
+                node.children.push(Box::pin(grown).await?);
+            }
+        }
+        Ok(node)
     }
-    match read_document(store, child).await {
-        Ok(document) => Box::pin(grow(store, &document, "", whole, depth - 1)).await,
-        Err(StoreError::NotFound { .. }) => Ok(leaf(role, child, false)),
-        Err(error) => Err(error.into()),
+
+    /// The node of a document, without what hangs below it.
+    fn bare(&mut self, document: &AnyDocument, role: &str) -> Result<TreeNode, Failure> {
+        let descriptor = document.descriptor();
+        let (word, annotations, artifact_type) = match document {
+            AnyDocument::Manifest(m) => {
+                let kind =
+                    (!m.value().config.media_type.is_config()).then(|| m.value().artifact_kind());
+                ("manifest", &m.value().annotations, kind.cloned())
+            }
+            AnyDocument::Index(i) => {
+                ("index", &i.value().annotations, i.value().artifact_type.clone())
+            }
+            AnyDocument::Other(_) => ("blob", &descriptor.annotations, None),
+        };
+        let mut node = self.leaf(if role.is_empty() { word } else { role }, descriptor, true)?;
+        node.annotations.extend(annotations.clone());
+        node.artifact_type =
+            artifact_type.or(descriptor.artifact_type.clone()).map(|t| t.to_string());
+        Ok(node)
+    }
+
+    async fn child(&mut self, child: &Descriptor, depth: usize) -> Result<TreeNode, Failure> {
+        let role = match &child.media_type {
+            kind if kind.is_index() => "index",
+            kind if kind.is_manifest() => "manifest",
+            _ => "blob",
+        };
+        if !self.whole || depth == 0 || self.grown.contains(&child.digest) {
+            return self.leaf(role, child, true);
+        }
+        match read_document(self.store, child).await {
+            Ok(document) => Box::pin(self.grow(&document, "", depth - 1)).await,
+            Err(StoreError::NotFound { .. }) => self.leaf(role, child, false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn leaf(
+        &mut self,
+        role: &str,
+        descriptor: &Descriptor,
+        present: bool,
+    ) -> Result<TreeNode, Failure> {
+        self.nodes += 1;
+        if self.nodes > MAX_NODES {
+            return Err(Failure::Store(StoreError::Malformed {
+                object: descriptor.digest.to_string(),
+                place: self.store.describe(),
+                source: format!("the tree has more than {MAX_NODES} nodes").into(),
+            }));
+        }
+        Ok(leaf(role, descriptor, present))
     }
 }
 

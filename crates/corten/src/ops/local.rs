@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use corten_spec::{AnyDocument, RefName};
-use corten_store::{LayoutStore, Selector, Store, StoreError, read_document};
+use corten_store::{LayoutStore, Selector, Store, read_document};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -39,7 +39,11 @@ pub struct LocalImage {
     pub age_seconds: Option<u64>,
 }
 
-/// Lists the images whose name contains `filter`.
+/// Deepest nesting of indexes whose content is counted: what [`corten_store::walk`] carries.
+const MAX_DEPTH: usize = corten_store::MAX_DEPTH;
+
+/// Lists the images whose name contains `filter`. What is missing or broken below an entry does not
+/// count, and hides no other image.
 pub async fn images(context: &Context, filter: &str) -> Result<ImagesReport, Failure> {
     let store = context.store()?;
     let mut images = Vec::new();
@@ -59,7 +63,7 @@ pub async fn images(context: &Context, filter: &str) -> Result<ImagesReport, Fai
         };
         let mut seen = BTreeSet::new();
         if let Ok(document) = read_document(&store, &entry.descriptor).await {
-            Box::pin(add(&store, &document, &mut image, &mut seen)).await?;
+            Box::pin(add(&store, &document, &mut image, &mut seen, MAX_DEPTH)).await;
         }
         image.platforms.sort();
         image.platforms.dedup();
@@ -70,23 +74,25 @@ pub async fn images(context: &Context, filter: &str) -> Result<ImagesReport, Fai
     Ok(ImagesReport { store: store.describe(), images })
 }
 
-/// Adds what `document` is and points at; what is not here does not count.
+/// Adds what `document` is and points at, `depth` indexes down; what is not here does not count.
 async fn add(
     store: &LayoutStore,
     document: &AnyDocument,
     image: &mut LocalImage,
     seen: &mut BTreeSet<corten_spec::Digest>,
-) -> Result<(), Failure> {
+    depth: usize,
+) {
     if !seen.insert(document.descriptor().digest.clone()) {
-        return Ok(());
+        return;
     }
-    image.size += document.descriptor().size;
+    // Sizes are the maker's word, and two of them may be more than a number holds.
+    image.size = image.size.saturating_add(document.descriptor().size);
     match document {
         AnyDocument::Manifest(manifest) => {
             let value = manifest.value();
             for blob in std::iter::once(&value.config).chain(&value.layers) {
                 if seen.insert(blob.digest.clone()) {
-                    image.size += blob.size;
+                    image.size = image.size.saturating_add(blob.size);
                 }
             }
             if value.config.media_type.is_config()
@@ -96,18 +102,18 @@ async fn add(
                 image.created = image.created.take().or_else(|| config.value().created.clone());
             }
         }
-        AnyDocument::Index(index) => {
+        AnyDocument::Index(index) if depth > 1 => {
             for child in &index.value().manifests {
-                match read_document(store, child).await {
-                    Ok(document) => Box::pin(add(store, &document, image, seen)).await?,
-                    Err(StoreError::NotFound { .. }) => {}
-                    Err(error) => return Err(error.into()),
+                if seen.contains(&child.digest) {
+                    continue;
+                }
+                if let Ok(document) = read_document(store, child).await {
+                    Box::pin(add(store, &document, image, seen, depth - 1)).await;
                 }
             }
         }
-        AnyDocument::Other(_) => {}
+        _ => {}
     }
-    Ok(())
 }
 
 /// A name that was set.

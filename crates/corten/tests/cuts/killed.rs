@@ -15,7 +15,7 @@ use crate::kills::{Killer, Moment, span_of};
 use crate::layout;
 
 /// Runs of each kind in the short form.
-const SHORT: u32 = 12;
+const SHORT: u32 = 10;
 
 /// After so many runs of push the registry, which keeps everything in memory, is a new one.
 const GENERATION: u32 = 25;
@@ -28,16 +28,16 @@ fn image(seed: u64) -> TestImage {
 }
 
 /// A home whose store has an acknowledged image, and how the store looks with that alone.
-struct Keeper {
-    home: Home,
-    registry: TestRegistry,
+pub(crate) struct Keeper {
+    pub(crate) home: Home,
+    pub(crate) registry: TestRegistry,
     kept: TestImage,
     kept_name: String,
     clean: std::collections::BTreeSet<String>,
 }
 
 impl Keeper {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let registry = TestRegistry::start();
         let home = Home::new(&[&registry.host()]);
         let (kept, kept_name) = (image(900), registry.reference("team/kept:v1"));
@@ -54,26 +54,26 @@ impl Keeper {
     }
 
     /// What must be true right after a kill.
-    fn check(&self) {
+    pub(crate) fn check(&self) {
         let store = self.home.store();
         check(&self.home, &store);
         layout::assert_holds(&store, &self.kept_name, &self.kept);
     }
 
     /// After the name is removed and garbage collected only the kept image is left.
-    fn clear(&self, name: &str) {
+    pub(crate) fn clear(&self, name: &str) {
         self.home.succeed(["remove", name]);
         self.check_clean();
     }
 
-    fn check_clean(&self) {
+    pub(crate) fn check_clean(&self) {
         self.gc();
         self.check();
         assert_eq!(layout::files(&self.home.store()), self.clean);
     }
 
     /// Without the kept image nothing is left.
-    fn end(self) {
+    pub(crate) fn end(self) {
         self.home.succeed(["remove", &self.kept_name]);
         self.gc();
         layout::assert_empty(&self.home.store());
@@ -82,7 +82,7 @@ impl Keeper {
 }
 
 /// The layout is valid, by our own eyes and by those of `validate`.
-fn check(home: &Home, path: &Path) {
+pub(crate) fn check(home: &Home, path: &Path) {
     layout::assert_sound(path);
     home.succeed(["validate", &format!("oci:{}", path.display())]);
 }
@@ -262,7 +262,7 @@ fn kill_imports(runs: u32) -> Killer {
     let home = &keeper.home;
     let tree = home.path("tree");
     std::fs::create_dir(&tree).unwrap();
-    for seed in 0..20 {
+    for seed in 0..10 {
         std::fs::write(tree.join(seed.to_string()), Noise::new(seed, 100_000).whole()).unwrap();
     }
     let import = ["import", tree.to_str().unwrap(), "made"];
@@ -299,7 +299,7 @@ fn kill_collections(runs: u32) -> Killer {
     let store = home.store();
     let mut dice = Dice::new(1);
     let mut litter = || {
-        for _ in 0..150 {
+        for _ in 0..60 {
             let bytes = Noise::new(dice.roll(), 2_000).whole();
             let digest = corten_spec::Digest::sha256(&bytes);
             std::fs::write(layout::blob(&store, &digest), &bytes).unwrap();

@@ -2,6 +2,8 @@
 //! other processes at the same store.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+// Seeds and figures are told by functions that clippy does not take for tests.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod home;
 mod killed;
@@ -11,6 +13,7 @@ mod peers;
 mod pulling;
 mod pushing;
 mod resuming;
+mod steps;
 mod together;
 
 use corten_testkit::images::{ImageMaker, TestImage};

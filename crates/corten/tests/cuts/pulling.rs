@@ -13,6 +13,7 @@ use crate::{image, large_layer, layout};
 const SILENCE: Duration = Duration::from_secs(3);
 
 /// What a fault leads to.
+#[derive(Clone, Copy)]
 enum End<'a> {
     /// The image is there.
     Whole,
@@ -21,8 +22,20 @@ enum End<'a> {
     Failure(Exit, &'a [&'a str]),
 }
 
+/// Requests that match this, so many of them, meet this fault; and that is what comes of it.
+type Case<'a> = (&'a str, usize, Fault, End<'a>);
+
+/// Pulls in each case. They mostly wait, so all of them at once.
+fn pulls(cases: &[Case<'_>]) {
+    std::thread::scope(|scope| {
+        for (when, times, fault, end) in cases.iter().cloned() {
+            scope.spawn(move || pull(when, times, fault, end));
+        }
+    });
+}
+
 /// Pulls while the first `times` requests that match `when` meet `fault`.
-fn pull(when: &str, times: usize, fault: Fault, end: &End<'_>) {
+fn pull(when: &str, times: usize, fault: Fault, end: End<'_>) {
     let registry = TestRegistry::start();
     let host = registry.host();
     let home = Home::new(&[&host]);
@@ -38,8 +51,8 @@ fn pull(when: &str, times: usize, fault: Fault, end: &End<'_>) {
             assert!(registry.faults_met() > 0, "{fault:?} was not met");
         }
         End::Failure(exit, words) => {
-            let said = home.fail(["pull", &reference], *exit);
-            for word in *words {
+            let said = home.fail(["pull", &reference], exit);
+            for word in words {
                 let word = word.replace("HOST", &host).replace("LAYER", layer.as_str());
                 let word = word.replace("ROOT", root.as_str());
                 assert!(said.contains(&word), "{fault:?}: no '{word}' in: {said}");
@@ -59,79 +72,68 @@ const FOR_EVER: usize = usize::MAX;
 
 #[test]
 fn a_connection_that_is_cut_is_taken_up_again() {
-    pull("GET /blobs/", 2, Fault::CutAnswer(70_000), &End::Whole);
-    pull("GET /blobs/", 2, Fault::CutAnswer(0), &End::Whole);
-    pull("GET /blobs/", 2, Fault::Cut, &End::Whole);
-    pull("GET /manifests/", 1, Fault::CutAnswer(20), &End::Whole);
-    pull("HEAD /manifests/", 1, Fault::Cut, &End::Whole);
-}
-
-#[test]
-fn a_connection_that_is_always_cut_is_an_interrupted_transfer() {
-    let words = &["HOST/team/app", "LAYER", "interrupted", "run the same command again"];
-    let end = End::Failure(Exit::Unreachable, words);
-    pull("GET /blobs/LAYER", FOR_EVER, Fault::CutAnswer(0), &end);
+    pulls(&[
+        ("GET /blobs/", 2, Fault::CutAnswer(70_000), End::Whole),
+        ("GET /blobs/", 2, Fault::CutAnswer(0), End::Whole),
+        ("GET /blobs/", 2, Fault::Cut, End::Whole),
+        ("GET /manifests/", 1, Fault::CutAnswer(20), End::Whole),
+        ("HEAD /manifests/", 1, Fault::Cut, End::Whole),
+    ]);
 }
 
 #[test]
 fn a_body_that_ends_early_is_taken_up_again() {
-    pull("GET /blobs/", 2, Fault::Shorten(70_000), &End::Whole);
-    pull("GET /manifests/", 1, Fault::Without("content-length".to_owned()), &End::Whole);
-}
-
-#[test]
-fn a_body_that_always_ends_at_once_is_an_interrupted_transfer() {
-    let end = End::Failure(Exit::Unreachable, &["HOST/team/app", "LAYER", "ended early"]);
-    pull("GET /blobs/LAYER", FOR_EVER, Fault::Shorten(0), &end);
+    pulls(&[
+        ("GET /blobs/", 2, Fault::Shorten(70_000), End::Whole),
+        ("GET /manifests/", 1, Fault::Without("content-length".to_owned()), End::Whole),
+    ]);
 }
 
 #[test]
 fn a_connection_that_falls_silent_is_made_anew() {
-    pull("GET /blobs/LAYER", 1, Fault::Stall(70_000, SILENCE), &End::Whole);
-    pull("GET /manifests/", 1, Fault::Delay(SILENCE), &End::Whole);
-}
-
-#[test]
-fn a_registry_that_stays_silent_is_told_by_name() {
-    let end = End::Failure(Exit::Unreachable, &["HOST/team/app", "LAYER", "nothing moved for 1 s"]);
-    pull("GET /blobs/LAYER", FOR_EVER, Fault::Stall(0, SILENCE), &end);
+    pulls(&[
+        ("GET /blobs/LAYER", 1, Fault::Stall(70_000, SILENCE), End::Whole),
+        ("GET /manifests/", 1, Fault::Delay(SILENCE), End::Whole),
+    ]);
 }
 
 #[test]
 fn bytes_that_were_broken_on_the_way_are_fetched_again() {
-    pull("GET /blobs/LAYER", 1, Fault::Corrupt(70_000), &End::Whole);
+    pulls(&[("GET /blobs/LAYER", 1, Fault::Corrupt(70_000), End::Whole)]);
 }
 
 #[test]
 fn bytes_that_stay_wrong_are_corrupt() {
     let words = &["LAYER", "HOST/team/app", "corrupt"];
     let end = End::Failure(Exit::Corrupt, words);
-    pull("GET /blobs/LAYER", FOR_EVER, Fault::Corrupt(70_000), &end);
-    pull("GET /blobs/LAYER", FOR_EVER, Fault::Endless, &end);
+    pulls(&[
+        ("GET /blobs/LAYER", FOR_EVER, Fault::Corrupt(70_000), end),
+        ("GET /blobs/LAYER", FOR_EVER, Fault::Endless, end),
+    ]);
     let end = End::Failure(Exit::Corrupt, &["HOST/team/app", "ROOT", "corrupt"]);
-    pull("GET /manifests/", FOR_EVER, Fault::Corrupt(40), &end);
+    pulls(&[("GET /manifests/", FOR_EVER, Fault::Corrupt(40), end)]);
 }
 
 #[test]
 fn a_registry_that_limits_requests_is_obeyed() {
-    pull("GET /blobs/", 2, Fault::RateLimited(1), &End::Whole);
-    pull("* /manifests/", 1, Fault::RateLimited(0), &End::Whole);
+    pulls(&[
+        ("GET /blobs/", 2, Fault::RateLimited(1), End::Whole),
+        ("* /manifests/", 1, Fault::RateLimited(0), End::Whole),
+    ]);
     let words = &["HOST/team/app", "3600 s"];
     let end = End::Failure(Exit::RateLimited, words);
-    pull("GET /blobs/LAYER", FOR_EVER, Fault::RateLimited(3600), &end);
-    pull("HEAD /manifests/", FOR_EVER, Fault::RateLimited(3600), &end);
+    pulls(&[
+        ("GET /blobs/LAYER", FOR_EVER, Fault::RateLimited(3600), end),
+        ("HEAD /manifests/", FOR_EVER, Fault::RateLimited(3600), end),
+    ]);
 }
 
 #[test]
 fn a_registry_in_trouble_is_asked_again() {
-    pull("GET /blobs/", 3, Fault::Status(500), &End::Whole);
-    pull("* /manifests/", 2, Fault::Status(503), &End::Whole);
-}
-
-#[test]
-fn trouble_that_lasts_is_told_with_its_status() {
-    let end = End::Failure(Exit::Unreachable, &["HOST/team/app", "500"]);
-    pull("GET /blobs/LAYER", FOR_EVER, Fault::Status(500), &end);
+    pulls(&[
+        ("GET /blobs/", 3, Fault::Status(500), End::Whole),
+        ("* /manifests/", 2, Fault::Status(503), End::Whole),
+    ]);
 }
 
 #[test]
@@ -139,15 +141,45 @@ fn a_length_that_lies_is_corrupt() {
     let words = &["LAYER", "HOST/team/app", "corrupt"];
     let end = End::Failure(Exit::Corrupt, words);
     let size = large_layer(&image(1)).1;
-    pull("GET /blobs/LAYER", FOR_EVER, Fault::Length(size + 10), &end);
-    pull("GET /blobs/LAYER", FOR_EVER, Fault::Length(size - 10), &end);
+    pulls(&[
+        ("GET /blobs/LAYER", FOR_EVER, Fault::Length(size + 10), end),
+        ("GET /blobs/LAYER", FOR_EVER, Fault::Length(size - 10), end),
+    ]);
 }
 
 #[test]
 fn a_digest_that_lies_is_corrupt() {
     let words = &["HOST/team/app", "LAYER", "corrupt", "says that it is"];
     let end = End::Failure(Exit::Corrupt, words);
-    pull("GET /blobs/LAYER", FOR_EVER, Fault::lying_digest(), &end);
+    pulls(&[("GET /blobs/LAYER", FOR_EVER, Fault::lying_digest(), end)]);
     let end = End::Failure(Exit::Corrupt, &["HOST/team/app", "corrupt"]);
-    pull("GET /manifests/", FOR_EVER, Fault::lying_digest(), &end);
+    pulls(&[("GET /manifests/", FOR_EVER, Fault::lying_digest(), end)]);
+}
+
+#[test]
+fn what_lasts_is_told_by_name() {
+    let told = |words| End::Failure(Exit::Unreachable, words);
+    let again = "run the same command again";
+    pulls(&[
+        (
+            "GET /blobs/LAYER",
+            FOR_EVER,
+            Fault::CutAnswer(0),
+            told(&["HOST/team/app", "LAYER", "interrupted", again]),
+        ),
+        (
+            "GET /blobs/LAYER",
+            FOR_EVER,
+            Fault::Shorten(0),
+            told(&["HOST/team/app", "LAYER", "ended early", again]),
+        ),
+        (
+            "GET /blobs/LAYER",
+            FOR_EVER,
+            Fault::Stall(0, SILENCE),
+            told(&["HOST/team/app", "LAYER", "nothing moved for 1 s", again]),
+        ),
+        ("GET /blobs/LAYER", FOR_EVER, Fault::Status(500), told(&["HOST/team/app", "500"])),
+        ("* /manifests/", FOR_EVER, Fault::Cut, told(&["HOST/team/app", "cannot be reached"])),
+    ]);
 }

@@ -14,6 +14,7 @@ use crate::{image, layout};
 const SILENCE: Duration = Duration::from_secs(3);
 
 /// What a fault leads to.
+#[derive(Clone, Copy)]
 enum End<'a> {
     /// The registry has the image.
     Whole,
@@ -30,8 +31,20 @@ pub(crate) fn home_with(image: &TestImage, target: &str) -> Home {
     home
 }
 
+/// Requests that match this, so many of them, meet this fault; and that is what comes of it.
+type Case<'a> = (&'a str, usize, Fault, End<'a>);
+
+/// Pushes in each case. They mostly wait, so all of them at once.
+fn pushes(cases: &[Case<'_>]) {
+    std::thread::scope(|scope| {
+        for (when, times, fault, end) in cases.iter().cloned() {
+            scope.spawn(move || push(when, times, fault, end));
+        }
+    });
+}
+
 /// Pushes while the first `times` requests that match `when` meet `fault`.
-fn push(when: &str, times: usize, fault: Fault, end: &End<'_>) {
+fn push(when: &str, times: usize, fault: Fault, end: End<'_>) {
     let registry = TestRegistry::start();
     let host = registry.host();
     let image = image(2);
@@ -45,8 +58,8 @@ fn push(when: &str, times: usize, fault: Fault, end: &End<'_>) {
             assert!(registry.faults_met() > 0, "{fault:?} was not met");
         }
         End::Failure(exit, words) => {
-            let said = home.fail(["push", "app", &target], *exit);
-            for word in *words {
+            let said = home.fail(["push", "app", &target], exit);
+            for word in words {
                 let word = word.replace("HOST", &host);
                 assert!(said.contains(&word), "{fault:?}: no '{word}' in: {said}");
             }
@@ -63,60 +76,72 @@ const FOR_EVER: usize = usize::MAX;
 
 #[test]
 fn a_connection_that_is_cut_is_taken_up_again() {
-    push("PUT /blobs/uploads/", 2, Fault::CutRequest(70_000), &End::Whole);
-    push("PUT /blobs/uploads/", 2, Fault::Cut, &End::Whole);
-    push("PUT /blobs/uploads/", 1, Fault::CutAfter, &End::Whole);
-    push("POST /blobs/uploads/", 2, Fault::Cut, &End::Whole);
-    push("PUT /manifests/", 1, Fault::CutAfter, &End::Whole);
-    push("PUT /manifests/", 1, Fault::CutRequest(20), &End::Whole);
-}
-
-#[test]
-fn a_connection_that_is_always_cut_is_told_by_name() {
-    let words = &["HOST/copy/app", "cannot be reached", "error sending request"];
-    push("* /blobs/uploads/", FOR_EVER, Fault::Cut, &End::Failure(Exit::Unreachable, words));
-    push("PUT /blobs/uploads/", FOR_EVER, Fault::Cut, &End::Failure(Exit::Unreachable, words));
+    pushes(&[
+        ("PUT /blobs/uploads/", 2, Fault::CutRequest(70_000), End::Whole),
+        ("PUT /blobs/uploads/", 2, Fault::Cut, End::Whole),
+        ("PUT /blobs/uploads/", 1, Fault::CutAfter, End::Whole),
+        ("POST /blobs/uploads/", 2, Fault::Cut, End::Whole),
+        ("PUT /manifests/", 1, Fault::CutAfter, End::Whole),
+        ("PUT /manifests/", 1, Fault::CutRequest(20), End::Whole),
+    ]);
 }
 
 #[test]
 fn a_registry_that_falls_silent_is_asked_again() {
-    push("POST /blobs/uploads/", 1, Fault::Delay(SILENCE), &End::Whole);
-    push("PUT /manifests/", 1, Fault::Delay(SILENCE), &End::Whole);
+    pushes(&[
+        ("POST /blobs/uploads/", 1, Fault::Delay(SILENCE), End::Whole),
+        ("PUT /manifests/", 1, Fault::Delay(SILENCE), End::Whole),
+    ]);
 }
 
 #[test]
 fn a_registry_that_limits_requests_is_obeyed() {
-    push("PUT /blobs/uploads/", 2, Fault::RateLimited(1), &End::Whole);
-    push("PUT /manifests/", 1, Fault::RateLimited(0), &End::Whole);
+    pushes(&[
+        ("PUT /blobs/uploads/", 2, Fault::RateLimited(1), End::Whole),
+        ("PUT /manifests/", 1, Fault::RateLimited(0), End::Whole),
+    ]);
     let end = End::Failure(Exit::RateLimited, &["HOST/copy/app", "3600 s"]);
-    push("POST /blobs/uploads/", FOR_EVER, Fault::RateLimited(3600), &end);
-    push("PUT /manifests/", FOR_EVER, Fault::RateLimited(3600), &end);
+    pushes(&[
+        ("POST /blobs/uploads/", FOR_EVER, Fault::RateLimited(3600), end),
+        ("PUT /manifests/", FOR_EVER, Fault::RateLimited(3600), end),
+    ]);
 }
 
 #[test]
 fn a_registry_in_trouble_is_asked_again() {
-    push("PUT /blobs/uploads/", 3, Fault::Status(500), &End::Whole);
-    push("POST /blobs/uploads/", 2, Fault::Status(503), &End::Whole);
-    push("PUT /manifests/", 2, Fault::Status(502), &End::Whole);
-}
-
-#[test]
-fn trouble_that_lasts_is_told_with_its_status() {
-    let end = End::Failure(Exit::Unreachable, &["HOST/copy/app", "500"]);
-    push("PUT /manifests/", FOR_EVER, Fault::Status(500), &end);
+    pushes(&[
+        ("PUT /blobs/uploads/", 3, Fault::Status(500), End::Whole),
+        ("POST /blobs/uploads/", 2, Fault::Status(503), End::Whole),
+        ("PUT /manifests/", 2, Fault::Status(502), End::Whole),
+    ]);
 }
 
 #[test]
 fn a_registry_that_claims_to_have_stored_something_else_is_asked_what_it_has() {
-    push("PUT /blobs/uploads/", FOR_EVER, Fault::lying_digest(), &End::Whole);
+    pushes(&[("PUT /blobs/uploads/", FOR_EVER, Fault::lying_digest(), End::Whole)]);
     let end = End::Failure(Exit::Corrupt, &["HOST/copy/app", "sha256:", "corrupt"]);
-    push("* /blobs/", FOR_EVER, Fault::lying_digest(), &end);
-    push("* /manifests/", FOR_EVER, Fault::lying_digest(), &end);
+    pushes(&[
+        ("* /blobs/", FOR_EVER, Fault::lying_digest(), end),
+        ("* /manifests/", FOR_EVER, Fault::lying_digest(), end),
+    ]);
 }
 
 #[test]
 fn a_registry_that_lies_about_the_length_it_has_is_corrupt() {
     let one = Fault::Answer(200, vec![("content-length".into(), "1".into())], "x".into());
     let words = &["HOST/copy/app", "sha256:", "corrupt", "it has 1 bytes there"];
-    push("HEAD /blobs/", FOR_EVER, one, &End::Failure(Exit::Corrupt, words));
+    pushes(&[("HEAD /blobs/", FOR_EVER, one, End::Failure(Exit::Corrupt, words))]);
+}
+
+#[test]
+fn what_lasts_is_told_by_name() {
+    let cut = End::Failure(Exit::Unreachable, &["HOST/copy/app", "error sending request"]);
+    let trouble = End::Failure(Exit::Unreachable, &["HOST/copy/app", "500"]);
+    pushes(&[
+        ("* /blobs/uploads/", FOR_EVER, Fault::Cut, cut),
+        ("PUT /blobs/uploads/", FOR_EVER, Fault::Cut, cut),
+        ("PUT /manifests/", FOR_EVER, Fault::Cut, cut),
+        ("PUT /blobs/uploads/", FOR_EVER, Fault::Status(500), trouble),
+        ("PUT /manifests/", FOR_EVER, Fault::Status(500), trouble),
+    ]);
 }

@@ -1,9 +1,9 @@
-//! Several processes at one store: pulls of the same and of different images, while garbage is
-//! collected all the time, lose nothing that was acknowledged.
+//! Several processes at one store: pulls of the same and of different images, and imports, while
+//! garbage is collected all the time, lose nothing that was acknowledged.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use corten_testkit::TestRegistry;
+use corten_testkit::{Noise, TestRegistry};
 
 use crate::home::Home;
 use crate::{image, layout};
@@ -15,7 +15,7 @@ const PULLING: u64 = 4;
 const ROUNDS: u64 = 4;
 
 #[test]
-fn pulls_beside_collections_lose_nothing() {
+fn pulls_and_imports_beside_collections_lose_nothing() {
     let registry = TestRegistry::start();
     let home = Home::new(&[&registry.host()]);
     let store = home.store();
@@ -43,6 +43,14 @@ fn pulls_beside_collections_lose_nothing() {
             }
         }
     };
+    let import = || {
+        for round in 0..ROUNDS {
+            home.write("tree/file", Noise::new(round, 200_000).whole());
+            let name = format!("made-{round}");
+            home.succeed(["import", home.path("tree").to_str().unwrap(), &name]);
+            home.succeed(["validate", &format!("store:{name}")]);
+        }
+    };
     std::thread::scope(|scope| {
         let collector = scope.spawn(|| {
             while !ended.load(Ordering::SeqCst) {
@@ -52,10 +60,12 @@ fn pulls_beside_collections_lose_nothing() {
         });
         let pulling: Vec<_> =
             (0..PULLING).map(|worker| scope.spawn(move || pull(worker))).collect();
-        let results: Vec<_> = pulling.into_iter().map(|thread| thread.join()).collect();
+        let importing = scope.spawn(import);
+        let results: Vec<_> =
+            pulling.into_iter().chain([importing]).map(|thread| thread.join()).collect();
         ended.store(true, Ordering::SeqCst);
         collector.join().unwrap();
-        assert!(results.iter().all(Result::is_ok), "a pull was harmed");
+        assert!(results.iter().all(Result::is_ok), "a pull or an import was harmed");
     });
     assert!(collections.load(Ordering::SeqCst) > 5, "gc ran beside the pulls");
     layout::assert_sound(&store);
@@ -67,6 +77,9 @@ fn pulls_beside_collections_lose_nothing() {
             layout::assert_holds(&store, &name, &own(worker, round));
             home.succeed(["remove", &name]);
         }
+    }
+    for round in 0..ROUNDS {
+        home.succeed(["remove", &format!("made-{round}")]);
     }
     home.succeed(["remove", &registry.reference("team/shared:v1")]);
     home.succeed(["gc", "--grace", "0s"]);

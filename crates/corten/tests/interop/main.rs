@@ -7,11 +7,13 @@
 mod attempts;
 mod bench;
 mod crane;
+mod docker;
 mod forms;
 mod main_job;
 mod oras;
 mod places;
 mod podman;
+mod real;
 mod referrers;
 mod registry;
 mod skopeo;

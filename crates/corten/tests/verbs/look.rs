@@ -140,7 +140,7 @@ fn nothing_in_an_image_speaks_to_the_terminal() {
     for line in lines {
         let ran = user.run(line);
         let text = ran.out + &ran.err;
-        let control = text.chars().find(|c| (*c != '\n' && c.is_control()));
+        let control = text.chars().find(|c| *c != '\n' && c.is_control());
         assert_eq!(control, None, "{line:?}: {text:?}");
         assert!(line.contains(&"--json") || !text.contains('\u{202e}'), "{line:?}: {text:?}");
         assert!(!text.lines().any(|line| line.starts_with("~ /faked")), "{line:?}: {text}");

@@ -1,0 +1,119 @@
+//! Layouts whose maker means harm: every verb answers, with a code, in bounded memory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use corten_spec::{Digest, MediaType};
+use serde_json::{Value, json};
+
+use crate::User;
+
+/// A layout written by hand.
+struct Layout {
+    root: PathBuf,
+    entries: Vec<Value>,
+}
+
+impl Layout {
+    fn new(root: PathBuf) -> Self {
+        fs::create_dir_all(root.join("blobs/sha256")).unwrap();
+        fs::write(root.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+        Self { root, entries: Vec::new() }
+    }
+
+    fn blob(&self, media_type: &MediaType, bytes: &[u8]) -> Value {
+        let digest = Digest::sha256(bytes);
+        fs::write(self.root.join("blobs/sha256").join(digest.encoded()), bytes).unwrap();
+        json!({"mediaType": media_type, "digest": digest, "size": bytes.len()})
+    }
+
+    fn index(&self, manifests: &[Value], number: usize) -> Value {
+        let index = json!({
+            "schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": manifests,
+            "annotations": {"number": number.to_string()},
+        });
+        self.blob(&MediaType::OCI_INDEX, index.to_string().as_bytes())
+    }
+
+    /// An image whose layers claim to be as large as a size can be.
+    fn huge_image(&self) -> Value {
+        let absent = |number: u64| Digest::sha256(&number.to_le_bytes());
+        let config = json!({
+            "architecture": "amd64", "os": "linux",
+            "rootfs": {"type": "layers", "diff_ids": [absent(1), absent(2), absent(3)]},
+        });
+        let layer = |number: u64| json!({"mediaType": MediaType::OCI_LAYER, "digest": absent(number), "size": i64::MAX});
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST,
+            "config": self.blob(&MediaType::OCI_CONFIG, config.to_string().as_bytes()),
+            "layers": [layer(1), layer(2), layer(3)],
+        });
+        self.blob(&MediaType::OCI_MANIFEST, manifest.to_string().as_bytes())
+    }
+
+    fn enter(&mut self, mut entry: Value, name: &str) {
+        entry["annotations"] =
+            json!({"org.opencontainers.image.ref.name": format!("docker.io/library/{name}")});
+        self.entries.push(entry);
+    }
+
+    fn finish(self) -> String {
+        let index = json!({"schemaVersion": 2, "manifests": self.entries});
+        fs::write(self.root.join("index.json"), index.to_string()).unwrap();
+        self.root.display().to_string()
+    }
+}
+
+fn remove_blob(root: &Path, blob: &Value) {
+    let digest = blob["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
+    fs::write(root.join("blobs/sha256").join(digest), "other").unwrap();
+}
+
+#[test]
+fn sizes_that_no_number_holds_are_summed_up_to_the_largest() {
+    let user = User::new();
+    let mut layout = Layout::new(user.path("layout"));
+    layout.enter(layout.huge_image(), "huge:1");
+    let path = layout.finish();
+    assert_eq!(user.json(&format!("inspect oci:{path}"))["size"], u64::MAX);
+    assert_eq!(user.json(&format!("images --store {path}"))["images"][0]["size"], u64::MAX);
+}
+
+#[test]
+fn indexes_deep_in_each_other_do_not_exhaust_the_stack() {
+    let user = User::new();
+    let mut layout = Layout::new(user.path("layout"));
+    let mut index = layout.huge_image();
+    for number in 0..3000 {
+        index = layout.index(&[index], number);
+    }
+    layout.enter(index, "deep:1");
+    let path = layout.finish();
+    assert_eq!(user.json(&format!("images --store {path}"))["images"][0]["platforms"], json!([]));
+}
+
+#[test]
+fn an_image_with_a_broken_part_hides_no_other() {
+    let user = User::new();
+    let mut layout = Layout::new(user.path("layout"));
+    let (sound, child) = (layout.huge_image(), layout.index(&[], 1));
+    layout.enter(layout.index(std::slice::from_ref(&child), 2), "broken:1");
+    layout.enter(sound, "sound:1");
+    remove_blob(&layout.root, &child);
+    let path = layout.finish();
+    let report = user.json(&format!("images --store {path}"));
+    assert_eq!(report["images"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_tree_shows_what_is_below_a_document_once() {
+    let user = User::new();
+    let mut layout = Layout::new(user.path("layout"));
+    let mut index = layout.huge_image();
+    for number in 0..6 {
+        index = layout.index(&vec![index; 100], number);
+    }
+    layout.enter(index, "wide:1");
+    let tree = user.ok(&format!("inspect --tree oci:{}", layout.finish()));
+    assert_eq!(tree.lines().count(), 1 + 6 * 100 + 4, "{tree}");
+}
