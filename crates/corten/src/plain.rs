@@ -4,7 +4,7 @@
 /// `text` in one line, with control characters (line breaks among them) and those that change the
 /// direction of text written as escapes.
 pub(crate) fn plain(text: &str) -> String {
-    escaped(text, |letter| acts(letter))
+    escaped(text, acts)
 }
 
 /// The same for bytes that may be no UTF-8; those that are not are written as `\xNN`.
