@@ -113,8 +113,7 @@ What can be relied on:
 
 - A property that is here keeps its name, type and meaning. Before version 1.0 the changelog says where that is broken.
 - New properties may come at any time: a reader passes over those it does not know.
-- A property that is not `required` is there all the same, with `null` where there is nothing to say, unless its
-  description says otherwise.
+- A property that is not `required` is there all the same, with `null` where there is nothing to say.
 - Digests are whole (`sha256:…`), sizes are bytes, times are RFC 3339 in UTC, platforms are `os/architecture[/variant]`.
 - The codes of findings are those of [the list](codes.md): one that is there keeps its meaning.
 - The text for people may change at any time. Scripts read JSON.

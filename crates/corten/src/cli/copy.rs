@@ -48,8 +48,8 @@ struct CompanyArgs {
 /// Copy an image, byte for byte, from any place to any other
 #[derive(Args)]
 #[command(after_help = "\
-A bare name is on a registry; store:NAME is the local store. An index travels with all its images;
-with --platform its bytes and digest stay the same, and only the chosen images travel.
+A bare name is on a registry; store:NAME is the local store. An index travels with all its images; \
+with --platform its bytes and digest stay the same, and only the chosen images travel. \
 --referrers takes along what refers to the referrers too, and older tags such as sha256-….sig.
 
 Examples:
@@ -97,7 +97,7 @@ async fn advise(context: &Context, source: &Place, written: &str) {
 /// Copy an image from a registry into the local store
 #[derive(Args)]
 #[command(
-    after_help = "Of an index, the image for this machine's platform is taken, unless --platform or
+    after_help = "Of an index, the image for this machine's platform is taken, unless --platform or \
 --all-platforms says otherwise. The index itself comes along unchanged, with its digest.
 
 Examples:
@@ -144,7 +144,7 @@ pub(super) async fn pull(context: &Context, args: PullArgs, json: bool) -> Resul
 /// Copy an image from the local store to a registry
 #[derive(Args)]
 #[command(after_help = "\
-What the registry has is not sent. An index is pushed with all of its images: where the store holds
+What the registry has is not sent. An index is pushed with all of its images: where the store holds \
 only some of them, name those with --platform.
 
 Examples:

@@ -12,7 +12,7 @@ use crate::plain::plain;
 /// Compare two images: config and files
 #[derive(Args)]
 #[command(after_help = "\
-Either image is a name of the local store or of a registry, or any other place.
+Either image is a name of the local store or of a registry, or any other place. \
 Exits with 0 when nothing differs and with 9 when something does.
 
 Examples:

@@ -14,7 +14,7 @@ use crate::output::{bytes, count, print, print_json};
 /// Make an image of a directory or of the tar of a root filesystem
 #[derive(Args)]
 #[command(
-    after_help = "The same tree gives the same digest, as a directory or as a tar, on any number of cores.
+    after_help = "The same tree gives the same digest, as a directory or as a tar, on any number of cores. \
 A COMMAND is written as in a Dockerfile: a JSON array, or a text for /bin/sh -c.
 
 Examples:

@@ -92,8 +92,8 @@ pub(super) async fn remove(
 /// Delete what no image of the local store needs
 #[derive(Args)]
 #[command(after_help = "\
-What is young may belong to a command that is still running and has not named it yet. With --grace 0
-nothing is spared on that ground: use it when no other corten works on the store.")]
+What a running corten writes is kept whatever its age. The grace is for other tools: what they wrote \
+into the store a moment ago may not have its name yet.")]
 pub(super) struct GcArgs {
     /// Keep what is younger than this, such as 90s, 15m, 24h or 7d.
     #[arg(long, value_name = "AGE", default_value = "1h", value_parser = span)]

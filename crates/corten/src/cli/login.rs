@@ -11,7 +11,7 @@ use crate::output::{print, print_json};
 /// Keep credentials for a registry, after trying them
 #[derive(Args)]
 #[command(after_help = "\
-They are kept where Docker keeps its own, by its credential helper if it names one, or in the file of
+They are kept where Docker keeps its own, by its credential helper if it names one, or in the file of \
 --authfile. Without options, user name and password are asked for on the terminal.
 
 Examples:

@@ -61,7 +61,7 @@ fn cli() -> String {
         .collect();
     for name in names {
         if let Some(verb) = command.find_subcommand_mut(&name) {
-            let help = verb.clone().term_width(100).render_long_help().to_string();
+            let help = verb.clone().term_width(100).render_help().to_string();
             let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
             let text = lines.join("\n");
             let (global, own): (Vec<&str>, Vec<&str>) =

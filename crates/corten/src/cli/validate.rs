@@ -21,8 +21,8 @@ pub(crate) enum ProfileWord {
 
 /// Check an image, or a whole layout, against the specification, to the last byte
 #[derive(Args)]
-#[command(after_help = "oci:DIR and oci-archive:FILE without a name check the whole layout.
-Exits with 0 when there are no errors and with 9 when there are. 'corten reference codes' lists what
+#[command(after_help = "oci:DIR and oci-archive:FILE without a name check the whole layout. \
+Exits with 0 when there are no errors and with 9 when there are. 'corten reference codes' lists what \
 can be found.
 
 Examples:
