@@ -11,7 +11,8 @@ use corten_registry::{
 };
 use corten_spec::{AnyDocument, Location, Platform, RefName, Reference, Tag};
 use corten_store::{
-    Archive, Directory, LayoutStore, Progress, Resolver, Selector, Store, StoreError, read_document,
+    Archive, Directory, IndexEntry, LayoutStore, Progress, Resolver, Selector, Store, StoreError,
+    read_document,
 };
 
 use crate::advice::Advice;
@@ -256,7 +257,7 @@ impl Context {
                 let store = LayoutStore::open(path)?;
                 let selector = match selector {
                     Some(selector) => selector.clone(),
-                    None => only_entry(&store, &shown).await?,
+                    None => only_image(&store, store.entries()?, &shown).await?,
                 };
                 Ok(OpenSource { store: Arc::new(store), selector, shown })
             }
@@ -264,7 +265,7 @@ impl Context {
                 let archive = self.read_archive(path).await?;
                 let selector = match selector {
                     Some(selector) => selector.clone(),
-                    None => only_archived(&archive, &shown).await?,
+                    None => only_image(&archive, archive.entries()?, &shown).await?,
                 };
                 Ok(OpenSource { store: Arc::new(archive), selector, shown })
             }
@@ -392,19 +393,28 @@ fn read_pem(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// The one entry of a layout that holds one.
-async fn only_entry(store: &LayoutStore, shown: &str) -> Result<Selector, Failure> {
-    let entries = store.entries()?;
-    match entries.as_slice() {
-        [entry] => Ok(Selector::Digest(entry.descriptor.digest.clone())),
-        _ => Err(ambiguous(shown, entries.iter().filter_map(|entry| entry.name.as_ref()))),
+/// The one image of a layout or archive. What refers to another image stands in its list too, and
+/// is no image that could be meant.
+async fn only_image(
+    store: &dyn Store,
+    entries: Vec<IndexEntry>,
+    shown: &str,
+) -> Result<Selector, Failure> {
+    let mut images = entries;
+    if images.len() > 1 {
+        let mut others = Vec::new();
+        for entry in images {
+            let refers = entry.name.is_none()
+                && read_document(store, &entry.descriptor).await?.subject().is_some();
+            if !refers {
+                others.push(entry);
+            }
+        }
+        images = others;
     }
-}
-
-async fn only_archived(archive: &Archive, shown: &str) -> Result<Selector, Failure> {
-    let entries = archive.entries()?;
-    match entries.as_slice() {
+    match images.as_slice() {
         [entry] => Ok(Selector::Digest(entry.descriptor.digest.clone())),
-        _ => Err(ambiguous(shown, entries.iter().filter_map(|entry| entry.name.as_ref()))),
+        _ => Err(ambiguous(shown, images.iter().filter_map(|entry| entry.name.as_ref()))),
     }
 }
 
