@@ -177,7 +177,9 @@ pub(super) async fn push(context: &Context, args: PushArgs, json: bool) -> Resul
         referrers: args.company.referrers,
         foreign: args.company.foreign,
     };
-    show(&ops::copy(context, request).await?, json)
+    let silent = request.target.is_standard_stream();
+    let report = ops::copy(context, request).await?;
+    if silent { Ok(Exit::Done) } else { show(&report, json) }
 }
 
 impl Place {

@@ -1,6 +1,7 @@
 //! Looking into an image: listing, printing, exporting its files, without unpacking it.
 
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,7 +35,8 @@ pub(super) struct OpenImage {
     /// Its layers from the base up.
     pub(super) layers: Vec<Descriptor>,
     source: OpenSource,
-    cache: LayoutStore,
+    /// The local store, where layers from elsewhere are kept; none is needed for local ones.
+    cache: Option<LayoutStore>,
     progress: Arc<dyn Progress>,
     jobs: usize,
 }
@@ -57,13 +59,14 @@ pub(super) async fn open(context: &Context, request: &LookRequest) -> Result<Ope
             why: "its config lists another number of layers than its manifest",
         });
     }
+    let remote = source.store.location().is_some();
     Ok(OpenImage {
         shown: source.shown.clone(),
         digest: manifest.digest().clone(),
         layers: manifest.value().layers.clone(),
         config,
         source,
-        cache: context.store()?,
+        cache: remote.then(|| context.store()).transpose()?,
         progress: context.progress(),
         jobs: context.jobs(),
     })
@@ -74,10 +77,11 @@ impl OpenImage {
     /// they are read here. They stay in the local store for the grace of `gc`.
     fn lazy(&self) -> Stack {
         let from = self.source.store.clone();
-        let remote = from.location().is_some();
-        let (cache, progress) = (self.cache.clone(), self.progress.clone());
         Stack {
-            blobs: if remote { Blobs::through(from, cache, progress) } else { Blobs::of(from) },
+            blobs: match self.cache.clone() {
+                Some(cache) => Blobs::through(from, cache, self.progress.clone()),
+                None => Blobs::of(from),
+            },
             layers: self.layers.clone(),
             diff_ids: self.config.value().rootfs.diff_ids.clone(),
             shown: self.shown.clone(),
@@ -266,7 +270,7 @@ pub struct ExportReport {
 }
 
 /// Writes the merged tree as one tar to `output`, or to standard output. A file appears under its
-/// name only when it is whole.
+/// name only when it is whole; a pipe or device of that name is written to.
 pub async fn export(
     context: &Context,
     request: LookRequest,
@@ -286,11 +290,19 @@ pub async fn export(
 fn export_file(merged: &Merged, stack: &Stack, path: &Path) -> Result<(u64, u64), Failure> {
     let failed =
         |source| Failure::Io { object: path.display().to_string(), action: "writing", source };
+    // Renaming a new file to the name of a device would replace the device.
+    if std::fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
+        let file = std::fs::File::options().write(true).open(path).map_err(failed)?;
+        return export_to(merged, stack, file);
+    }
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
+    let mut builder = tempfile::Builder::new();
+    // As any new file: the umask narrows it.
+    let builder = builder.permissions(std::fs::Permissions::from_mode(0o666));
+    let mut file = builder.tempfile_in(directory).map_err(failed)?;
     let written = export_to(merged, stack, &mut file)?;
     file.as_file().sync_all().map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;

@@ -117,3 +117,16 @@ fn a_tree_shows_what_is_below_a_document_once() {
     let tree = user.ok(&format!("inspect --tree oci:{}", layout.finish()));
     assert_eq!(tree.lines().count(), 1 + 6 * 100 + 4, "{tree}");
 }
+
+#[test]
+fn a_layout_whose_blobs_are_elsewhere_is_not_valid() {
+    let user = User::new();
+    let mut layout = Layout::new(user.path("layout"));
+    layout.enter(layout.huge_image(), "app:1");
+    let path = layout.finish();
+    fs::rename(user.path("layout/blobs"), user.path("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(user.path("elsewhere"), user.path("layout/blobs")).unwrap();
+    let ran = user.run(["validate", &format!("oci:{path}")]);
+    assert_eq!(ran.code, 9, "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("[layout-blob-kind]"), "{}", ran.out);
+}

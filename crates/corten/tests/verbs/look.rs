@@ -146,3 +146,36 @@ fn nothing_in_an_image_speaks_to_the_terminal() {
         assert!(!text.lines().any(|line| line.starts_with("~ /faked")), "{line:?}: {text}");
     }
 }
+
+#[test]
+fn a_local_image_is_looked_into_without_a_home() {
+    let user = User::new();
+    user.image("app", "hello");
+    let layout = format!("oci:{}", user.path("layout").display());
+    user.ok(&format!("copy store:app {layout}:x"));
+    for line in [vec!["ls", &layout], vec!["cat", &layout, "/etc/motd"], vec!["export", &layout]] {
+        let ran = crate::ran(user.command(&line).env_remove("HOME").output().unwrap());
+        assert_eq!(ran.code, 0, "{line:?}: {}", ran.err);
+    }
+}
+
+#[test]
+fn an_export_goes_into_a_pipe_and_leaves_it_one() {
+    use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+    let user = User::new();
+    user.image("app", "hello");
+    let pipe = user.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reader = {
+        let pipe = pipe.clone();
+        std::thread::spawn(move || fs::read(pipe).unwrap())
+    };
+    let report = user.json(&format!("export app -o {}", pipe.display()));
+    assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+    assert_eq!(report["bytes"], reader.join().unwrap().len());
+    user.ok(&format!("export app -o {}", user.path("tar").display()));
+    let plain = user.path("plain");
+    fs::write(&plain, "").unwrap();
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().mode();
+    assert_eq!(mode(&user.path("tar")), mode(&plain), "as any new file");
+}

@@ -39,6 +39,15 @@ fn an_archive_goes_through_a_pipe() {
 }
 
 #[test]
+fn a_push_into_a_pipe_is_the_archive_and_nothing_else() {
+    let user = User::new();
+    user.image("app", "hello");
+    let pushed = user.command(["-q", "push", "app", "-"]).output().unwrap();
+    let copied = user.command(["-q", "copy", "store:app", "-"]).output().unwrap();
+    assert!(pushed.stdout == copied.stdout, "the archives differ");
+}
+
+#[test]
 fn what_the_target_has_is_not_sent_again() {
     let (user, registry) = (User::new(), TestRegistry::start());
     user.image("app", "hello");

@@ -90,11 +90,14 @@ impl<'r> Shelf<'r> {
     fn list(checker: &mut Checker<'_>, root: &'r Path) -> Self {
         let mut shelf = Self { root, blobs: Vec::new() };
         let path = root.join(BLOBS);
-        let Ok(algorithms) = names(&path).and_then(|names| {
-            fs::symlink_metadata(&path)?;
-            Ok(names)
-        }) else {
-            checker.note(Code::LayoutBlobsMissing, &(BLOBS.to_owned(), String::new()), "");
+        let origin = (BLOBS.to_owned(), String::new());
+        // A link would lead to files of somewhere else; every other verb refuses it.
+        if fs::symlink_metadata(&path).is_ok_and(|meta| !meta.is_dir()) {
+            checker.note(Code::LayoutBlobKind, &origin, "it is no directory");
+            return shelf;
+        }
+        let Ok(algorithms) = names(&path) else {
+            checker.note(Code::LayoutBlobsMissing, &origin, "");
             return shelf;
         };
         for algorithm in algorithms {
