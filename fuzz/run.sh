@@ -36,6 +36,7 @@ pack_seeds() { # folder
   rm -rf "$tree"
 }
 
+# Leaks are not looked for: what a thread that is just ending still holds would count as one.
 for target in "${targets[@]}"; do
   seeds=seeds/$target
   if [[ $target == tar || $target == layer ]]; then
@@ -47,7 +48,7 @@ for target in "${targets[@]}"; do
   log=corpus/$target.log
   printf '%-12s ' "$target"
   if cargo +nightly fuzz run "$target" "corpus/$target" "$seeds" -- \
-    -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 >"$log" 2>&1; then
+    -max_total_time="$seconds" -detect_leaks=0 -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 >"$log" 2>&1; then
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     printf '%s runs in %s s, no crash\n' "$runs" "$seconds"
   else
