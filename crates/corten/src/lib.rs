@@ -8,12 +8,14 @@ pub mod cli;
 mod config;
 mod context;
 mod failure;
+mod opened;
 pub mod ops;
 mod output;
 mod place;
 mod plain;
 
 pub use config::{Config, ConfigError, RegistryConfig};
-pub use context::{Context, Environment, OpenSource, OpenTarget};
+pub use context::{Context, Environment};
 pub use failure::{Exit, Failure};
+pub use opened::{OpenSource, OpenTarget};
 pub use place::{Place, PlaceError};
