@@ -101,8 +101,10 @@ impl Access {
         if let Challenge::Bearer(Bearer { scope: Some(text), .. }) = &first {
             *scopes = scopes.clone().and(&Scopes::parse(text));
         }
-        if let Some(used) = used {
-            self.tokens.retain(|token| token.header != *used);
+        // What made one token worthless, time or a revocation, has met the others as well: the next
+        // try must go with a fresh one. A token that was replaced meanwhile says nothing of its heirs.
+        if used.is_some_and(|used| self.tokens.iter().any(|token| token.header == *used)) {
+            self.tokens.clear();
         }
         let known = self.challenge.as_ref().is_some_and(|old| same_way(old, &first));
         self.challenge = Some(first);
