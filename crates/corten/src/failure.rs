@@ -1,5 +1,6 @@
 //! Failures of a verb: what went wrong, which exit code it has, and what to do about it.
 
+use corten_layer::LayerError;
 use corten_registry::CredentialError;
 use corten_spec::{Digest, DocumentError, ReferenceError};
 use corten_store::StoreError;
@@ -96,7 +97,7 @@ pub enum Failure {
         /// Which layer, of what.
         object: String,
         /// In what way.
-        source: corten_layer::LayerError,
+        source: LayerError,
     },
     /// The parts of an image do not fit together.
     #[error("{image} contradicts itself: {why}")]
@@ -153,7 +154,8 @@ impl Failure {
         match self {
             Self::Store(error) | Self::Advised { error, .. } => store_exit(error),
             Self::Place(_) | Self::Usage(_) => Exit::Usage,
-            Self::Document(_) | Self::Layer { .. } | Self::Inconsistent { .. } => Exit::Corrupt,
+            Self::Layer { source, .. } => layer_exit(source),
+            Self::Document(_) | Self::Inconsistent { .. } => Exit::Corrupt,
             Self::NoPath { .. } | Self::Credential(CredentialError::NotStored(_)) => Exit::NotFound,
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 Exit::NotFound
@@ -212,6 +214,18 @@ fn store_hint(error: &StoreError) -> Option<String> {
             Some("run the same command again: it goes on where it stopped".to_owned())
         }
         _ => None,
+    }
+}
+
+/// A disk that is full and a file that may not be read say nothing about the image.
+fn layer_exit(error: &LayerError) -> Exit {
+    match error {
+        LayerError::NotFound { .. } => Exit::NotFound,
+        LayerError::Read(_)
+        | LayerError::Write(_)
+        | LayerError::File { .. }
+        | LayerError::Changed { .. } => Exit::Failed,
+        _ => Exit::Corrupt,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use corten_layer::{
@@ -270,7 +271,7 @@ impl Spoiled {
     }
 }
 
-/// The plain tar of `file`: itself, or unpacked beside the store where it is compressed.
+/// The plain tar of `file`: itself, or unpacked beside the store where it is compressed or a pipe.
 fn seekable(
     mut file: File,
     path: &Path,
@@ -278,8 +279,20 @@ fn seekable(
     options: &PackOptions,
 ) -> Result<File, Spoiled> {
     let place = |source| Spoiled::Place(unread(path, source));
+    let kind = file.metadata().map_err(place)?.file_type();
+    if kind.is_fifo() {
+        return spool(file, store, options);
+    }
+    if !kind.is_file() {
+        // A device may have no end.
+        let text = format!("{} is neither a directory nor a file nor a pipe", path.display());
+        return Err(Spoiled::Place(Failure::Usage(text)));
+    }
     let mut first = Vec::new();
     file.by_ref().take(MAGIC_BYTES as u64).read_to_end(&mut first).map_err(place)?;
+    if first.is_empty() {
+        return Err(place(empty()));
+    }
     file.seek(SeekFrom::Start(0)).map_err(place)?;
     if Compression::detect(&first) == Compression::None {
         Ok(file)
@@ -294,6 +307,14 @@ fn spool(packed: impl Read, store: &LayoutStore, options: &PackOptions) -> Resul
     let place = |source| Spoiled::Place(unread(store.path(), source));
     let mut spool = tempfile::tempfile_in(store.path()).map_err(place)?;
     spool_tar(packed, options.limits, &mut spool).map_err(Spoiled::Archive)?;
+    if spool.stream_position().map_err(place)? == 0 {
+        return Err(Spoiled::Archive(LayerError::Read(empty())));
+    }
     spool.seek(SeekFrom::Start(0)).map_err(place)?;
     Ok(spool)
+}
+
+/// Nothing at all is no tar: whoever should have written it failed.
+fn empty() -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "there is not a single byte in it")
 }

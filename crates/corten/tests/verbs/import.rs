@@ -147,3 +147,19 @@ fn source_date_epoch_bounds_the_times_of_files_and_dates_the_image() {
     }
     assert_eq!(user.json("inspect app")["image"]["created"], "1970-01-01T00:16:40Z");
 }
+
+#[test]
+fn nothing_at_all_is_no_tar_and_makes_no_image() {
+    let user = User::new();
+    fs::write(user.path("empty.tar"), "").unwrap();
+    let ran = user.run(["import", &user.path("empty.tar").display().to_string(), "app"]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(ran.err.contains("empty.tar"), "{}", ran.err);
+    let ran = ran_with_empty_input(&user);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert_eq!(user.json("images")["images"], serde_json::json!([]));
+}
+
+fn ran_with_empty_input(user: &User) -> crate::Ran {
+    ran(user.command(["import", "-", "app"]).stdin(Stdio::null()).output().unwrap())
+}
