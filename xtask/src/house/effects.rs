@@ -17,7 +17,7 @@ struct Effect {
 /// Packages that may touch anything: the binary, what tests share, the chores.
 const FREE: [&str; 4] = ["corten", "corten-testkit", "xtask", ""];
 
-const EFFECTS: [Effect; 7] = [
+const EFFECTS: [Effect; 9] = [
     Effect {
         paths: &[
             "println!",
@@ -66,11 +66,19 @@ const EFFECTS: [Effect; 7] = [
             "std::net::TcpListener",
             "std::net::UdpSocket",
             "std::net::ToSocketAddrs",
-            "std::os::unix::net",
-            "std::os::unix::net::",
         ],
         allowed: &["corten-registry", "corten-serve"],
         advice: "sockets live in corten-registry and corten-serve; take a port",
+    },
+    Effect {
+        paths: &["std::os::unix::net", "std::os::unix::net::"],
+        allowed: &["corten-registry", "corten-serve", "corten-engine", "corten-run"],
+        advice: "sockets of this machine live where processes do; take a port",
+    },
+    Effect {
+        paths: &["libc", "libc::"],
+        allowed: &["corten-engine", "corten-run"],
+        advice: "bare system calls live in corten-engine and corten-run; rustix has the rest",
     },
     Effect {
         paths: &[
