@@ -120,5 +120,6 @@ fn exported(node: &Node, path: &TreePath) -> Entry {
     let mut entry = node.entry.clone();
     entry.name = if path.is_root() { b"./".to_vec() } else { path.as_bytes().to_vec() };
     entry.xattrs.retain(|name, _| !is_overlay_xattr(name));
+    entry.sparse = None;
     entry
 }

@@ -5,7 +5,7 @@ use std::io::Read;
 use crate::merged::{Node, digest};
 use crate::tar::metadata_bytes;
 use crate::{
-    DiffReader, EntryKind, LayerError, LayerRule, Limits, Tar, TreePath, Unpacked, Whiteout,
+    DiffReader, Entry, EntryKind, LayerError, LayerRule, Limits, Tar, TreePath, Unpacked, Whiteout,
 };
 
 /// Whether the contents of files are hashed while a layer is read.
@@ -39,10 +39,22 @@ impl Held {
     ) -> Result<(), LayerError> {
         self.entries = self.entries.saturating_add(changes.entries.len() as u64);
         self.metadata = self.metadata.saturating_add(changes.metadata);
+        self.check(limits)
+    }
+
+    /// Refuses what is over a limit.
+    pub(crate) fn check(&self, limits: &Limits) -> Result<(), LayerError> {
         self.over(limits).map_or(Ok(()), |(what, limit)| {
             let entry = crate::EntryPosition { name: Vec::new(), offset: 0 };
             Err(LayerError::Limit { entry, what, limit })
         })
+    }
+
+    /// Counts one entry more; one archive has no more of them than the limits allow, so it is
+    /// enough to check at its end.
+    pub(crate) fn add_entry(&mut self, entry: &Entry) {
+        self.entries = self.entries.saturating_add(1);
+        self.metadata = self.metadata.saturating_add(metadata_bytes(entry));
     }
 
     /// Counts a directory that no entry stands for: one deep path makes hundreds of them, each with
@@ -88,7 +100,7 @@ impl LayerChanges {
         let mut changes =
             Self { hidden: Vec::new(), opaque: Vec::new(), entries: Vec::new(), metadata: 0 };
         let mut ordinal = 0;
-        while let Some(mut entry) = tar.next_entry()? {
+        while let Some(entry) = tar.next_entry()? {
             let place = entry.place();
             let refused = |rule| LayerError::Refused { entry: place.clone(), rule };
             let path = entry.path().map_err(refused)?;
@@ -99,13 +111,9 @@ impl LayerChanges {
                 None => {
                     let hashed = contents == Contents::Digest && entry.kind == EntryKind::File;
                     let content = if hashed { Some(digest(&mut tar)?) } else { None };
-                    // What a tree has no use for would only take memory.
-                    entry.records.clear();
-                    entry.sparse = None;
-                    changes.metadata = changes.metadata.saturating_add(metadata_bytes(&entry));
-                    changes
-                        .entries
-                        .push((path, Node { layer, ordinal, entry, content, implied: false }));
+                    let node = Node { content, ..Node::of(layer, ordinal, entry) };
+                    changes.metadata = changes.metadata.saturating_add(metadata_bytes(&node.entry));
+                    changes.entries.push((path, node));
                 }
             }
             ordinal += 1;

@@ -2,13 +2,15 @@
 //! (image-spec `layer.md`, Applying Changesets).
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 
 use corten_spec::{Algorithm, Digest};
 
 use crate::layer_changes::{Contents, Held, LayerChanges};
 use crate::resolve::{Seen, resolve};
-use crate::{DiffReader, Entry, EntryKind, LayerError, LayerRule, Limits, Tar, TreePath, Unpacked};
+use crate::{
+    DiffReader, Entry, EntryKind, LayerError, LayerRule, Limits, Tar, TreePath, Unpacked, Whiteout,
+};
 
 /// Where the layers of a stack are read from, as often as needed.
 pub trait LayerSource {
@@ -100,6 +102,38 @@ impl Merged {
         Ok(unpacked)
     }
 
+    /// Adds the next layer from its plain archive on disk, contents jumped over and nothing hashed:
+    /// for archives whose digest is known to be right. Returns the number of entries, whiteouts
+    /// included; after an error the tree is of no use.
+    ///
+    /// The tree is the one that [`Merged::add`] makes of the same bytes. An upper layer is read
+    /// twice, its whiteouts first, so that no list of its entries is kept.
+    pub fn add_plain(&mut self, mut tar: impl Read + Seek) -> Result<u64, LayerError> {
+        if self.layers > 0 {
+            each_entry(&mut tar, self.limits, |_, entry| {
+                let path = entry.path()?;
+                match Whiteout::of(&path)? {
+                    Some(Whiteout::Path(hidden)) => self.remove(&hidden, Also::ThePath),
+                    Some(Whiteout::Below(directory)) => self.remove(&directory, Also::Nothing),
+                    Some(Whiteout::Reserved) | None => {}
+                }
+                Ok(())
+            })?;
+        }
+        let entries = each_entry(&mut tar, self.limits, |ordinal, entry| {
+            let path = entry.path()?;
+            if Whiteout::of(&path)?.is_some() {
+                return Ok(());
+            }
+            let node = Node::of(self.layers, ordinal, entry);
+            self.held.add_entry(&node.entry);
+            self.put(path, node)
+        })?;
+        self.held.check(&self.limits)?;
+        self.layers += 1;
+        Ok(entries)
+    }
+
     /// Number of layers added.
     pub fn layers(&self) -> usize {
         self.layers
@@ -110,8 +144,9 @@ impl Merged {
         self.names.iter().filter_map(|(path, file)| Some((path, self.files.get(*file)?)))
     }
 
-    /// The same with a number for each file: paths with the same number are hard links.
-    pub(crate) fn numbered(&self) -> impl Iterator<Item = (&TreePath, usize, &Node)> {
+    /// The same with a number for each file: paths with the same number are hard links. Numbers
+    /// are unique within the tree, and not dense: what later layers hid had some too.
+    pub fn numbered(&self) -> impl Iterator<Item = (&TreePath, usize, &Node)> {
         self.names.iter().filter_map(|(path, file)| Some((path, *file, self.files.get(*file)?)))
     }
 
@@ -244,6 +279,33 @@ pub(crate) enum Also {
     ThePath,
     /// Nothing more.
     Nothing,
+}
+
+impl Node {
+    /// The file that an entry makes, without what a tree has no use for.
+    pub(crate) fn of(layer: usize, ordinal: u64, mut entry: Entry) -> Self {
+        entry.records.clear();
+        entry.name.shrink_to_fit();
+        entry.link.shrink_to_fit();
+        Self { layer, ordinal, entry, content: None, implied: false }
+    }
+}
+
+/// Calls `visit` with the number and the metadata of each entry of a plain archive, and returns how
+/// many there were.
+fn each_entry(
+    tar: impl Read + Seek,
+    limits: Limits,
+    mut visit: impl FnMut(u64, Entry) -> Result<(), LayerRule>,
+) -> Result<u64, LayerError> {
+    let mut tar = Tar::seekable(tar, limits)?;
+    let mut ordinal = 0;
+    while let Some(entry) = tar.next_entry()? {
+        let place = entry.place();
+        visit(ordinal, entry).map_err(|rule| LayerError::Refused { entry: place, rule })?;
+        ordinal += 1;
+    }
+    Ok(ordinal)
 }
 
 fn implied(path: &TreePath, layer: usize) -> Node {

@@ -107,9 +107,14 @@ impl TreePath {
 
 impl Ord for TreePath {
     fn cmp(&self, other: &Self) -> Ordering {
+        // Paths in one directory have much in common: what is equal is passed over in words.
+        let (left, right) = (self.0.chunks_exact(8), other.0.chunks_exact(8));
+        let equal = left.zip(right).take_while(|(left, right)| left == right).count() * 8;
+        let left = self.0.get(equal..).unwrap_or_default();
+        let right = other.0.get(equal..).unwrap_or_default();
         // NUL occurs in no path, so a slash read as NUL sorts before every byte of a name.
         let key = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
-        self.0.iter().map(key).cmp(other.0.iter().map(key))
+        left.iter().map(key).cmp(right.iter().map(key))
     }
 }
 

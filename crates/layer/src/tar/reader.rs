@@ -1,6 +1,6 @@
 //! The stream of entries.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 
 use crate::entry::Entry;
 use crate::error::EntryPosition;
@@ -63,11 +63,23 @@ enum Step {
     End,
 }
 
+impl<R: Read + Seek> Tar<R> {
+    /// Reads a plain archive from its first byte and jumps over the contents that nobody reads: to
+    /// list the entries of an archive on disk takes a few bytes of each.
+    pub fn seekable(source: R, limits: Limits) -> Result<Self, LayerError> {
+        Ok(Self::over(Source::seekable(source)?, limits))
+    }
+}
+
 impl<R: Read> Tar<R> {
     /// Reads from `source`, which must not be compressed (see [`crate::DiffReader`]).
     pub fn new(source: R, limits: Limits) -> Self {
+        Self::over(Source::new(source), limits)
+    }
+
+    fn over(source: Source<R>, limits: Limits) -> Self {
         Self {
-            source: Source::new(source),
+            source,
             limits,
             entries: 0,
             total: 0,

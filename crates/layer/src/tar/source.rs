@@ -1,6 +1,6 @@
 //! Taking blocks from the stream, with the position kept.
 
-use std::io::{self, BufRead as _, BufReader, Read};
+use std::io::{self, BufRead as _, BufReader, Read, Seek, SeekFrom};
 
 use crate::error::EntryPosition;
 use crate::tar::block::BLOCK;
@@ -9,15 +9,37 @@ use crate::{LayerError, LayerRule};
 /// Bytes read at once.
 const READ_AHEAD: usize = 128 * 1024;
 
+/// Bytes read at once where contents are jumped over: a few headers.
+const READ_BETWEEN_JUMPS: usize = 4 * 1024;
+
 /// A stream of blocks.
 pub(super) struct Source<R> {
     stream: BufReader<R>,
     position: u64,
+    jump: Option<Jump<R>>,
+}
+
+/// How a source that can seek passes over bytes.
+struct Jump<R> {
+    forward: fn(&mut BufReader<R>, i64) -> io::Result<()>,
+    /// Where the source ends: a seek beyond it would go unnoticed.
+    end: u64,
+}
+
+impl<R: Read + Seek> Source<R> {
+    /// Reads from the start of `stream`, and jumps over what is skipped.
+    pub(super) fn seekable(mut stream: R) -> Result<Self, LayerError> {
+        let end = stream.seek(SeekFrom::End(0)).map_err(LayerError::from_io)?;
+        stream.rewind().map_err(LayerError::from_io)?;
+        let stream = BufReader::with_capacity(READ_BETWEEN_JUMPS, stream);
+        let jump = Some(Jump { forward: BufReader::seek_relative, end });
+        Ok(Self { stream, position: 0, jump })
+    }
 }
 
 impl<R: Read> Source<R> {
     pub(super) fn new(stream: R) -> Self {
-        Self { stream: BufReader::with_capacity(READ_AHEAD, stream), position: 0 }
+        Self { stream: BufReader::with_capacity(READ_AHEAD, stream), position: 0, jump: None }
     }
 
     /// Bytes taken so far.
@@ -43,6 +65,18 @@ impl<R: Read> Source<R> {
 
     /// Passes over `left` bytes without copying them.
     pub(super) fn skip(&mut self, mut left: u64, place: &EntryPosition) -> Result<(), LayerError> {
+        if let Some(jump) = &self.jump
+            && left > self.stream.buffer().len() as u64
+        {
+            let target = self.position.saturating_add(left);
+            let distance = i64::try_from(left).ok().filter(|_| target <= jump.end);
+            let Some(distance) = distance else {
+                return Err(LayerError::Truncated { entry: place.clone() });
+            };
+            (jump.forward)(&mut self.stream, distance).map_err(LayerError::from_io)?;
+            self.position = target;
+            return Ok(());
+        }
         while left > 0 {
             let available = self.available()?.len();
             if available == 0 {
