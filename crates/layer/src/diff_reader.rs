@@ -67,8 +67,15 @@ impl<R: Read> DiffReader<R> {
         limits: Limits,
         (digest, diff_id): (Algorithm, Algorithm),
     ) -> Result<Self, LayerError> {
-        let hashing = Hashing { source: packed, hash: StreamHash::new(digest) };
-        let decoder = Decoder::open(hashing, announced)?;
+        let hash = Some(StreamHash::new(digest));
+        let decoder = Decoder::open(Hashing { source: packed, length: 0, hash }, announced)?;
+        Ok(Self { decoder, hash: StreamHash::new(diff_id), limits })
+    }
+
+    /// Opens a layer whose packed bytes somebody else answers for, or that its DiffId alone is to
+    /// prove: only the unpacked bytes are hashed. To be ended by [`DiffReader::finish_diff`].
+    pub fn of_diff(packed: R, limits: Limits, diff_id: Algorithm) -> Result<Self, LayerError> {
+        let decoder = Decoder::open(Hashing { source: packed, length: 0, hash: None }, None)?;
         Ok(Self { decoder, hash: StreamHash::new(diff_id), limits })
     }
 
@@ -77,26 +84,36 @@ impl<R: Read> DiffReader<R> {
         self.decoder.compression()
     }
 
+    /// Reads what is left and tells the DiffId and the number of unpacked bytes.
+    pub fn finish_diff(mut self) -> Result<(DiffId, u64), LayerError> {
+        self.drain()?;
+        let (diff_id, unpacked_size) = self.hash.finish().ok_or_else(lost)?;
+        Ok((DiffId(diff_id), unpacked_size))
+    }
+
     /// Reads what is left and tells what the layer was.
     pub fn finish(mut self) -> Result<Unpacked, LayerError> {
+        self.drain()?;
+        let compression = self.decoder.compression();
+        let mut hashing = self.decoder.into_inner().ok_or_else(lost)?;
+        // A zstd decoder may leave bytes behind the last frame unread; they belong to the blob.
+        io::copy(&mut hashing, &mut io::sink()).map_err(LayerError::from_io)?;
+        let (digest, size) = hashing.hash.and_then(StreamHash::finish).ok_or_else(lost)?;
+        let (diff_id, unpacked_size) = self.hash.finish().ok_or_else(lost)?;
+        Ok(Unpacked { compression, digest, size, diff_id: DiffId(diff_id), unpacked_size })
+    }
+
+    fn drain(&mut self) -> Result<(), LayerError> {
         let mut buffer = vec![0; 64 * 1024];
         loop {
             match self.read(&mut buffer) {
-                Ok(0) => break,
+                Ok(0) => return Ok(()),
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                     return Err(LayerError::from_io(error));
                 }
                 _ => {}
             }
         }
-        let lost = || LayerError::Read(io::Error::other("a hashing thread was lost"));
-        let compression = self.decoder.compression();
-        let mut hashing = self.decoder.into_inner().ok_or_else(lost)?;
-        // A zstd decoder may leave bytes behind the last frame unread; they belong to the blob.
-        io::copy(&mut hashing, &mut io::sink()).map_err(LayerError::from_io)?;
-        let (digest, size) = hashing.hash.finish().ok_or_else(lost)?;
-        let (diff_id, unpacked_size) = self.hash.finish().ok_or_else(lost)?;
-        Ok(Unpacked { compression, digest, size, diff_id: DiffId(diff_id), unpacked_size })
     }
 
     fn over(&self, what: &'static str, limit: u64) -> io::Error {
@@ -113,7 +130,7 @@ impl<R: Read> Read for DiffReader<R> {
         if unpacked > self.limits.unpacked {
             return Err(self.over("unpacked", self.limits.unpacked));
         }
-        let packed = self.decoder.source().map_or(0, |hashing| hashing.hash.length());
+        let packed = self.decoder.source().map_or(0, |hashing| hashing.length);
         if unpacked > Limits::RATIO_FLOOR && unpacked / self.limits.ratio.max(1) > packed.max(1) {
             return Err(self.over("ratio", self.limits.ratio));
         }
@@ -121,16 +138,25 @@ impl<R: Read> Read for DiffReader<R> {
     }
 }
 
-/// A source whose bytes are hashed as they are read.
+/// Only a panic of a hash function could do that.
+fn lost() -> LayerError {
+    LayerError::Read(io::Error::other("a hashing thread was lost"))
+}
+
+/// A source whose bytes are counted, and hashed where that is wanted, as they are read.
 struct Hashing<R> {
     source: R,
-    hash: StreamHash,
+    length: u64,
+    hash: Option<StreamHash>,
 }
 
 impl<R: Read> Read for Hashing<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let taken = self.source.read(buffer)?;
-        self.hash.update(buffer.get(..taken).unwrap_or_default());
+        self.length = self.length.saturating_add(taken as u64);
+        if let Some(hash) = &mut self.hash {
+            hash.update(buffer.get(..taken).unwrap_or_default());
+        }
         Ok(taken)
     }
 }
