@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use crate::path::Shown;
@@ -57,8 +58,8 @@ pub enum LayerError {
         /// What the first bytes say.
         found: Compression,
     },
-    /// A file or directory of the tree being packed.
-    #[error("{}: {action} failed", path.display())]
+    /// A file or directory of the tree being packed, or of the one that layers are applied to.
+    #[error("{}: {action} failed", Shown(path.as_os_str().as_bytes()))]
     File {
         /// Which, relative to the root of the tree.
         path: PathBuf,
@@ -78,6 +79,16 @@ pub enum LayerError {
     NotFound {
         /// The path as asked for.
         path: Vec<u8>,
+    },
+    /// An owner has no place in the ranges of ids that layers are applied with.
+    #[error("{entry}: {what} {id} is in no range of ids")]
+    Unmapped {
+        /// The entry and where its headers begin.
+        entry: EntryPosition,
+        /// Which id: user, group or owner.
+        what: &'static str,
+        /// The id in the archive.
+        id: u32,
     },
     /// A path leads through more symbolic links than the kernel follows.
     #[error("{}: too many symbolic links", Shown(path))]

@@ -1,4 +1,4 @@
-//! Layer archives: read, list, pack, merge; compression.
+//! Layer archives: read, list, pack, merge, apply; compression.
 //!
 //! A layer is a tar, perhaps compressed, that says what changes against the layers below it:
 //!
@@ -11,6 +11,7 @@
 //! knows manifests, stores or registries. Foreign bytes are bounded by [`Limits`], and an archive
 //! that two honest readers could understand differently is refused with a [`LayerRule`].
 
+mod apply;
 mod audit;
 mod change;
 mod compression;
@@ -36,6 +37,7 @@ mod tar;
 mod whiteout;
 mod writer;
 
+pub use apply::{Applied, Apply, Devices, IdRange, Owners, Root, Whiteouts, apply, unpack};
 pub use audit::{Audit, MAX_PROBLEMS, Problem, audit, audit_each, list};
 pub use change::{Aspect, Change, ChangeKind, changes};
 pub use compression::{Compression, MAGIC_BYTES};

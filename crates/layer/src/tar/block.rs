@@ -29,12 +29,15 @@ impl<'a> Block<'a> {
     pub(super) fn verified(bytes: &'a [u8; BLOCK]) -> Result<Self, LayerRule> {
         let block = Self(bytes);
         let stated = unsigned(block.field(148..156)).map_err(|_| LayerRule::Checksum)?;
-        let (mut sum, mut signed) = (0_u64, 0_i64);
-        for (at, byte) in bytes.iter().enumerate() {
-            let byte = if (148..156).contains(&at) { b' ' } else { *byte };
-            sum += u64::from(byte);
-            signed += i64::from(byte.cast_signed());
-        }
+        // The sums of all bytes, with blanks where the checksum stands.
+        let blanks = 8 * u64::from(b' ');
+        let plain = |bytes: &[u8]| bytes.iter().map(|byte| u32::from(*byte)).sum::<u32>();
+        let high = |bytes: &[u8]| bytes.iter().map(|byte| u32::from(byte >> 7)).sum::<u32>();
+        let field = block.field(148..156);
+        let sum = u64::from(plain(bytes) - plain(field)) + blanks;
+        // A signed byte is the unsigned one less 256 where its highest bit is set.
+        let less = i64::from(high(bytes) - high(field)) * 256;
+        let signed = sum.cast_signed() - less;
         let right = stated == sum || i64::try_from(stated) == Ok(signed);
         if right { Ok(block) } else { Err(LayerRule::Checksum) }
     }

@@ -345,6 +345,17 @@ impl<R: Read> Tar<R> {
         Ok(())
     }
 
+    /// Passes over a hole that comes next in the content, and returns its length.
+    pub(crate) fn pass_hole(&mut self) -> u64 {
+        match self.current.cursor.next() {
+            Next::Hole(length) => {
+                self.current.cursor.advance(length);
+                length
+            }
+            Next::Stored(_) | Next::End => 0,
+        }
+    }
+
     /// Passes over what is left of the current content.
     fn skip_content(&mut self) -> Result<(), LayerError> {
         let Current { place, stored, padding, .. } = std::mem::take(&mut self.current);
