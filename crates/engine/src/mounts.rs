@@ -26,7 +26,11 @@ pub(crate) fn mount(root: &Root, mount: &Mount, source: Option<OwnedFd>) -> Resu
         "cgroup" | "cgroup2" => {
             let view = cgroup_view::make(&options)?;
             let place = root.make_directories(mount.destination(), Links::Follow)?;
-            attach(mount, &options, &view, &place)
+            tree::attach(&view, &place).doing(|| "mount the control groups")?;
+            let name = mount.destination().display().to_string();
+            // The hierarchies of version 1 are mounts of their own below the one that is named.
+            tree::change(&view, Reach::Tree, options.attributes, &name)?;
+            finish(&name, &options, &view)
         }
         "proc" | "sysfs" => {
             // A link in the image in place of these would put them where nobody looks for them, and leave

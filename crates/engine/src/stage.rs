@@ -211,8 +211,7 @@ fn outer_enter(linux: &Linux, pidfd: RawFd, keep: &mut Vec<OwnedFd>) -> Result<C
 /// This binary, in a way that its process's `/proc/PID/exe` cannot be opened for writing (CVE-2019-5736).
 pub(crate) fn sealed_self() -> Result<OwnedFd> {
     let own = "/proc/self/exe";
-    let copy = tree::copy_path(std::path::Path::new(own), Reach::One);
-    if let Ok(mount) = copy
+    if let Some(mount) = own_mount(own)
         && tree::read_only(&mount, Reach::One, own).is_ok()
     {
         return Ok(mount);
@@ -223,9 +222,19 @@ pub(crate) fn sealed_self() -> Result<OwnedFd> {
     let source = rustix::fs::openat(CWD, own, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
     let mut source = std::fs::File::from(source.doing(|| "open the own binary")?);
     std::io::copy(&mut source, &mut file).doing(|| "copy the own binary")?;
-    let seals = rustix::fs::SealFlags::all();
+    use rustix::fs::SealFlags;
+    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
     rustix::fs::fcntl_add_seals(&file, seals).doing(|| "seal the copy of the own binary")?;
     Ok(file.into())
+}
+
+/// A detached mount of this binary. The binary runs from a mount of the namespace that this process came
+/// from, so it is looked for once more by its name, and must be the same file.
+fn own_mount(own: &str) -> Option<OwnedFd> {
+    let path = rustix::fs::readlink(own, Vec::new()).ok()?;
+    let mount = tree::copy_path(std::path::Path::new(&*path.to_string_lossy()), Reach::One).ok()?;
+    let (found, wanted) = (rustix::fs::fstat(&mount).ok()?, rustix::fs::stat(own).ok()?);
+    (found.st_dev == wanted.st_dev && found.st_ino == wanted.st_ino).then_some(mount)
 }
 
 fn inner_stage(words: &[&str]) -> Result<()> {
