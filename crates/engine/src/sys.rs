@@ -199,8 +199,20 @@ pub(crate) fn personality(domain: u64) -> io::Result<()> {
 /// Gives every signal its default again and blocks none, as a program expects to start.
 pub(crate) fn reset_signals() {
     for signal in 1..=64 {
-        // SAFETY: SIG_DFL is a valid disposition; for signals that cannot be changed the call only fails.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // Zeroes are the default action with no flags. The call is made bare, since the C library keeps two
+        // signals to itself, which an ancestor may have ignored all the same.
+        let default = [0_u64; 8];
+        // SAFETY: the structure of the kernel is smaller than the array and only read; for signals that
+        // cannot be changed the call only fails.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                size_of::<u64>(),
+            );
+        }
     }
     // SAFETY: an empty set is made in place and then read by the kernel.
     unsafe {
