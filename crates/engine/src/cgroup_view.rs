@@ -29,8 +29,7 @@ struct Hierarchy {
 /// The detached mount that goes to the place of a `cgroup` entry. Looks at the machine's own mounts, so it
 /// is called before the root changes.
 pub(crate) fn make(options: &Options) -> Result<OwnedFd> {
-    let unified = rustix::fs::statfs(MOUNT_POINT)
-        .is_ok_and(|found| i64::try_from(found.f_type) == Ok(CGROUP2_MAGIC));
+    let unified = rustix::fs::statfs(MOUNT_POINT).is_ok_and(|found| found.f_type == CGROUP2_MAGIC);
     let table = read_table("/proc/self/mountinfo")?;
     let hierarchies = parse(&table);
     if unified || hierarchies.is_empty() {

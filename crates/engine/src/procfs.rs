@@ -29,7 +29,7 @@ impl Procfs {
         let root = rustix::fs::openat(CWD, "/proc", flags, Mode::empty()).doing(|| "open /proc")?;
         let kind = rustix::fs::fstatfs(&root).doing(|| "ask what /proc is")?.f_type;
         let inode = rustix::fs::fstat(&root).doing(|| "ask what /proc is")?.st_ino;
-        if i64::try_from(kind) != Ok(PROC_MAGIC) || inode != ROOT_INODE {
+        if kind != PROC_MAGIC || inode != ROOT_INODE {
             return Err(Error::Unsupported {
                 what: "a machine whose /proc is not the root of proc".to_owned(),
             });

@@ -166,6 +166,8 @@ pub(crate) fn join(namespace: impl AsFd, kinds: i32) -> io::Result<()> {
 
 /// Brings the loopback interface of the present network namespace up.
 pub(crate) fn raise_loopback() -> io::Result<()> {
+    /// `IFF_UP | IFF_RUNNING` of linux/if.h, in the width of a request.
+    const UP: libc::c_short = 0x1 | 0x40;
     let socket = rustix::net::socket_with(
         rustix::net::AddressFamily::INET,
         rustix::net::SocketType::DGRAM,
@@ -180,7 +182,7 @@ pub(crate) fn raise_loopback() -> io::Result<()> {
     // SAFETY: the request lives across both calls, and the flags are the union's member for these requests.
     unsafe {
         checked(i64::from(libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request)))?;
-        request.ifr_ifru.ifru_flags |= (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+        request.ifr_ifru.ifru_flags |= UP;
         checked(i64::from(libc::ioctl(
             socket.as_raw_fd(),
             libc::SIOCSIFFLAGS,

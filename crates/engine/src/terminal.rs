@@ -25,7 +25,7 @@ pub(crate) fn make(root: &Root, process: &Process, console: &OwnedFd) -> Result<
         })
         .doing(|| "open /dev/pts/ptmx of the container")?;
     let found = rustix::fs::fstatfs(&master).doing(|| "ask what /dev/pts is")?;
-    if i64::try_from(found.f_type) != Ok(DEVPTS_MAGIC) {
+    if found.f_type != DEVPTS_MAGIC {
         return Err(Error::Unsupported {
             what: "a terminal without devpts on /dev/pts".to_owned(),
         });

@@ -74,7 +74,7 @@ fn exec_joins_the_container_and_leaks_nothing() {
         "hostname; ls /proc/self/fd | wc -w; cat /proc/1/cmdline; exit 7",
     ]);
     assert_eq!(answer.code, Some(7), "{}", answer.error);
-    assert_eq!(answer.output, "box\n4\nsleep\0100\0");
+    assert_eq!(answer.output, "box\n4\nsleep\x00100\x00");
     assert_eq!(machine.exec(&["nosuch"]).code, Some(127));
     assert_eq!(machine.engine(&["delete", "--force", "one"]).code, Some(0));
     assert!(!machine.has_state());
