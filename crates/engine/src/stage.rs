@@ -10,13 +10,17 @@ use crate::procfs::Procfs;
 use crate::sys::{self, Reach};
 use crate::{inner, limits, reenter, tree};
 use oci_spec::runtime::{Linux, LinuxNamespaceType};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
 use std::ffi::{CString, OsString};
 use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::process::ExitCode;
 
+/// How many bytes of the binary are copied at once.
+const COPY_BUFFER: usize = 1 << 20;
 /// The first argument of a stage.
 pub(crate) const STAGE: &str = "--engine-stage";
 /// The second argument: which stage.
@@ -216,15 +220,27 @@ pub(crate) fn sealed_self() -> Result<OwnedFd> {
     {
         return Ok(mount);
     }
-    let flags = rustix::fs::MemfdFlags::CLOEXEC | rustix::fs::MemfdFlags::ALLOW_SEALING;
-    let file = rustix::fs::memfd_create("engine", flags).doing(|| "make a memory file")?;
-    let mut file = std::fs::File::from(file);
-    let source = rustix::fs::openat(CWD, own, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-    let mut source = std::fs::File::from(source.doing(|| "open the own binary")?);
-    std::io::copy(&mut source, &mut file).doing(|| "copy the own binary")?;
-    use rustix::fs::SealFlags;
+    memory_copy(own)
+}
+
+/// A copy of a file in memory that nobody can change: slower, and always possible.
+fn memory_copy(path: &str) -> Result<OwnedFd> {
+    use rustix::fs::{MemfdFlags, SealFlags};
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let mut file =
+        File::from(rustix::fs::memfd_create("engine", flags).doing(|| "make a memory file")?);
+    let mut source = File::open(path).doing(|| format!("open {path}"))?;
+    // By hand: pages that the kernel moved over would still be held when the copy is sealed.
+    let mut buffer = vec![0_u8; COPY_BUFFER];
+    loop {
+        let length = source.read(&mut buffer).doing(|| format!("read {path}"))?;
+        match buffer.get(..length) {
+            None | Some([]) => break,
+            Some(bytes) => file.write_all(bytes).doing(|| format!("copy {path}"))?,
+        }
+    }
     let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-    rustix::fs::fcntl_add_seals(&file, seals).doing(|| "seal the copy of the own binary")?;
+    rustix::fs::fcntl_add_seals(&file, seals).doing(|| format!("seal the copy of {path}"))?;
     Ok(file.into())
 }
 
@@ -244,4 +260,28 @@ fn inner_stage(words: &[&str]) -> Result<()> {
     let done =
         order.and_then(|order| inner::run(channel.as_fd(), &order, &carried.ok_or_else(unknown)?));
     report(&channel, done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_in_memory_is_whole_and_cannot_be_changed() {
+        let copy = memory_copy("/proc/self/exe").unwrap();
+        let mut file =
+            File::options().read(true).open(format!("/proc/self/fd/{}", copy.as_raw_fd())).unwrap();
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).unwrap();
+        assert!(bytes == std::fs::read("/proc/self/exe").unwrap());
+        assert!(File::from(copy).write_all(b"x").is_err());
+    }
+
+    #[test]
+    fn an_ordinary_start_is_no_stage() {
+        let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
+        assert!(stage(&words(&["program", "run"])).is_none());
+        assert!(stage(&words(&["program"])).is_none());
+        assert_eq!(stage(&words(&["program", STAGE, "unknown"])), Some(ExitCode::from(125)));
+    }
 }
