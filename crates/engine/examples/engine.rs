@@ -127,7 +127,10 @@ fn engine(words: &Words) -> Engine {
     Engine {
         root: words.path(&["root"]).unwrap_or_else(|| PathBuf::from("/run/corten-engine")),
         program: PathBuf::from("/proc/self/exe"),
-        cgroups: if words.flag(&["cgroups"]).is_some_and(|word| word == "disabled") {
+        cgroups: if words
+            .flag(&["cgroups", "cgroup-manager"])
+            .is_some_and(|word| word == "disabled")
+        {
             Cgroups::Disabled
         } else {
             Cgroups::Auto

@@ -1,7 +1,7 @@
 //! The control group of a container, as the engine uses it.
 
-use crate::Engine;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::{Cgroups, Engine};
 use oci_spec::runtime::Linux;
 use std::path::PathBuf;
 
@@ -10,8 +10,24 @@ use std::path::PathBuf;
 pub(crate) struct Group {}
 
 /// Makes the group that the configuration wants.
-pub(crate) fn create(_engine: &Engine, _linux: &Linux, _id: &str) -> Result<Option<Group>> {
-    Ok(None)
+///
+/// Limits that nothing would enforce are refused, not left out.
+pub(crate) fn create(engine: &Engine, linux: &Linux, _id: &str) -> Result<Option<Group>> {
+    let Some(resources) = linux.resources().as_ref().filter(|_| engine.cgroups == Cgroups::Auto)
+    else {
+        return Ok(None);
+    };
+    let limits = [
+        ("memory", resources.memory().is_some()),
+        ("cpu", resources.cpu().is_some()),
+        ("pids", resources.pids().is_some()),
+        ("blockIO", resources.block_io().is_some()),
+        ("unified", resources.unified().is_some()),
+    ];
+    match limits.iter().find(|(_, limited)| *limited) {
+        Some((name, _)) => Err(Error::Unsupported { what: format!("linux.resources.{name}") }),
+        None => Ok(None),
+    }
 }
 
 /// Opens the group of a container that exists.

@@ -17,6 +17,7 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// How many bytes of the binary are copied at once.
@@ -87,6 +88,8 @@ fn outer(channel: &Channel, order_file: OwnedFd) -> Result<()> {
     let order = read_order(order_file.as_fd().try_clone_to_owned().doing(|| "copy a descriptor")?)?;
     sys::close_on_exec_from(3 + order.preserve).doing(|| "close descriptors at exec")?;
     rustix::process::umask(Mode::empty());
+    // Asked before the mounts are copied, while the name leads from this root to the binary.
+    let own_name = std::fs::read_link("/proc/self/exe").ok();
     channel.expect_go()?;
     let linux = order.spec.linux().clone().unwrap_or_default();
     let mut keep = Vec::new();
@@ -94,7 +97,7 @@ fn outer(channel: &Channel, order_file: OwnedFd) -> Result<()> {
         Task::Create { .. } => outer_create(channel, &order, &linux, &mut keep)?,
         Task::Enter { pidfd, .. } => outer_enter(&linux, *pidfd, &mut keep)?,
     };
-    let program = sealed_self()?;
+    let program = sealed_self(own_name.as_deref())?;
     let carried =
         serde_json::to_string(&carried).map_err(std::io::Error::from).doing(|| "write")?;
     let arguments = [
@@ -213,9 +216,9 @@ fn outer_enter(linux: &Linux, pidfd: RawFd, keep: &mut Vec<OwnedFd>) -> Result<C
 }
 
 /// This binary, in a way that its process's `/proc/PID/exe` cannot be opened for writing (CVE-2019-5736).
-pub(crate) fn sealed_self() -> Result<OwnedFd> {
+fn sealed_self(name: Option<&Path>) -> Result<OwnedFd> {
     let own = "/proc/self/exe";
-    if let Some(mount) = own_mount(own)
+    if let Some(mount) = name.and_then(|name| own_mount(name, own))
         && tree::read_only(&mount, Reach::One, own).is_ok()
     {
         return Ok(mount);
@@ -246,9 +249,8 @@ fn memory_copy(path: &str) -> Result<OwnedFd> {
 
 /// A detached mount of this binary. The binary runs from a mount of the namespace that this process came
 /// from, so it is looked for once more by its name, and must be the same file.
-fn own_mount(own: &str) -> Option<OwnedFd> {
-    let path = rustix::fs::readlink(own, Vec::new()).ok()?;
-    let mount = tree::copy_path(std::path::Path::new(&*path.to_string_lossy()), Reach::One).ok()?;
+fn own_mount(name: &Path, own: &str) -> Option<OwnedFd> {
+    let mount = tree::copy_path(name, Reach::One).ok()?;
     let (found, wanted) = (rustix::fs::fstat(&mount).ok()?, rustix::fs::stat(own).ok()?);
     (found.st_dev == wanted.st_dev && found.st_ino == wanted.st_ino).then_some(mount)
 }
