@@ -28,7 +28,7 @@ pub(crate) fn run(channel: BorrowedFd<'_>, order: &Order, carried: &Carried) -> 
             wait_and_become(&channel, order, &linux, &prepared, sys::borrow(*start))
         }
         Task::Enter { process, .. } => {
-            let prepared = enter(order, process, carried)?;
+            let prepared = enter(order, &linux, process, carried)?;
             channel.send(&Message::Ready)?;
             channel.expect_go()?;
             prepared.become_program(&linux, || Ok(()))
@@ -77,7 +77,7 @@ fn build<'a>(
     if let Some(word) = linux.rootfs_propagation() {
         mounts::propagate_root(&root, word)?;
     }
-    process::prepare(process, &root, slave)
+    process::prepare(process, linux, &root, slave)
 }
 
 fn name_the_machine(order: &Order, linux: &Linux) -> Result<()> {
@@ -190,7 +190,12 @@ fn change_root(root: &Root, no_pivot: bool) -> Result<()> {
     rustix::process::chdir("/").doing(|| "enter the root")
 }
 
-fn enter<'a>(order: &Order, process: &'a Process, carried: &Carried) -> Result<Prepared<'a>> {
+fn enter<'a>(
+    order: &Order,
+    linux: &Linux,
+    process: &'a Process,
+    carried: &Carried,
+) -> Result<Prepared<'a>> {
     let namespace = carried
         .mount_namespace
         .ok_or_else(|| Error::Stage { text: "no mount namespace to join".to_owned() })?;
@@ -201,7 +206,7 @@ fn enter<'a>(order: &Order, process: &'a Process, carried: &Carried) -> Result<P
     let root =
         Root::new(rustix::fs::openat(CWD, "/", flags, Mode::empty()).doing(|| "open the root")?);
     let slave = console(&root, process, order)?;
-    process::prepare(process, &root, slave)
+    process::prepare(process, linux, &root, slave)
 }
 
 /// Says that all stands, waits until `start` connects, and becomes the program. What goes wrong from here on

@@ -2,7 +2,7 @@
 
 use crate::error::{Doing, Error, Result};
 use crate::root::{Links, Root};
-use crate::{limits, rights, sys, terminal};
+use crate::{filter, limits, rights, sys, terminal};
 use oci_spec::runtime::{Linux, LinuxPersonalityDomain, Process};
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
@@ -25,11 +25,13 @@ pub(crate) struct Prepared<'a> {
     arguments: Vec<CString>,
     environment: Vec<CString>,
     terminal: Option<OwnedFd>,
+    filter: Option<filter::Filter>,
 }
 
 /// Finds the program and the working directory, inside the root, which is already the root of this process.
 pub(crate) fn prepare<'a>(
     process: &'a Process,
+    linux: &Linux,
     root: &Root,
     terminal: Option<OwnedFd>,
 ) -> Result<Prepared<'a>> {
@@ -52,6 +54,8 @@ pub(crate) fn prepare<'a>(
         arguments,
         environment: c_strings(&environment, "process.env")?,
         terminal,
+        // Before anything waits for the start: a filter that cannot be had is an error of the creation.
+        filter: linux.seccomp().as_ref().map(filter::compile).transpose()?,
     })
 }
 
@@ -177,7 +181,6 @@ impl Prepared<'_> {
         hooks: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
         let process = self.process;
-        let filter = linux.seccomp().as_ref().map(crate::filter::compile).transpose()?;
         let no_new_privileges = process.no_new_privileges().unwrap_or(false);
         if let Some(terminal) = &self.terminal {
             // The session was started for this terminal alone.
@@ -192,9 +195,9 @@ impl Prepared<'_> {
         }
         limits::apply(process)?;
         own_streams(process);
-        if let Some(filter) = filter.as_ref().filter(|_| !no_new_privileges) {
+        if let Some(filter) = self.filter.as_ref().filter(|_| !no_new_privileges) {
             // Without no_new_privs only who has all rights may install it, so it comes first.
-            crate::filter::install(filter)?;
+            filter::install(filter)?;
         }
         change_user(process)?;
         hooks()?;
@@ -207,8 +210,8 @@ impl Prepared<'_> {
         sys::reset_signals();
         if no_new_privileges {
             rustix::thread::set_no_new_privs(true).doing(|| "set no_new_privs")?;
-            if let Some(filter) = &filter {
-                crate::filter::install(filter)?;
+            if let Some(filter) = &self.filter {
+                filter::install(filter)?;
             }
         }
         Err(self.failure(sys::execute_path(&self.path, &self.arguments, &self.environment)))

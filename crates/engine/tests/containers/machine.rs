@@ -1,6 +1,7 @@
 //! Bundles made of a static busybox, and the example binary that drives the engine.
 
 use serde_json::{Value, json};
+use std::ffi::OsStr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -74,8 +75,17 @@ impl Machine {
 
     /// Writes the configuration, and runs the engine.
     pub(crate) fn engine(&self, words: &[&str]) -> Answer {
+        self.behind(&[], words)
+    }
+
+    /// The same, with words before the engine's own: a program that runs it.
+    pub(crate) fn behind(&self, before: &[&str], words: &[&str]) -> Answer {
         std::fs::write(self.bundle().join("config.json"), self.config.to_string()).unwrap();
-        let mut command = Command::new(engine_binary());
+        let binary = engine_binary();
+        let all: Vec<_> =
+            before.iter().copied().map(OsStr::new).chain([binary.as_os_str()]).collect();
+        let mut command = Command::new(all[0]);
+        command.args(&all[1..]);
         command.arg("--root").arg(self.scratch.path().join("state")).args(words);
         command.arg("--bundle").arg(self.bundle());
         Answer::from(command.output().unwrap())

@@ -108,3 +108,39 @@ fn sysctls_reach_only_what_the_container_owns() {
     assert_eq!(answer.code, Some(125));
     assert!(answer.error.contains("kernel.core_pattern"), "{}", answer.error);
 }
+
+#[test]
+fn only_the_promised_descriptors_pass() {
+    let Some(mut machine) = Machine::new("cat <&3; cat <&4") else { return };
+    let file = machine.scratch.path().join("kept");
+    std::fs::write(&file, "kept\n").unwrap();
+    let open = format!("exec 3<{0} 4<{0} 9<{0}; exec \"$@\"", file.display());
+    let answer = machine.behind(&["sh", "-c", &open, "sh"], &["run", "one", "--preserve-fds", "1"]);
+    assert_eq!(answer.output, "kept\n", "{}", answer.error);
+    machine.config["process"]["args"] = json!(["sh", "-c", "ls /proc/self/fd"]);
+    let answer = machine.behind(&["sh", "-c", &open, "sh"], &["run", "one"]);
+    // The last one is the directory that ls reads.
+    assert_eq!(answer.output, "0\n1\n2\n3\n", "{}", answer.error);
+}
+
+#[test]
+fn a_time_namespace_has_its_own_boot() {
+    let Some(mut machine) = Machine::new("cat /proc/uptime") else { return };
+    machine.config["linux"]["timeOffsets"] =
+        json!({ "boottime": { "secs": 100_000_000, "nanosecs": 0 } });
+    machine.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "time" }));
+    let answer = machine.run();
+    let seconds: f64 = answer.output.split(' ').next().unwrap().parse().unwrap();
+    assert!(seconds >= 100_000_000.0, "{}", answer.error);
+}
+
+#[test]
+fn a_namespace_is_joined_by_its_path() {
+    let Some(mut machine) = Machine::new("busybox readlink /proc/self/ns/net") else { return };
+    let ours = std::fs::read_link("/proc/self/ns/net").unwrap();
+    machine.config["linux"]["namespaces"][1]["path"] = json!("/proc/self/ns/net");
+    let answer = machine.run();
+    assert_eq!(answer.output.trim_end(), ours.to_str().unwrap(), "{}", answer.error);
+    machine.config["linux"]["namespaces"][1]["path"] = json!("/proc/self/ns/uts");
+    assert_eq!(machine.run().code, Some(125));
+}
