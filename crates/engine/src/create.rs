@@ -193,7 +193,10 @@ fn converse(stage: &mut Stage, order: &Order, built: &mut Built<'_>) -> Result<(
                 namespaces::map(stage.pid(), &uids, &gids)?;
                 channel.send(&Message::Go)?;
             }
-            Some(Message::Forked(pid)) => built.pid = Some(pid),
+            Some(Message::Forked(pid)) => {
+                built.pid = Some(pid);
+                channel.send(&Message::Go)?;
+            }
             Some(Message::Hooks) => {
                 run_runtime_hooks(order, built.pid.unwrap_or(0))?;
                 channel.send(&Message::Go)?;

@@ -88,7 +88,10 @@ fn converse(
     channel.send(&Message::Go)?;
     loop {
         match channel.receive()? {
-            Some(Message::Forked(forked)) => *pid = Some(forked),
+            Some(Message::Forked(forked)) => {
+                *pid = Some(forked);
+                channel.send(&Message::Go)?;
+            }
             Some(Message::Ready) => {
                 if let (Some(file), Some(pid)) = (&wanted.pid_file, *pid) {
                     create::write_pid(file, pid)?;

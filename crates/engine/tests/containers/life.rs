@@ -145,3 +145,18 @@ fn master(listener: &UnixListener) -> String {
     let _ = std::fs::File::from(master).read_to_end(&mut text);
     String::from_utf8(text).unwrap()
 }
+
+#[test]
+fn many_at_once_do_not_disturb_each_other() {
+    let Some(machine) = Machine::new("exit 9") else { return };
+    let names: Vec<_> = (0..24).map(|number| format!("many{number}")).collect();
+    std::thread::scope(|scope| {
+        let all: Vec<_> =
+            names.iter().map(|name| scope.spawn(|| machine.engine(&["run", name]))).collect();
+        for one in all {
+            let answer = one.join().unwrap();
+            assert_eq!(answer.code, Some(9), "{}", answer.error);
+        }
+    });
+    assert_eq!(std::fs::read_dir(machine.scratch.path().join("state")).unwrap().count(), 0);
+}

@@ -80,7 +80,10 @@ impl Machine {
 
     /// The same, with words before the engine's own: a program that runs it.
     pub(crate) fn behind(&self, before: &[&str], words: &[&str]) -> Answer {
-        std::fs::write(self.bundle().join("config.json"), self.config.to_string()).unwrap();
+        // By rename: several may do this at once.
+        let new = tempfile::NamedTempFile::new_in(self.bundle()).unwrap();
+        std::fs::write(new.path(), self.config.to_string()).unwrap();
+        new.persist(self.bundle().join("config.json")).unwrap();
         let binary = engine_binary();
         let all: Vec<_> =
             before.iter().copied().map(OsStr::new).chain([binary.as_os_str()]).collect();
