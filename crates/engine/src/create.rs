@@ -174,6 +174,7 @@ fn build(
     if let Some(file) = &wanted.pid_file {
         write_pid(file, pid)?;
     }
+    stage.channel.send(&Message::Go)?;
     Ok(record.state)
 }
 

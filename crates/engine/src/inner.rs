@@ -221,6 +221,8 @@ fn wait_and_become(
     listener: BorrowedFd<'_>,
 ) -> Result<()> {
     channel.send(&Message::Ready)?;
+    // Said once the state is written: a caller that died before leaves nobody waiting for a start.
+    channel.expect_go()?;
     let connection =
         rustix::io::retry_on_intr(|| rustix::net::accept_with(listener, SocketFlags::CLOEXEC))
             .doing(|| "wait for the start")?;
