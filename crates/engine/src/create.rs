@@ -1,0 +1,253 @@
+//! The creation of a container, seen from its caller.
+
+use crate::error::{Doing, Error, Result};
+use crate::order::{Message, Order, Task, write_order};
+use crate::record::{CONFIG_FILE, CONFIG_LIMIT, Record, Room, START_SOCKET, parse_config};
+use crate::spawn::{Stage, Stdio};
+use crate::{Engine, hooks, namespaces, spawn};
+use oci_spec::runtime::{ContainerState, LinuxNamespaceType, Spec, State};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use std::io::Read;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// What to create, and with what.
+#[derive(Debug, Default)]
+pub struct Create {
+    /// The name: letters, digits, `_+-.`, 255 at the most.
+    pub id: String,
+    /// The directory that holds `config.json`.
+    pub bundle: PathBuf,
+    /// The socket that takes the master of the terminal, when the process has one.
+    pub console_socket: Option<PathBuf>,
+    /// Where the pid is written.
+    pub pid_file: Option<PathBuf>,
+    /// The three standard streams.
+    pub stdio: Stdio,
+    /// How many descriptors from 3 on the process inherits.
+    pub preserve_fds: u32,
+    /// Moves the root in place of pivoting, for machines that run from their first memory file system.
+    pub no_pivot: bool,
+}
+
+/// Creates a container whose first process waits for [`crate::start`]. That process is a child of this one.
+/// On an error nothing is left behind.
+pub fn create(engine: &Engine, wanted: &Create) -> Result<State> {
+    let bundle = std::fs::canonicalize(&wanted.bundle)
+        .doing(|| format!("find the bundle {}", wanted.bundle.display()))?;
+    let (bytes, spec) = read_config(&bundle)?;
+    let room = Room::make(&engine.root, &wanted.id)?;
+    let mut built = Built { engine, pid: None, cgroup: None };
+    let done = room
+        .write(CONFIG_FILE, &bytes)
+        .and_then(|()| build(&room, wanted, bundle, spec, &mut built));
+    if done.is_err() {
+        built.tear_down();
+        // The first error is the one to tell.
+        let _ = room.remove();
+    }
+    done
+}
+
+/// What a broken creation has to take back.
+struct Built<'a> {
+    engine: &'a Engine,
+    pid: Option<i32>,
+    cgroup: Option<crate::group::Group>,
+}
+
+impl Built<'_> {
+    fn tear_down(&mut self) {
+        if let Some(pid) = self.pid {
+            spawn::end(pid);
+        }
+        if let Some(group) = &self.cgroup {
+            let _ = group.remove();
+        }
+    }
+}
+
+fn read_config(bundle: &Path) -> Result<(Vec<u8>, Spec)> {
+    let path = bundle.join(CONFIG_FILE);
+    let mut bytes = Vec::new();
+    std::fs::File::open(&path)
+        .and_then(|file| file.take(CONFIG_LIMIT + 1).read_to_end(&mut bytes))
+        .doing(|| format!("read {}", path.display()))?;
+    let wrong = |detail: &str| Error::Config { path: path.clone(), detail: detail.to_owned() };
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > CONFIG_LIMIT {
+        return Err(wrong(&format!("larger than {CONFIG_LIMIT} bytes")));
+    }
+    let spec = parse_config(&bytes, &path)?;
+    check(&spec).map_err(|error| match error {
+        Error::Config { detail, .. } => wrong(&detail),
+        other => other,
+    })?;
+    Ok((bytes, spec))
+}
+
+/// Refuses early what the stages could not carry out.
+fn check(spec: &Spec) -> Result<()> {
+    let wrong = |detail: &str| Error::Config { path: PathBuf::new(), detail: detail.to_owned() };
+    if !spec.version().starts_with("1.") {
+        return Err(wrong(&format!("ociVersion {:?} is not of version 1", spec.version())));
+    }
+    if spec.root().is_none() {
+        return Err(wrong("no root"));
+    }
+    if spec.process().is_none() {
+        return Err(wrong("no process"));
+    }
+    let linux = spec.linux().clone().unwrap_or_default();
+    let unsupported = |what: &str| Err(Error::Unsupported { what: what.to_owned() });
+    if !namespaces::creates(&linux, LinuxNamespaceType::Mount) {
+        return unsupported("a container without a mount namespace of its own");
+    }
+    let mut kinds: Vec<_> =
+        namespaces::all(&linux).iter().map(|each| namespaces::flag(each.typ())).collect();
+    kinds.sort_unstable();
+    if kinds.windows(2).any(|pair| pair.first() == pair.last()) {
+        return Err(wrong("a kind of namespace stands twice"));
+    }
+    let mapped = |mappings: &Option<Vec<_>>| mappings.as_ref().is_some_and(|all| !all.is_empty());
+    if namespaces::creates(&linux, LinuxNamespaceType::User)
+        && !(mapped(linux.uid_mappings()) && mapped(linux.gid_mappings()))
+    {
+        return Err(wrong("a user namespace without mappings of ids"));
+    }
+    if linux.time_offsets().as_ref().is_some_and(|all| !all.is_empty())
+        && !namespaces::creates(&linux, LinuxNamespaceType::Time)
+    {
+        return Err(wrong("time offsets without a time namespace"));
+    }
+    match () {
+        () if linux.mount_label().as_ref().is_some_and(|label| !label.is_empty()) => {
+            unsupported("linux.mountLabel")
+        }
+        () if linux.intel_rdt().is_some() => unsupported("linux.intelRdt"),
+        () if linux.memory_policy().is_some() => unsupported("linux.memoryPolicy"),
+        () if linux.net_devices().as_ref().is_some_and(|all| !all.is_empty()) => {
+            unsupported("linux.netDevices")
+        }
+        () => Ok(()),
+    }
+}
+
+fn build(
+    room: &Room,
+    wanted: &Create,
+    bundle: PathBuf,
+    spec: Spec,
+    built: &mut Built<'_>,
+) -> Result<State> {
+    let linux = spec.linux().clone().unwrap_or_default();
+    let preserve = i32::try_from(wanted.preserve_fds).unwrap_or(i32::MAX - 3);
+    let above = 3_i32.saturating_add(preserve);
+    let listener = spawn::lift(listen(room)?, above)?;
+    let console = wanted.console_socket.as_deref().map(connect).transpose()?;
+    let console = console.map(|socket| spawn::lift(socket, above)).transpose()?;
+    let order = Order {
+        id: room.id.clone(),
+        bundle,
+        spec,
+        preserve,
+        console: console.as_ref().map(AsRawFd::as_raw_fd),
+        task: Task::Create { start: listener.as_raw_fd(), no_pivot: wanted.no_pivot },
+    };
+    built.cgroup = crate::group::create(built.engine, &linux, &room.id)?;
+    let order_file = spawn::lift(write_order(&order)?, above)?;
+    let passed = [Some(&listener), console.as_ref()];
+    let passed: Vec<_> = passed.into_iter().flatten().map(AsRawFd::as_raw_fd).collect();
+    let mut stage =
+        Stage::spawn(&built.engine.program, &order_file, &passed, &wanted.stdio, above)?;
+    drop((listener, console));
+    let done = converse(&mut stage, &order, built);
+    stage.reap(&done)?;
+    done?;
+    let pid = built.pid.ok_or_else(|| Error::Stage { text: "the stage told no pid".to_owned() })?;
+    let state = hooks::state(&order, ContainerState::Created, pid.unsigned_abs());
+    let record = Record {
+        state,
+        start_time: crate::start_time(pid).unwrap_or(0),
+        cgroup: built.cgroup.as_ref().and_then(crate::group::Group::name),
+    };
+    room.save(&record)?;
+    if let Some(file) = &wanted.pid_file {
+        write_pid(file, pid)?;
+    }
+    stage.channel.send(&Message::Go)?;
+    Ok(record.state)
+}
+
+/// Leads the stages up to the point where the first process waits.
+fn converse(stage: &mut Stage, order: &Order, built: &mut Built<'_>) -> Result<()> {
+    if let Some(group) = &built.cgroup {
+        group.join(stage.pid())?;
+    }
+    let channel = &stage.channel;
+    channel.send(&Message::Go)?;
+    loop {
+        match channel.receive()? {
+            Some(Message::Map) => {
+                let linux = order.spec.linux().clone().unwrap_or_default();
+                let uids = linux.uid_mappings().clone().unwrap_or_default();
+                let gids = linux.gid_mappings().clone().unwrap_or_default();
+                namespaces::map(stage.pid(), &uids, &gids)?;
+                channel.send(&Message::Go)?;
+            }
+            Some(Message::Forked(pid)) => {
+                built.pid = Some(pid);
+                channel.send(&Message::Go)?;
+            }
+            Some(Message::Hooks) => {
+                run_runtime_hooks(order, built.pid.unwrap_or(0))?;
+                channel.send(&Message::Go)?;
+            }
+            Some(Message::Ready) if built.pid.is_some() => return Ok(()),
+            Some(Message::Failed(failure)) => return Err(failure.into()),
+            other => {
+                return Err(Error::Stage { text: format!("the stage ended early ({other:?})") });
+            }
+        }
+    }
+}
+
+fn run_runtime_hooks(order: &Order, pid: i32) -> Result<()> {
+    let Some(all) = order.spec.hooks() else { return Ok(()) };
+    let state = hooks::state(order, ContainerState::Creating, pid.unsigned_abs());
+    // Deprecated by the specification, and what most hooks in the field still are.
+    #[allow(deprecated)]
+    hooks::run_all(all.prestart(), &state)?;
+    hooks::run_all(all.create_runtime(), &state)
+}
+
+fn listen(room: &Room) -> Result<OwnedFd> {
+    let socket = unix_socket()?;
+    let address =
+        SocketAddrUnix::new(room.short_path(START_SOCKET)).doing(|| "name the start socket")?;
+    rustix::net::bind(&socket, &address).doing(|| "bind the start socket")?;
+    rustix::net::listen(&socket, 1).doing(|| "listen on the start socket")?;
+    Ok(socket)
+}
+
+/// A socket of messages, as the start needs it.
+pub(crate) fn unix_socket() -> Result<OwnedFd> {
+    rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .doing(|| "make a socket")
+}
+
+/// Connects to the console socket.
+pub(crate) fn connect(path: &Path) -> Result<OwnedFd> {
+    std::os::unix::net::UnixStream::connect(path)
+        .map(OwnedFd::from)
+        .doing(|| format!("connect to the console socket {}", path.display()))
+}
+
+/// Writes a pid file at once.
+pub(crate) fn write_pid(path: &Path, pid: i32) -> Result<()> {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    let new = path.with_file_name(name);
+    std::fs::write(&new, pid.to_string())
+        .and_then(|()| std::fs::rename(&new, path))
+        .doing(|| format!("write the pid file {}", path.display()))
+}

@@ -1,0 +1,62 @@
+//! Namespaces of a process that runs.
+
+use crate::error::{Doing, Error, Result};
+use crate::procfs::Procfs;
+use crate::sys;
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// A lasting hold on the process `pid`, if it is still the one that started at `start`.
+pub(crate) fn hold(pid: i32, start: u64) -> Result<Option<OwnedFd>> {
+    let Some(number) = Pid::from_raw(pid) else { return Ok(None) };
+    let held = match pidfd_open(number, PidfdFlags::empty()) {
+        Err(rustix::io::Errno::SRCH | rustix::io::Errno::INVAL) => return Ok(None),
+        other => other.doing(|| format!("hold process {pid}"))?,
+    };
+    // Asked after the hold: the number cannot have gone to another process in between.
+    Ok((Procfs::of_machine()?.start_time(pid) == Some(start)).then_some(held))
+}
+
+/// The pid behind a pidfd, in the numbering of this process's proc.
+fn pid_of(process: impl AsFd) -> Result<i32> {
+    use std::os::fd::AsRawFd;
+    let descriptor = process.as_fd().as_raw_fd();
+    let text = Procfs::of_machine()?.read(&format!("self/fdinfo/{descriptor}"))?;
+    text.lines()
+        .find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok())
+        .filter(|pid| *pid > 0)
+        .ok_or_else(|| Error::Stage { text: "the container's process is gone".to_owned() })
+}
+
+/// Opens the mount namespace of the process behind a pidfd.
+pub(crate) fn mount_namespace(process: impl AsFd) -> Result<OwnedFd> {
+    let pid = pid_of(process.as_fd())?;
+    let file = rustix::fs::openat(
+        CWD,
+        format!("/proc/{pid}/ns/mnt"),
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .doing(|| "open the mount namespace of the container")?;
+    // The process behind the hold lives still, so the number was its.
+    sys::signal(process, 0).doing(|| "find the container's process")?;
+    Ok(file)
+}
+
+/// Enters the user namespace and the mount namespace of the process `pid`, for a process with one thread:
+/// what is mounted there is then seen here. `start` is the process's start time as [`crate::start_time`]
+/// gave it.
+pub fn join_namespaces_of(pid: i32, start: u64) -> Result<()> {
+    let held =
+        hold(pid, start)?.ok_or_else(|| Error::Stage { text: format!("process {pid} is gone") })?;
+    let kinds = libc::CLONE_NEWUSER | libc::CLONE_NEWNS;
+    sys::join(&held, kinds)
+        .doing(|| format!("join the user and mount namespaces of process {pid}"))?;
+    crate::namespaces::become_root()
+}
+
+/// When the process `pid` started, in clock ticks since boot, to know it again; `None` when it is gone.
+pub fn start_time(pid: i32) -> Option<u64> {
+    Procfs::of_machine().ok()?.start_time(pid)
+}

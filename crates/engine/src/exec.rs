@@ -1,0 +1,109 @@
+//! One more process in a container that runs.
+
+use crate::error::{Error, Result};
+use crate::order::{Message, Order, Task, write_order};
+use crate::record::{Access, Room};
+use crate::spawn::{Stage, Stdio};
+use crate::{Engine, create, group, spawn};
+use oci_spec::runtime::{ContainerState, Process, Spec};
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+
+/// The process to run, and with what.
+#[derive(Debug, Default)]
+pub struct Exec {
+    /// The process.
+    pub process: Process,
+    /// The socket that takes the master of the terminal, when the process has one.
+    pub console_socket: Option<PathBuf>,
+    /// Where the pid is written.
+    pub pid_file: Option<PathBuf>,
+    /// The three standard streams.
+    pub stdio: Stdio,
+    /// How many descriptors from 3 on the process inherits.
+    pub preserve_fds: u32,
+}
+
+/// Runs one more process in the container and returns its pid; it is a child of this process, see
+/// [`crate::wait`]. When the program cannot be run, that is the error.
+pub fn exec(engine: &Engine, id: &str, wanted: &Exec) -> Result<i32> {
+    let room = Room::open(&engine.root, id, Access::Look)?;
+    let record = room.load()?;
+    let status = *record.state.status();
+    let stopped =
+        || Error::Status { id: id.to_owned(), status: status.to_string(), wanted: "running" };
+    if status != ContainerState::Running {
+        return Err(stopped());
+    }
+    let target = room.hold(&record)?.ok_or_else(stopped)?;
+    let config = room.config()?;
+    let preserve = i32::try_from(wanted.preserve_fds).unwrap_or(i32::MAX - 3);
+    let above = 3_i32.saturating_add(preserve);
+    let target = spawn::lift(target, above)?;
+    let console = wanted.console_socket.as_deref().map(create::connect).transpose()?;
+    let console = console.map(|socket| spawn::lift(socket, above)).transpose()?;
+    let order = Order {
+        id: id.to_owned(),
+        bundle: record.state.bundle().clone(),
+        spec: needed(config),
+        preserve,
+        console: console.as_ref().map(AsRawFd::as_raw_fd),
+        task: Task::Enter { pidfd: target.as_raw_fd(), process: Box::new(wanted.process.clone()) },
+    };
+    let order_file = spawn::lift(write_order(&order)?, above)?;
+    let passed: Vec<_> =
+        [Some(&target), console.as_ref()].into_iter().flatten().map(AsRawFd::as_raw_fd).collect();
+    let mut stage = Stage::spawn(&engine.program, &order_file, &passed, &wanted.stdio, above)?;
+    drop(console);
+    let mut pid = None;
+    let group = group::open(engine, record.cgroup.as_ref())?;
+    let done = converse(&stage, group.as_ref(), wanted, &mut pid);
+    stage.reap(&done)?;
+    match (done, pid) {
+        (Ok(()), Some(pid)) => Ok(pid),
+        (done, pid) => {
+            pid.into_iter().for_each(spawn::end);
+            Err(done.err().unwrap_or_else(stopped))
+        }
+    }
+}
+
+/// Only what a further process takes from the container's configuration.
+fn needed(config: Spec) -> Spec {
+    let mut spec = Spec::default();
+    spec.set_version(config.version().clone()).set_mounts(None).set_linux(config.linux().clone());
+    spec
+}
+
+fn converse(
+    stage: &Stage,
+    group: Option<&group::Group>,
+    wanted: &Exec,
+    pid: &mut Option<i32>,
+) -> Result<()> {
+    if let Some(group) = group {
+        group.join(stage.pid())?;
+    }
+    let channel = &stage.channel;
+    channel.send(&Message::Go)?;
+    loop {
+        match channel.receive()? {
+            Some(Message::Forked(forked)) => {
+                *pid = Some(forked);
+                channel.send(&Message::Go)?;
+            }
+            Some(Message::Ready) => {
+                if let (Some(file), Some(pid)) = (&wanted.pid_file, *pid) {
+                    create::write_pid(file, pid)?;
+                }
+                channel.send(&Message::Go)?;
+            }
+            // The channel closed with the exec.
+            None if pid.is_some() => return Ok(()),
+            Some(Message::Failed(failure)) => return Err(failure.into()),
+            other => {
+                return Err(Error::Stage { text: format!("the stage ended early ({other:?})") });
+            }
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The inner stage: inside the namespaces, it builds the root, waits for the start, and becomes the program.
+
+use crate::error::{Doing, Error, Result};
+use crate::order::{Channel, Message, Order, Task};
+use crate::process::Prepared;
+use crate::root::{Links, Root};
+use crate::stage::Carried;
+use crate::sys::{self, Reach};
+use crate::{devices, hooks, mounts, namespaces, process, sysctl, terminal, tree};
+use oci_spec::runtime::{ContainerState, Linux, LinuxNamespaceType, Process};
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::mount::UnmountFlags;
+use rustix::net::SocketFlags;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// Acts out the order. Returns only when it failed.
+pub(crate) fn run(channel: BorrowedFd<'_>, order: &Order, carried: &Carried) -> Result<()> {
+    let channel = Channel::from_socket(channel.try_clone_to_owned().doing(|| "copy a descriptor")?);
+    sys::close_on_exec_from(3 + order.preserve).doing(|| "close descriptors at exec")?;
+    // Nobody in the container may look into this process while it is not yet one of theirs.
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .doing(|| "hide from tracers")?;
+    // Said once the caller knows this process's pid, which it may need to end it.
+    channel.expect_go()?;
+    let linux = order.spec.linux().clone().unwrap_or_default();
+    match &order.task {
+        Task::Create { start, no_pivot } => {
+            let prepared = build(&channel, order, &linux, carried, *no_pivot)?;
+            wait_and_become(&channel, order, &linux, &prepared, sys::borrow(*start))
+        }
+        Task::Enter { process, .. } => {
+            let prepared = enter(order, &linux, process, carried)?;
+            channel.send(&Message::Ready)?;
+            channel.expect_go()?;
+            prepared.become_program(&linux, || Ok(()))
+        }
+    }
+}
+
+fn build<'a>(
+    channel: &Channel,
+    order: &'a Order,
+    linux: &Linux,
+    carried: &Carried,
+    no_pivot: bool,
+) -> Result<Prepared<'a>> {
+    let process = order.spec.process().as_ref();
+    let process = process
+        .ok_or_else(|| Error::Unsupported { what: "a container without a process".to_owned() })?;
+    rustix::process::setsid().doing(|| "start a session")?;
+    name_the_machine(order, linux)?;
+    if namespaces::creates(linux, LinuxNamespaceType::Network) {
+        sys::raise_loopback().doing(|| "bring the loopback interface up")?;
+    }
+    let root = take_root(order, linux, carried)?;
+    mount_all(&root, order, carried)?;
+    if !has_own_dev(order) {
+        devices::make(&root, linux.devices().as_deref().unwrap_or_default())?;
+    }
+    let slave = console(&root, process, order)?;
+    if let Some(slave) = &slave {
+        devices::console(&root, slave)?;
+    }
+    channel.send(&Message::Hooks)?;
+    channel.expect_go()?;
+    if let Some(all) = order.spec.hooks() {
+        let state = hooks::state(order, ContainerState::Creating, std::process::id());
+        hooks::run_all(all.create_container(), &state)?;
+    }
+    sysctl::apply(linux)?;
+    mounts::make_read_only(&root, linux.readonly_paths().as_deref().unwrap_or_default())?;
+    mounts::mask(&root, linux.masked_paths().as_deref().unwrap_or_default())?;
+    root.make_directories(process.cwd(), Links::Follow)?;
+    if order.spec.root().as_ref().is_some_and(|root| root.readonly() == Some(true)) {
+        mounts::seal_root(&root)?;
+    }
+    change_root(&root, no_pivot)?;
+    if let Some(word) = linux.rootfs_propagation() {
+        mounts::propagate_root(&root, word)?;
+    }
+    process::prepare(process, linux, &root, slave)
+}
+
+fn name_the_machine(order: &Order, linux: &Linux) -> Result<()> {
+    let own = namespaces::has(linux, LinuxNamespaceType::Uts);
+    if let Some(name) = order.spec.hostname().as_ref().filter(|name| !name.is_empty()) {
+        if !own {
+            return Err(Error::Unsupported {
+                what: "a hostname without a uts namespace".to_owned(),
+            });
+        }
+        rustix::system::sethostname(name.as_bytes()).doing(|| "set the hostname")?;
+    }
+    if let Some(name) = order.spec.domainname().as_ref().filter(|name| !name.is_empty()) {
+        if !own {
+            return Err(Error::Unsupported {
+                what: "a domainname without a uts namespace".to_owned(),
+            });
+        }
+        rustix::system::setdomainname(name.as_bytes()).doing(|| "set the domainname")?;
+    }
+    Ok(())
+}
+
+/// Mounts the root file system on itself, cut off from the machine's mounts.
+fn take_root(order: &Order, linux: &Linux, carried: &Carried) -> Result<Root> {
+    let open = |path: &Path| {
+        rustix::fs::openat(
+            CWD,
+            path,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+    };
+    let machine = open(Path::new("/")).doing(|| "open the machine's root")?;
+    let shares = linux.rootfs_propagation().as_deref().is_some_and(|word| word.ends_with("shared"));
+    if !shares {
+        tree::propagate(&machine, Reach::Tree, libc::MS_SLAVE, "the machine's mounts")?;
+    }
+    let wanted = order.spec.root().as_ref().map(|root| root.path().clone()).unwrap_or_default();
+    let path: PathBuf = order.bundle.join(wanted);
+    let place = open(&path);
+    let mount = match (carried.rootfs, &place) {
+        (Some(mount), _) => sys::adopt(mount).doing(|| "take over the root's mount")?,
+        (None, Ok(place)) => tree::copy(place, Reach::Tree)
+            .doing(|| format!("copy the mount of {}", path.display()))?,
+        (None, Err(error)) => {
+            return Err(*error).doing(|| format!("open the root {}", path.display()));
+        }
+    };
+    if !shares {
+        tree::propagate(&mount, Reach::Tree, libc::MS_PRIVATE, "the root")?;
+    }
+    // Where the ids of the container cannot reach the place, the machine's root is as good a one.
+    tree::attach(&mount, place.as_ref().unwrap_or(&machine)).doing(|| "mount the root")?;
+    if shares {
+        // The mount below the new root must not be shared, or the kernel refuses to change the root.
+        tree::propagate(&mount, Reach::One, libc::MS_PRIVATE, "the root")?;
+    }
+    Ok(Root::new(mount))
+}
+
+fn mount_all(root: &Root, order: &Order, carried: &Carried) -> Result<()> {
+    for (index, mount) in order.spec.mounts().as_deref().unwrap_or_default().iter().enumerate() {
+        let source = carried.sources.iter().find(|(place, _)| *place == index);
+        let source = source
+            .map(|(_, descriptor)| sys::adopt(*descriptor))
+            .transpose()
+            .doing(|| "take over a mount")?;
+        mounts::mount(root, mount, source)?;
+    }
+    Ok(())
+}
+
+/// Whether the configuration binds a whole `/dev`, which is then left as it is.
+fn has_own_dev(order: &Order) -> bool {
+    let mounts = order.spec.mounts().as_deref().unwrap_or_default();
+    mounts.iter().any(|mount| {
+        let options = mount.options().as_deref().unwrap_or_default();
+        let binds = mount.typ().as_deref() == Some("bind")
+            || options.iter().any(|word| word == "bind" || word == "rbind");
+        mount.destination().components().eq(Path::new("/dev").components()) && binds
+    })
+}
+
+fn console(root: &Root, process: &Process, order: &Order) -> Result<Option<OwnedFd>> {
+    match (process.terminal().unwrap_or(false), order.console) {
+        (false, _) => Ok(None),
+        (true, None) => {
+            Err(Error::Unsupported { what: "a terminal without a console socket".to_owned() })
+        }
+        (true, Some(socket)) => {
+            let socket = sys::adopt(socket).doing(|| "take over the console socket")?;
+            terminal::make(root, process, &socket).map(Some)
+        }
+    }
+}
+
+/// Makes the root the root, and lets go of the machine's.
+fn change_root(root: &Root, no_pivot: bool) -> Result<()> {
+    rustix::process::fchdir(root.directory()).doing(|| "enter the new root")?;
+    if no_pivot {
+        // For a machine that runs from its first memory file system, which cannot be pivoted away.
+        rustix::mount::mount_move(".", "/").doing(|| "move the new root over the old one")?;
+        rustix::process::chroot(".").doing(|| "change to the new root")?;
+    } else {
+        // The old root is put over the new one, and then taken away: no directory is needed for it.
+        rustix::process::pivot_root(".", ".").doing(|| "pivot to the new root")?;
+        rustix::mount::unmount(".", UnmountFlags::DETACH).doing(|| "let go of the old root")?;
+    }
+    rustix::process::chdir("/").doing(|| "enter the root")
+}
+
+fn enter<'a>(
+    order: &Order,
+    linux: &Linux,
+    process: &'a Process,
+    carried: &Carried,
+) -> Result<Prepared<'a>> {
+    let namespace = carried
+        .mount_namespace
+        .ok_or_else(|| Error::Stage { text: "no mount namespace to join".to_owned() })?;
+    let namespace = sys::adopt(namespace).doing(|| "take over the mount namespace")?;
+    sys::join(&namespace, libc::CLONE_NEWNS).doing(|| "join the mount namespace")?;
+    rustix::process::setsid().doing(|| "start a session")?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root =
+        Root::new(rustix::fs::openat(CWD, "/", flags, Mode::empty()).doing(|| "open the root")?);
+    let slave = console(&root, process, order)?;
+    process::prepare(process, linux, &root, slave)
+}
+
+/// Says that all stands, waits until `start` connects, and becomes the program. What goes wrong from here on
+/// is told to `start`.
+fn wait_and_become(
+    channel: &Channel,
+    order: &Order,
+    linux: &Linux,
+    prepared: &Prepared<'_>,
+    listener: BorrowedFd<'_>,
+) -> Result<()> {
+    channel.send(&Message::Ready)?;
+    // Said once the state is written: a caller that died before leaves nobody waiting for a start.
+    channel.expect_go()?;
+    let connection =
+        rustix::io::retry_on_intr(|| rustix::net::accept_with(listener, SocketFlags::CLOEXEC))
+            .doing(|| "wait for the start")?;
+    let connection = Channel::from_socket(connection);
+    let started = connection.expect_go().and_then(|()| {
+        prepared.become_program(linux, || {
+            let Some(all) = order.spec.hooks() else { return Ok(()) };
+            let state = hooks::state(order, ContainerState::Created, std::process::id());
+            hooks::run_all(all.start_container(), &state)
+        })
+    });
+    if let Err(error) = started {
+        connection.send(&Message::Failed(error.into()))?;
+    }
+    // Told already; the channel of the creation is no longer read.
+    std::process::exit(125)
+}

@@ -1,0 +1,179 @@
+//! The life of a container after its creation: start, state, signals, end.
+
+use crate::error::{Doing, Error, Result};
+use crate::order::{Channel, Message};
+use crate::record::{Access, Record, Room, START_SOCKET};
+use crate::{Engine, create, group, hooks, sys};
+use oci_spec::runtime::{ContainerState, Hook, Hooks, State};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::net::SocketAddrUnix;
+use std::os::fd::OwnedFd;
+
+/// How long a deletion by force waits for the end of the first process.
+const END_SECONDS: i64 = 10;
+
+/// Whether a signal goes to the first process alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// To the first process.
+    First,
+    /// To every process of the container.
+    All,
+}
+
+/// Whether a container that runs is ended for its deletion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Force {
+    /// Only a stopped container is deleted.
+    No,
+    /// What runs is ended first; and that there is no such container is no error.
+    Yes,
+}
+
+/// Lets the first process of a created container become its program. When the program cannot be run, that is
+/// the error, and the container is stopped.
+pub fn start(engine: &Engine, id: &str) -> Result<()> {
+    let room = Room::open(&engine.root, id, Access::Change)?;
+    let mut record = room.load()?;
+    expect(&record, ContainerState::Created, "created")?;
+    let socket = create::unix_socket()?;
+    let address =
+        SocketAddrUnix::new(room.short_path(START_SOCKET)).doing(|| "name the start socket")?;
+    rustix::net::connect(&socket, &address)
+        .doing(|| format!("reach the first process of container {id}"))?;
+    let channel = Channel::from_socket(socket);
+    channel.send(&Message::Go)?;
+    let answer = channel.receive();
+    std::fs::remove_file(room.path.join(START_SOCKET)).doing(|| "remove the start socket")?;
+    match answer {
+        // The socket closed with the exec.
+        Ok(None) => {}
+        Ok(Some(Message::Failed(failure))) => return Err(failure.into()),
+        Ok(Some(other)) => {
+            return Err(Error::Stage { text: format!("the first process said {other:?}") });
+        }
+        Err(error) => return Err(error),
+    }
+    record.state.set_status(ContainerState::Running);
+    room.save(&record)?;
+    run_hooks(&room, &record, Hooks::poststart)
+}
+
+/// Hooks of the runtime's namespace after the start: that one fails ends nothing (runtime-spec, lifecycle,
+/// steps 10 and 13: log a warning and go on), so the error is only that no configuration could be read.
+fn run_hooks(room: &Room, record: &Record, pick: fn(&Hooks) -> &Option<Vec<Hook>>) -> Result<()> {
+    let config = room.config()?;
+    if let Some(all) = config.hooks() {
+        for hook in pick(all).iter().flatten() {
+            let _ = hooks::run_all(&Some(vec![hook.clone()]), &record.state);
+        }
+    }
+    Ok(())
+}
+
+fn expect(record: &Record, status: ContainerState, wanted: &'static str) -> Result<()> {
+    let (now, id) = (*record.state.status(), record.state.id().clone());
+    if now == status { Ok(()) } else { Err(Error::Status { id, status: now.to_string(), wanted }) }
+}
+
+/// The state of a container, as the specification writes it.
+pub fn state(engine: &Engine, id: &str) -> Result<State> {
+    let mut state = Room::open(&engine.root, id, Access::Look)?.load()?.state;
+    if *state.status() == ContainerState::Stopped {
+        state.set_pid(None);
+    }
+    Ok(state)
+}
+
+/// All containers, by their names. One that vanishes meanwhile is left out.
+pub fn list(engine: &Engine) -> Result<Vec<State>> {
+    let entries = match std::fs::read_dir(&engine.root) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.doing(|| format!("list {}", engine.root.display()))?,
+    };
+    let mut states: Vec<State> =
+        entries.filter_map(|entry| state(engine, entry.ok()?.file_name().to_str()?).ok()).collect();
+    states.sort_by(|one, other| one.id().cmp(other.id()));
+    Ok(states)
+}
+
+/// Sends a signal.
+pub fn kill(engine: &Engine, id: &str, signal: i32, reach: Reach) -> Result<()> {
+    let room = Room::open(&engine.root, id, Access::Look)?;
+    let record = room.load()?;
+    let group = group::open(engine, record.cgroup.as_ref())?;
+    if let (Reach::All, Some(group)) = (reach, &group) {
+        return group.signal(signal);
+    }
+    match room.hold(&record)? {
+        Some(process) => sys::signal(&process, signal)
+            .doing(|| format!("send signal {signal} to container {id}")),
+        None if reach == Reach::All => Ok(()),
+        None => expect(&record, ContainerState::Running, "created or running"),
+    }
+}
+
+/// Deletes what is left of a container, and runs its poststop hooks.
+pub fn delete(engine: &Engine, id: &str, force: Force) -> Result<()> {
+    let room = match Room::open(&engine.root, id, Access::Change) {
+        Err(Error::Missing { .. }) if force == Force::Yes => return Ok(()),
+        other => other?,
+    };
+    let mut record = room.load()?;
+    // A container that never started is nobody's work: runtimes of the field end it without force, too.
+    if force == Force::No && *record.state.status() == ContainerState::Running {
+        expect(&record, ContainerState::Stopped, "stopped")?;
+    }
+    if let Some(process) = room.hold(&record)? {
+        end(&process)?;
+    }
+    if let Some(group) = group::open(engine, record.cgroup.as_ref())? {
+        group.end()?;
+    }
+    record.state.set_status(ContainerState::Stopped).set_pid(None);
+    // A creation that was broken off has no configuration, and no hooks.
+    let _ = run_hooks(&room, &record, Hooks::poststop);
+    room.remove()
+}
+
+/// Kills the first process, and with it the pid namespace, and waits for its end.
+fn end(process: &OwnedFd) -> Result<()> {
+    match sys::signal(process, libc::SIGKILL) {
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(()),
+        other => other.doing(|| "end the first process")?,
+    }
+    let limit = Timespec { tv_sec: END_SECONDS, tv_nsec: 0 };
+    let mut ends = [PollFd::new(process, PollFlags::IN)];
+    let ended = rustix::io::retry_on_intr(|| rustix::event::poll(&mut ends, Some(&limit)));
+    match ended.doing(|| "wait for the end of the first process")? {
+        0 => Err(Error::Stage { text: "the first process does not end".to_owned() }),
+        _ => Ok(()),
+    }
+}
+
+/// Stops all processes of a container where they are. It needs a control group.
+pub fn pause(engine: &Engine, id: &str) -> Result<()> {
+    freezer(engine, id)?.freeze()
+}
+
+/// Lets a paused container go on.
+pub fn resume(engine: &Engine, id: &str) -> Result<()> {
+    freezer(engine, id)?.thaw()
+}
+
+fn freezer(engine: &Engine, id: &str) -> Result<group::Group> {
+    let record = Room::open(&engine.root, id, Access::Change)?.load()?;
+    expect(&record, ContainerState::Running, "running")?;
+    group::open(engine, record.cgroup.as_ref())?.ok_or_else(|| Error::Unsupported {
+        what: format!("pause of container {id}, which has no control group"),
+    })
+}
+
+/// The pids of a container's processes. Without a control group, that of the first one alone.
+pub fn ps(engine: &Engine, id: &str) -> Result<Vec<i32>> {
+    let record = Room::open(&engine.root, id, Access::Look)?.load()?;
+    match group::open(engine, record.cgroup.as_ref())? {
+        Some(group) => group.processes(),
+        None => Ok((*state(engine, id)?.pid()).into_iter().collect()),
+    }
+}

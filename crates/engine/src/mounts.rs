@@ -1,0 +1,208 @@
+//! The mounts of the configuration, each made detached and attached at a verified place inside the root.
+
+use crate::error::{Doing, Error, Result};
+use crate::options::{self, Bind, Options};
+use crate::root::{Links, Root};
+use crate::sys::{MountAttributes, Reach};
+use crate::{cgroup_view, copy_up, tree};
+use oci_spec::runtime::Mount;
+use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::io::Errno;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+/// Mounts one entry. `source` is the detached mount that the outer stage made of a bind's source, when the
+/// inner one could not.
+pub(crate) fn mount(root: &Root, mount: &Mount, source: Option<OwnedFd>) -> Result<()> {
+    let options = options::parse(mount.options().as_deref().unwrap_or_default());
+    if options.idmap || mount.uid_mappings().as_ref().is_some_and(|mappings| !mappings.is_empty()) {
+        return Err(Error::Unsupported {
+            what: format!("an id-mapped mount at {}", mount.destination().display()),
+        });
+    }
+    let kind = mount.typ().as_deref().unwrap_or("none");
+    match kind {
+        _ if options.bind.is_some() || kind == "bind" => bind(root, mount, &options, source),
+        "cgroup" | "cgroup2" => {
+            let view = cgroup_view::make(&options)?;
+            let place = root.make_directories(mount.destination(), Links::Follow)?;
+            tree::attach(&view, &place).doing(|| "mount the control groups")?;
+            let name = mount.destination().display().to_string();
+            // The hierarchies of version 1 are mounts of their own below the one that is named.
+            tree::change(&view, Reach::Tree, options.attributes, &name)?;
+            finish(&name, &options, &view)
+        }
+        "proc" | "sysfs" => {
+            // A link in the image in place of these would put them where nobody looks for them, and leave
+            // the real place to the image.
+            let place = root.make_directories(mount.destination(), Links::Refuse)?;
+            attach(mount, &options, &kernel_view(mount, kind, &options)?, &place)
+        }
+        _ => filesystem(root, mount, kind, options),
+    }
+}
+
+fn filesystem(root: &Root, mount: &Mount, kind: &str, mut options: Options) -> Result<()> {
+    let place = root.make_directories(mount.destination(), Links::Follow)?;
+    let asked = options.data.len();
+    options.data.retain(|(name, _)| name != "tmpcopyup");
+    let copies = kind == "tmpfs" && asked != options.data.len();
+    let made = fresh(mount, kind, &options)?;
+    if copies {
+        copy_up::copy_up(root, mount.destination(), &made)?;
+    }
+    attach(mount, &options, &made, &place)
+}
+
+/// A new file system with the data and attributes of the options.
+fn fresh(mount: &Mount, kind: &str, options: &Options) -> Result<OwnedFd> {
+    let source = mount.source().as_ref().and_then(|source| source.to_str()).unwrap_or(kind);
+    // What shall be read-only becomes so after it was filled.
+    let attributes = options.attributes.set & !libc::MOUNT_ATTR_RDONLY;
+    tree::new_filesystem(kind, Some(source), &options.data, attributes)
+        .doing(|| format!("make a {kind} file system for {}", mount.destination().display()))
+}
+
+/// proc and sysfs: new ones, or the machine's own where a nested user namespace may not make them.
+fn kernel_view(mount: &Mount, kind: &str, options: &Options) -> Result<OwnedFd> {
+    match fresh(mount, kind, options) {
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            let path = Path::new(if kind == "proc" { "/proc" } else { "/sys" });
+            tree::copy_path(path, Reach::Tree)
+                .doing(|| format!("copy the mounts of {}", path.display()))
+        }
+        other => other,
+    }
+}
+
+fn attach(mount: &Mount, options: &Options, made: &OwnedFd, place: &OwnedFd) -> Result<()> {
+    let name = mount.destination().display().to_string();
+    tree::attach(made, place).doing(|| format!("mount on {name}"))?;
+    finish(&name, options, made)
+}
+
+/// Attributes and propagation, once the mount stands.
+fn finish(name: &str, options: &Options, made: &OwnedFd) -> Result<()> {
+    tree::change(made, Reach::One, options.attributes, name)?;
+    tree::change(made, Reach::Tree, options.recursive, name)?;
+    for (propagation, reach) in &options.propagation {
+        tree::propagate(made, *reach, *propagation, name)?;
+    }
+    Ok(())
+}
+
+fn bind(root: &Root, mount: &Mount, options: &Options, source: Option<OwnedFd>) -> Result<()> {
+    let (from, to) = (mount.source().as_deref(), mount.destination());
+    let from = from.ok_or_else(|| Error::Unsupported {
+        what: format!("a bind on {} without a source", to.display()),
+    })?;
+    if let Some((name, _)) = options.data.first() {
+        return Err(Error::Unsupported {
+            what: format!("option {name} of the bind on {}", to.display()),
+        });
+    }
+    let reach = if options.bind == Some(Bind::Tree) { Reach::Tree } else { Reach::One };
+    let made = match source {
+        Some(made) => made,
+        None => tree::copy_path(from, reach)
+            .doing(|| format!("copy the mount of {}", from.display()))?,
+    };
+    // What was shared with the machine would let a mount made inside appear outside.
+    tree::propagate(&made, Reach::Tree, libc::MS_PRIVATE, "a bind")?;
+    let place = if is_directory(&made)? {
+        root.make_directories(to, Links::Follow)?
+    } else {
+        root.make_file(to)?
+    };
+    tree::attach(&made, &place).doing(|| format!("bind {} on {}", from.display(), to.display()))?;
+    finish(&to.display().to_string(), options, &made)
+}
+
+fn is_directory(object: &OwnedFd) -> Result<bool> {
+    let found = rustix::fs::fstat(object).doing(|| "ask what a source is")?;
+    Ok(FileType::from_raw_mode(found.st_mode) == FileType::Directory)
+}
+
+/// Hides these paths: directories under an empty file system, files under `/dev/null`.
+pub(crate) fn mask(root: &Root, paths: &[String]) -> Result<()> {
+    if paths.is_empty() {
+        return Ok(());
+    }
+    let null = null_device()?;
+    let mut empty: Option<OwnedFd> = None;
+    for path in paths {
+        let Some(place) = open_present(root, path)? else { continue };
+        let cover = if is_directory(&place)? {
+            let data = [
+                ("nr_blocks".to_owned(), Some("1".to_owned())),
+                ("nr_inodes".to_owned(), Some("1".to_owned())),
+            ];
+            match &empty {
+                Some(made) => tree::copy(made, Reach::One),
+                None => {
+                    tree::new_filesystem("tmpfs", Some("tmpfs"), &data, libc::MOUNT_ATTR_RDONLY)
+                }
+            }
+        } else {
+            tree::copy(&null, Reach::One)
+        }
+        .doing(|| format!("make a cover for {path}"))?;
+        tree::attach(&cover, &place).doing(|| format!("mask {path}"))?;
+        if empty.is_none() && is_directory(&place)? {
+            empty = Some(cover);
+        }
+    }
+    Ok(())
+}
+
+/// Makes these paths read-only, with everything below them.
+pub(crate) fn make_read_only(root: &Root, paths: &[String]) -> Result<()> {
+    for path in paths {
+        let Some(place) = open_present(root, path)? else { continue };
+        let copy = tree::copy(&place, Reach::Tree).doing(|| format!("copy the mount of {path}"))?;
+        tree::attach(&copy, &place).doing(|| format!("mount {path} on itself"))?;
+        tree::read_only(&copy, Reach::Tree, path)?;
+    }
+    Ok(())
+}
+
+fn open_present(root: &Root, path: &str) -> Result<Option<OwnedFd>> {
+    match root.open(Path::new(path), OFlags::PATH, Links::Follow) {
+        Ok(place) => Ok(Some(place)),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => Ok(None),
+        Err(error) => Err(error).doing(|| format!("open {path} in the root")),
+    }
+}
+
+/// The machine's null device, and nothing that only bears its name.
+fn null_device() -> Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let null =
+        rustix::fs::openat(CWD, "/dev/null", flags, Mode::empty()).doing(|| "open /dev/null")?;
+    let found = rustix::fs::fstat(null.as_fd()).doing(|| "ask what /dev/null is")?;
+    if FileType::from_raw_mode(found.st_mode) != FileType::CharacterDevice
+        || found.st_rdev != rustix::fs::makedev(1, 3)
+    {
+        return Err(Error::Unsupported {
+            what: "a machine whose /dev/null is no null device".to_owned(),
+        });
+    }
+    Ok(null)
+}
+
+/// Gives the root mount the propagation of the configuration.
+pub(crate) fn propagate_root(root: &Root, word: &str) -> Result<()> {
+    let (bare, reach) = match word.strip_prefix('r') {
+        Some(bare) => (bare, Reach::Tree),
+        None => (word, Reach::One),
+    };
+    let kind = options::propagation(bare)
+        .ok_or_else(|| Error::Unsupported { what: format!("rootfsPropagation {word:?}") })?;
+    tree::propagate(root.directory(), reach, kind, "the root")
+}
+
+/// Attributes that make the root itself read-only.
+pub(crate) fn seal_root(root: &Root) -> Result<()> {
+    let attributes = MountAttributes { set: libc::MOUNT_ATTR_RDONLY, ..MountAttributes::default() };
+    tree::change(root.directory(), Reach::One, attributes, "the root")
+}

@@ -1,0 +1,100 @@
+//! The start of a stage by its caller, and the end of processes.
+
+use crate::error::{Doing, Result};
+use crate::order::Channel;
+use crate::{stage, sys};
+use rustix::process::{Pid, Signal, WaitOptions};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::path::Path;
+use std::process::{Child, Command};
+
+/// The three standard streams of a container's process. What is not given is inherited.
+#[derive(Debug, Default)]
+pub struct Stdio {
+    /// Standard input.
+    pub input: Option<OwnedFd>,
+    /// Standard output.
+    pub output: Option<OwnedFd>,
+    /// Standard error.
+    pub error: Option<OwnedFd>,
+}
+
+/// An outer stage and the way to talk to it.
+pub(crate) struct Stage {
+    pub(crate) channel: Channel,
+    child: Child,
+}
+
+/// A copy of a descriptor above those that belong to the program.
+pub(crate) fn lift(descriptor: OwnedFd, above: RawFd) -> Result<OwnedFd> {
+    rustix::io::fcntl_dupfd_cloexec(&descriptor, above).doing(|| "copy a descriptor")
+}
+
+fn stream(given: Option<&OwnedFd>) -> Result<std::process::Stdio> {
+    match given {
+        Some(given) => Ok(given.try_clone().doing(|| "copy a standard stream")?.into()),
+        None => Ok(std::process::Stdio::inherit()),
+    }
+}
+
+impl Stage {
+    /// Runs `program` as an outer stage. `passed` are the descriptors which the order names.
+    pub(crate) fn spawn(
+        program: &Path,
+        order: &OwnedFd,
+        passed: &[RawFd],
+        stdio: &Stdio,
+        above: RawFd,
+    ) -> Result<Stage> {
+        let (ours, theirs) = Channel::pair()?;
+        let theirs = lift(theirs.into_socket(), above)?;
+        let mut command = Command::new(program);
+        command.args([stage::STAGE, stage::OUTER]);
+        command.args([theirs.as_raw_fd().to_string(), order.as_raw_fd().to_string()]);
+        command.env_clear();
+        command.stdin(stream(stdio.input.as_ref())?);
+        command.stdout(stream(stdio.output.as_ref())?);
+        command.stderr(stream(stdio.error.as_ref())?);
+        let mut inherited = vec![theirs.as_raw_fd(), order.as_raw_fd()];
+        inherited.extend_from_slice(passed);
+        sys::inherit(&mut command, inherited);
+        let child = command.spawn().doing(|| format!("run {} as a stage", program.display()))?;
+        Ok(Stage { channel: ours, child })
+    }
+
+    /// The outer stage's pid.
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap_or(0)
+    }
+
+    /// Waits for the end of the outer stage, which leaves by itself once the inner one runs; one that failed
+    /// is ended.
+    pub(crate) fn reap(&mut self, done: &Result<()>) -> Result<()> {
+        if done.is_err() {
+            // It may have ended by itself.
+            let _ = self.child.kill();
+        }
+        self.child.wait().doing(|| "wait for the stage").map(drop)
+    }
+}
+
+/// Ends a child and takes its remains.
+pub(crate) fn end(pid: i32) {
+    let Some(pid) = Pid::from_raw(pid) else { return };
+    let _ = rustix::process::kill_process(pid, Signal::KILL);
+    let _ = rustix::io::retry_on_intr(|| rustix::process::waitpid(Some(pid), WaitOptions::empty()));
+}
+
+/// Waits for a process that is this one's child, and says how it ended the way shells do: its exit code, or
+/// 128 and the signal's number.
+pub fn wait(pid: i32) -> Result<u8> {
+    let number =
+        Pid::from_raw(pid).ok_or(rustix::io::Errno::CHILD).doing(|| "wait for no process")?;
+    let (_, status) =
+        rustix::io::retry_on_intr(|| rustix::process::waitpid(Some(number), WaitOptions::empty()))
+            .doing(|| format!("wait for process {pid}"))?
+            .ok_or(rustix::io::Errno::CHILD)
+            .doing(|| format!("wait for process {pid}"))?;
+    let code = status.exit_status().or(status.terminating_signal().map(|signal| 128 + signal));
+    Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX))
+}

@@ -1,0 +1,231 @@
+//! The system calls that no crate wraps safely: each one function, with what makes it sound.
+#![allow(unsafe_code)]
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// What `mount_setattr` shall change: the kernel's `struct mount_attr`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct MountAttributes {
+    pub(crate) set: u64,
+    pub(crate) clear: u64,
+    pub(crate) propagation: u64,
+    pub(crate) user_namespace: u64,
+}
+
+/// Which mounts an attribute change reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// The one mount.
+    One,
+    /// The mount and everything below it.
+    Tree,
+}
+
+fn checked(result: i64) -> io::Result<i64> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Changes the attributes of the mount that `fd` stands for.
+pub(crate) fn mount_setattr(
+    fd: impl AsFd,
+    reach: Reach,
+    attributes: MountAttributes,
+) -> io::Result<()> {
+    let flags = libc::AT_EMPTY_PATH | if reach == Reach::Tree { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the path is a constant C string and the structure lives across the call; its size is told.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            fd.as_fd().as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &raw const attributes,
+            size_of::<MountAttributes>(),
+        )
+    };
+    checked(result).map(drop)
+}
+
+/// Makes every descriptor from `first` on close itself at the next exec.
+pub(crate) fn close_on_exec_from(first: RawFd) -> io::Result<()> {
+    // SAFETY: only sets a flag on descriptors; none is closed while something owns it.
+    let result =
+        unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    checked(result).map(drop)
+}
+
+/// Forks a child that is a sibling: its parent is this process's parent. `None` in the child.
+///
+/// Only for a process with one thread; the child's next act is `execute`.
+pub(crate) fn fork_sibling() -> io::Result<Option<i32>> {
+    // SAFETY: without CLONE_VM the child has its own copy of the memory; all pointers are null. The stage
+    // that calls this has one thread, so that no lock is held by a thread the child lacks.
+    let result =
+        unsafe { libc::syscall(libc::SYS_clone, libc::CLONE_PARENT | libc::SIGCHLD, 0, 0, 0, 0) };
+    let pid = checked(result)?;
+    Ok(i32::try_from(pid).ok().filter(|pid| *pid != 0))
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
+    strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
+}
+
+/// Replaces this process by the program behind `file`; returns only the reason why not.
+pub(crate) fn execute(
+    file: impl AsFd,
+    arguments: &[CString],
+    environment: &[CString],
+) -> io::Error {
+    let (arguments, environment) = (pointers(arguments), pointers(environment));
+    // SAFETY: both arrays end with null and point to strings that live until the call returns.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            file.as_fd().as_raw_fd(),
+            c"".as_ptr(),
+            arguments.as_ptr(),
+            environment.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        );
+    }
+    io::Error::last_os_error()
+}
+
+/// Replaces this process by the program at `path`; returns only the reason why not.
+pub(crate) fn execute_path(
+    path: &CString,
+    arguments: &[CString],
+    environment: &[CString],
+) -> io::Error {
+    let (arguments, environment) = (pointers(arguments), pointers(environment));
+    // SAFETY: both arrays end with null and point to strings that live until the call returns.
+    unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// Lets the command's child inherit these descriptors, in the child alone.
+pub(crate) fn inherit(command: &mut Command, descriptors: Vec<RawFd>) {
+    let clear = move || {
+        for descriptor in &descriptors {
+            // SAFETY: changes a flag of a descriptor of the child, which its own exec reads.
+            checked(i64::from(unsafe { libc::fcntl(*descriptor, libc::F_SETFD, 0) }))?;
+        }
+        Ok(())
+    };
+    // SAFETY: the closure calls fcntl alone, which may be called between fork and exec.
+    unsafe { command.pre_exec(clear) };
+}
+
+/// Takes over a descriptor whose number came through the arguments.
+pub(crate) fn adopt(descriptor: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: asks for the flags of a number; harmless for any number.
+    checked(i64::from(unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) }))?;
+    // SAFETY: the descriptor is open, was passed to this process for this use, and is adopted once.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// Sends any signal number to the process behind a pidfd.
+pub(crate) fn signal(process: impl AsFd, signal: i32) -> io::Result<()> {
+    // SAFETY: plain numbers and a null pointer, which the call allows.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            process.as_fd().as_raw_fd(),
+            signal,
+            std::ptr::null::<u8>(),
+            0,
+        )
+    };
+    checked(result).map(drop)
+}
+
+/// Enters new namespaces, `CLONE_NEW*`, nothing that concerns memory or descriptors.
+pub(crate) fn unshare(namespaces: i32) -> io::Result<()> {
+    const NAMESPACES: i32 = libc::CLONE_NEWNS
+        | libc::CLONE_NEWCGROUP
+        | libc::CLONE_NEWUTS
+        | libc::CLONE_NEWIPC
+        | libc::CLONE_NEWUSER
+        | libc::CLONE_NEWPID
+        | libc::CLONE_NEWNET
+        | libc::CLONE_NEWTIME;
+    // SAFETY: only namespaces change (masked), so no memory or descriptor table of another thread is touched.
+    checked(i64::from(unsafe { libc::unshare(namespaces & NAMESPACES) })).map(drop)
+}
+
+/// Enters the namespaces of kinds `kinds` behind a namespace file or a pidfd.
+pub(crate) fn join(namespace: impl AsFd, kinds: i32) -> io::Result<()> {
+    // SAFETY: a descriptor and a number.
+    checked(i64::from(unsafe { libc::setns(namespace.as_fd().as_raw_fd(), kinds) })).map(drop)
+}
+
+/// Brings the loopback interface of the present network namespace up.
+pub(crate) fn raise_loopback() -> io::Result<()> {
+    /// `IFF_UP | IFF_RUNNING` of linux/if.h, in the width of a request.
+    const UP: libc::c_short = 0x1 | 0x40;
+    let socket = rustix::net::socket_with(
+        rustix::net::AddressFamily::INET,
+        rustix::net::SocketType::DGRAM,
+        rustix::net::SocketFlags::CLOEXEC,
+        None,
+    )?;
+    // SAFETY: a structure of plain numbers, for which all zeroes is a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(*b"lo") {
+        *to = from.cast_signed() as libc::c_char;
+    }
+    // SAFETY: the request lives across both calls, and the flags are the union's member for these requests.
+    unsafe {
+        checked(i64::from(libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request)))?;
+        request.ifr_ifru.ifru_flags |= UP;
+        checked(i64::from(libc::ioctl(
+            socket.as_raw_fd(),
+            libc::SIOCSIFFLAGS,
+            &raw const request,
+        )))?;
+    }
+    Ok(())
+}
+
+/// Sets the execution domain of this process.
+pub(crate) fn personality(domain: u64) -> io::Result<()> {
+    // SAFETY: a number.
+    checked(i64::from(unsafe { libc::personality(domain) })).map(drop)
+}
+
+/// Gives every signal its default again and blocks none, as a program expects to start.
+pub(crate) fn reset_signals() {
+    for signal in 1..=64 {
+        // Zeroes are the default action with no flags. The call is made bare, since the C library keeps two
+        // signals to itself, which an ancestor may have ignored all the same.
+        let default = [0_u64; 8];
+        // SAFETY: the structure of the kernel is smaller than the array and only read; for signals that
+        // cannot be changed the call only fails.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                size_of::<u64>(),
+            );
+        }
+    }
+    // SAFETY: an empty set is made in place and then read by the kernel.
+    unsafe {
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+    }
+}
+
+/// Borrows a descriptor that was passed to this stage and stays open until its exec.
+pub(crate) fn borrow(descriptor: RawFd) -> std::os::fd::BorrowedFd<'static> {
+    // SAFETY: the caller of the stage passed it by number and nothing in the stage owns or closes it.
+    unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.max(0)) }
+}
