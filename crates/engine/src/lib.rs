@@ -32,6 +32,7 @@ mod record;
 mod reenter;
 mod rights;
 mod root;
+pub mod seccomp;
 mod spawn;
 mod stage;
 mod sys;

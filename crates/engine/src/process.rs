@@ -25,7 +25,7 @@ pub(crate) struct Prepared<'a> {
     arguments: Vec<CString>,
     environment: Vec<CString>,
     terminal: Option<OwnedFd>,
-    filter: Option<filter::Filter>,
+    filter: Option<crate::seccomp::Filter>,
 }
 
 /// Finds the program and the working directory, inside the root, which is already the root of this process.
