@@ -1,2 +1,10 @@
 //! From an image to a runtime bundle (runtime-spec `bundle.md`): the layers as snapshots, the stack
 //! of them as a root filesystem, the image's config as a runtime config. It starts nothing.
+
+pub mod erofs;
+mod snapshot;
+
+pub use snapshot::{
+    Damage, Form, Lease, Mounted, Powers, Purpose, RootMount, SnapshotError, Snapshots, Stacked,
+    Swept, Verified, Writable,
+};

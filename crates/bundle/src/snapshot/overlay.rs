@@ -1,0 +1,224 @@
+//! A stack as a root filesystem: the image below, a few entries of ours above it, and what the
+//! container writes on top.
+//!
+//! ```text
+//! upper/            what the container writes (not there when it may write nothing)
+//! top/              /dev /proc /sys /etc as real directories, and the files of /etc that are bound
+//! EROFS index  or  directory per layer, the uppermost first
+//! ```
+//!
+//! An image may have a symbolic link where a runtime mounts, or nothing at all. The entries of `top`
+//! hide it: what is mounted on them stays in the tree.
+
+use std::fs::{File, Permissions};
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, unmount,
+};
+
+use super::error::{SnapshotError, io_error};
+use super::{Form, Snapshots, Stacked};
+use crate::erofs;
+
+/// Directories that a runtime mounts on.
+const MOUNTED_ON: [&str; 4] = ["dev", "proc", "sys", "etc"];
+
+/// Files of `/etc` that a runtime binds over.
+const BOUND: [&str; 3] = ["hosts", "hostname", "resolv.conf"];
+
+/// Whether the tree can be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Writable {
+    /// What is written goes here; the image stays as it is. Both are on one filesystem.
+    Over {
+        /// Holds what was written.
+        upper: PathBuf,
+        /// Overlay's own; empty.
+        work: PathBuf,
+    },
+    /// Nothing can be written.
+    No,
+}
+
+/// What a tree is mounted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be looked at from outside: exactly the image's tree, and neither its devices nor its
+    /// set-user-id files have any effect.
+    Look,
+    /// To be run in: with the entries of ours that a runtime mounts on.
+    Run,
+}
+
+/// Where a root filesystem is mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootMount {
+    /// The mount point: a directory that is there.
+    pub target: PathBuf,
+    /// A directory for entries of ours and mount points on the way; made where missing.
+    pub scratch: PathBuf,
+    /// Whether it can be written.
+    pub writable: Writable,
+    /// What it is for.
+    pub purpose: Purpose,
+}
+
+/// A root filesystem that is mounted. Dropping it leaves the mount.
+#[derive(Debug)]
+pub struct Mounted {
+    target: PathBuf,
+}
+
+impl Mounted {
+    /// Where.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+}
+
+impl Snapshots {
+    /// Mounts a stack in the mount namespace of the calling thread.
+    pub fn mount(&self, stack: &Stacked, wanted: &RootMount) -> Result<Mounted, SnapshotError> {
+        let lower = wanted.scratch.join("lower");
+        let top = wanted.scratch.join("top");
+        for path in [&lower, &top] {
+            std::fs::create_dir_all(path).map_err(io_error(path, "creation"))?;
+        }
+        self.used(stack);
+        let layers = match &stack.index {
+            Some(index) => {
+                let image = erofs::mount(&index.image, &index.devices(&stack.layers))?;
+                attach(&image, &lower).map_err(failed(&lower, "the index"))?;
+                vec![lower.clone()]
+            }
+            None if stack.layers.is_empty() => vec![lower.clone()],
+            None => stack.layers.iter().rev().cloned().collect(),
+        };
+        let made = fill_top(&top, &layers, wanted.purpose)
+            .map_err(io_error(&top, "filling"))
+            .and_then(|()| overlay(stack.form, &top, &layers, wanted));
+        if stack.index.is_some() {
+            // Overlay holds a copy of the mount.
+            unmount(&lower, UnmountFlags::DETACH)
+                .map_err(|errno| failed(&lower, "the index")(errno.into()))?;
+        }
+        made
+    }
+
+    /// Notes that the stack is in use now, for collection by last use; best effort.
+    fn used(&self, stack: &Stacked) {
+        let index = stack.index.iter().flat_map(|index| index.all());
+        for path in stack.layers.iter().map(PathBuf::as_path).chain(index) {
+            if stack.form == Form::Index {
+                let _ = File::options().write(true).open(path).and_then(|file| {
+                    let omit = rustix::fs::UTIME_OMIT;
+                    let now = rustix::fs::UTIME_NOW;
+                    let time = |tv_nsec| rustix::fs::Timespec { tv_sec: 0, tv_nsec };
+                    let times = rustix::fs::Timestamps {
+                        last_access: time(omit),
+                        last_modification: time(now),
+                    };
+                    Ok(rustix::fs::futimens(&file, &times)?)
+                });
+            } else if let Ok(meta) = std::fs::symlink_metadata(path) {
+                // The same mode again changes nothing but the time of the inode.
+                let _ = std::fs::set_permissions(path, Permissions::from_mode(meta.mode()));
+            }
+        }
+    }
+}
+
+/// Makes the entries of ours, with the metadata that the image gives to theirs.
+fn fill_top(top: &Path, layers: &[PathBuf], purpose: Purpose) -> io::Result<()> {
+    if purpose == Purpose::Look {
+        // Empty, since overlay wants two layers where nothing can be written.
+        return like(top, "", layers);
+    }
+    for name in MOUNTED_ON {
+        let path = top.join(name);
+        match std::fs::create_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made?,
+        }
+        like(&path, name, layers)?;
+    }
+    let etc = top.join("etc");
+    for name in BOUND {
+        match File::create_new(etc.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => drop(made?),
+        }
+    }
+    like(&etc, "etc", layers)?;
+    like(top, "", layers)
+}
+
+/// Gives `path` the metadata of the directory `name` of the uppermost layer that has one.
+fn like(path: &Path, name: &str, layers: &[PathBuf]) -> io::Result<()> {
+    let found = layers.iter().find_map(|layer| {
+        let meta = std::fs::symlink_metadata(layer.join(name)).ok()?;
+        meta.is_dir().then_some(meta)
+    });
+    let Some(meta) = found else {
+        return std::fs::set_permissions(path, Permissions::from_mode(0o755));
+    };
+    // Who may not give directories away has none to give.
+    let _ = std::os::unix::fs::lchown(path, Some(meta.uid()), Some(meta.gid()));
+    std::fs::set_permissions(path, Permissions::from_mode(meta.mode() & 0o7777))?;
+    File::open(path)?.set_modified(meta.modified()?)
+}
+
+fn overlay(
+    form: Form,
+    top: &Path,
+    layers: &[PathBuf],
+    wanted: &RootMount,
+) -> Result<Mounted, SnapshotError> {
+    let mount = || -> io::Result<()> {
+        let overlay = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_set_string(overlay.as_fd(), "source", "corten")?;
+        for layer in std::iter::once(top).chain(layers.iter().map(PathBuf::as_path)) {
+            fsconfig_set_string(overlay.as_fd(), "lowerdir+", layer)?;
+        }
+        let mut attributes = match wanted.purpose {
+            Purpose::Look => MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV,
+            Purpose::Run => MountAttrFlags::empty(),
+        };
+        match &wanted.writable {
+            Writable::Over { upper, work } => {
+                fsconfig_set_string(overlay.as_fd(), "upperdir", upper)?;
+                fsconfig_set_string(overlay.as_fd(), "workdir", work)?;
+            }
+            Writable::No => attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY,
+        }
+        if form == Form::Directories {
+            fsconfig_set_flag(overlay.as_fd(), "userxattr")?;
+        }
+        fsconfig_create(overlay.as_fd())?;
+        let mounted = fsmount(overlay.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+        attach(&mounted, &wanted.target)
+    };
+    mount().map_err(failed(&wanted.target, "the root filesystem"))?;
+    Ok(Mounted { target: wanted.target.clone() })
+}
+
+/// Attaches a mount to a directory that is not a link.
+fn attach(mount: &OwnedFd, target: &Path) -> io::Result<()> {
+    let at = rustix::fs::open(
+        target,
+        rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::NOFOLLOW,
+        rustix::fs::Mode::empty(),
+    )?;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    Ok(move_mount(mount.as_fd(), "", at.as_fd(), "", flags)?)
+}
+
+fn failed(target: &Path, what: &'static str) -> impl FnOnce(io::Error) -> SnapshotError {
+    let target = target.to_owned();
+    move |source| SnapshotError::Mount { target, what, source }
+}

@@ -1,0 +1,52 @@
+//! The first form of a layer: the tar that was packed, as it is.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read, Write as _};
+
+use corten_layer::{DiffReader, LayerError};
+use corten_spec::{Algorithm, DiffId};
+
+use super::error::{SnapshotError, io_error};
+use super::files::{self, TARS};
+use super::{Snapshots, name_of};
+
+/// Bytes moved at once.
+const BUFFER: usize = 256 * 1024;
+
+impl Snapshots {
+    /// Unpacks a layer into one file, hashed on its way.
+    pub(super) fn render_tar(
+        &self,
+        diff_id: &DiffId,
+        packed: impl Read,
+    ) -> Result<(), SnapshotError> {
+        let staging = self.files.stage()?;
+        let file = files::open_private(&staging.path, OpenOptions::new().create_new(true));
+        let mut file = file.map_err(io_error(&staging.path, "creation"))?;
+        let fault = |source| SnapshotError::Layer { diff_id: diff_id.clone(), source };
+        let algorithm = algorithm_of(diff_id);
+        let mut reader = DiffReader::of_diff(packed, self.limits, algorithm).map_err(fault)?;
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let taken = match reader.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(taken) => taken,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(fault(LayerError::from_io(error))),
+            };
+            let bytes = buffer.get(..taken).unwrap_or_default();
+            file.write_all(bytes).map_err(io_error(&staging.path, "writing"))?;
+        }
+        let (found, _) = reader.finish_diff().map_err(fault)?;
+        if found != *diff_id {
+            return Err(SnapshotError::Mismatch { diff_id: diff_id.clone(), found });
+        }
+        self.files.publish(staging, TARS, &name_of(&diff_id.0))?;
+        Ok(())
+    }
+}
+
+/// The algorithm that a DiffId is computed with; one that is not known fails as a mismatch.
+pub(super) fn algorithm_of(diff_id: &DiffId) -> Algorithm {
+    diff_id.0.algorithm().unwrap_or(Algorithm::Sha256)
+}
