@@ -4,6 +4,12 @@
 //! store = "/data/corten/store"   # the local store
 //! jobs = 4                       # blobs in flight
 //!
+//! [admission]
+//! deny = ["sha256:…", "example.com/team"]   # images that may not run: digests, names, beginnings
+//!
+//! [run]
+//! form = "directories"           # how layers are kept ready; without it what the kernel can
+//!
 //! [registry."registry.example.com:5000"]
 //! insecure = "http"              # or "skip-verify": TLS without checking the certificate
 //! ca = "/etc/ssl/example-ca.pem" # an extra certificate authority
@@ -24,9 +30,42 @@ pub struct Config {
     pub store: Option<PathBuf>,
     /// Blobs in flight at once.
     pub jobs: Option<usize>,
+    /// Which images may run.
+    #[serde(default)]
+    pub admission: AdmissionConfig,
+    /// How containers run.
+    #[serde(default)]
+    pub run: RunSettings,
     /// Settings by registry host.
     #[serde(default)]
     pub registry: BTreeMap<String, RegistryConfig>,
+}
+
+/// Which images may run.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdmissionConfig {
+    /// Digests of manifests, indexes or configs, and names or beginnings of names up to a slash.
+    #[serde(default)]
+    pub deny: Vec<String>,
+}
+
+/// How containers run.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunSettings {
+    /// How layers are kept ready.
+    pub form: Option<FormWord>,
+}
+
+/// How layers are kept ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum FormWord {
+    /// Plain tars under an EROFS index.
+    Index,
+    /// A directory per layer.
+    Directories,
 }
 
 /// Settings for one registry host.

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use corten_bundle::{Form, Powers, Snapshots};
+use corten_layer::Limits;
 use corten_registry::{
     Connection, Insecure, Keyrings, Programs, Proxies, Registry, Timeouts, Tls, Transport,
 };
@@ -14,9 +16,9 @@ use corten_store::{LayoutStore, Progress, Resolver};
 
 use crate::advice::Advice;
 use crate::cli::Global;
-use crate::config::InsecureWord;
+use crate::config::{FormWord, InsecureWord};
 use crate::place::StoreName;
-use crate::{Config, ConfigError, Failure};
+use crate::{Config, ConfigError, Failure, Policy};
 
 /// What the process knows of its surroundings, read once.
 #[derive(Clone, Debug)]
@@ -24,6 +26,7 @@ pub struct Environment {
     variables: BTreeMap<String, String>,
     now: SystemTime,
     user: u32,
+    powers: Powers,
 }
 
 impl Environment {
@@ -36,6 +39,7 @@ impl Environment {
             variables: std::env::vars_os().filter_map(text).collect(),
             now: SystemTime::now(),
             user: rustix::process::geteuid().as_raw(),
+            powers: powers(),
         }
     }
 
@@ -60,12 +64,27 @@ impl Environment {
     }
 }
 
+/// Root of the machine, root of a user namespace with ranges of ids or with one, or nobody special.
+fn powers() -> Powers {
+    if !rustix::process::geteuid().is_root() {
+        return Powers::OneId;
+    }
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let words: Vec<&str> = map.split_whitespace().collect();
+    match words.as_slice() {
+        ["0", "0", "4294967295"] => Powers::Machine,
+        ["0", _, "1"] => Powers::OneId,
+        _ => Powers::Ranges,
+    }
+}
+
 /// Everything a verb needs to know.
 pub struct Context {
     environment: Environment,
     config: Config,
     store_path: Option<PathBuf>,
     store: OnceLock<LayoutStore>,
+    form: OnceLock<Form>,
     jobs: usize,
     insecure: Option<InsecureWord>,
     authfile: Option<PathBuf>,
@@ -73,6 +92,9 @@ pub struct Context {
     progress: Arc<dyn Progress>,
     advice: Advice,
 }
+
+/// Where the layers that are ready are, below the local store.
+const RENDERED: &str = ".corten/rendered";
 
 /// Blobs in flight where nobody says otherwise.
 const DEFAULT_JOBS: usize = 4;
@@ -100,6 +122,7 @@ impl Context {
             environment: environment.clone(),
             store_path,
             store: OnceLock::new(),
+            form: OnceLock::new(),
             jobs: jobs.clamp(1, 64),
             insecure: global.insecure,
             authfile: global.authfile.clone(),
@@ -160,6 +183,32 @@ impl Context {
         let path = self.store_path.as_ref().ok_or(ConfigError::NoHome)?;
         let store = LayoutStore::create(path)?;
         Ok(self.store.get_or_init(|| store).clone())
+    }
+
+    /// The layers that are ready to run, beside the blobs they were made of.
+    pub fn snapshots(&self) -> Result<Snapshots, Failure> {
+        let path = self.store()?.path().join(RENDERED);
+        Ok(Snapshots::open(&path, Limits::default(), self.powers())?)
+    }
+
+    /// What this process may do with the files of a layer.
+    pub fn powers(&self) -> Powers {
+        self.environment.powers
+    }
+
+    /// How layers are kept ready: as the configuration says, else what this kernel lets this user
+    /// mount.
+    pub fn form(&self) -> Form {
+        *self.form.get_or_init(|| match self.config.run.form {
+            Some(FormWord::Index) => Form::Index,
+            Some(FormWord::Directories) => Form::Directories,
+            None => Form::of_this_machine(self.powers()),
+        })
+    }
+
+    /// Which images may run.
+    pub fn policy(&self) -> Policy {
+        Policy { deny: self.config.admission.deny.clone() }
     }
 
     /// Whether the local store has `name`; asking does not make a store where there is none.

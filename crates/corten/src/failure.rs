@@ -1,10 +1,12 @@
 //! Failures of a verb: what went wrong, which exit code it has, and what to do about it.
 
+use corten_bundle::SnapshotError;
 use corten_layer::LayerError;
 use corten_registry::CredentialError;
 use corten_spec::{Digest, DocumentError, ReferenceError};
 use corten_store::StoreError;
 
+use crate::admission::Refusal;
 use crate::{ConfigError, PlaceError};
 
 /// Exit codes of the command; documented in the reference (`corten reference exits`).
@@ -137,9 +139,9 @@ pub enum Failure {
         /// What to do about it, as a sentence without a stop.
         advice: String,
     },
-    /// Work on another thread ended early.
-    #[error("{0} was interrupted")]
-    Interrupted(&'static str),
+    /// An image could not be made ready, or a container not be run.
+    #[error(transparent)]
+    Container(#[from] ContainerFailure),
 }
 
 impl From<ReferenceError> for Failure {
@@ -148,7 +150,48 @@ impl From<ReferenceError> for Failure {
     }
 }
 
+/// Why an image could not be made ready, or a container not be run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ContainerFailure {
+    /// The policy says no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A layer or a stack could not be unpacked or mounted.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+}
+
+impl ContainerFailure {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Refused(_) => Exit::Denied,
+            Self::Snapshot(SnapshotError::Layer { source, .. }) => layer_exit(source),
+            Self::Snapshot(SnapshotError::Mismatch { .. }) => Exit::Corrupt,
+            Self::Snapshot(_) => Exit::Failed,
+        }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(error: Refusal) -> Self {
+        Self::Container(error.into())
+    }
+}
+
+impl From<SnapshotError> for Failure {
+    fn from(error: SnapshotError) -> Self {
+        Self::Container(error.into())
+    }
+}
+
 impl Failure {
+    /// Work on another thread that ended early.
+    pub(crate) fn interrupted(what: &str) -> Self {
+        let source = std::io::Error::other("the thread that did it ended early");
+        Self::Io { object: what.to_owned(), action: "work", source }
+    }
+
     /// The exit code of this failure.
     pub fn exit(&self) -> Exit {
         match self {
@@ -160,9 +203,8 @@ impl Failure {
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 Exit::NotFound
             }
-            Self::Config(_) | Self::Credential(_) | Self::Io { .. } | Self::Interrupted(_) => {
-                Exit::Failed
-            }
+            Self::Container(error) => error.exit(),
+            Self::Config(_) | Self::Credential(_) | Self::Io { .. } => Exit::Failed,
         }
     }
 

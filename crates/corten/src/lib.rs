@@ -3,6 +3,7 @@
 //! This is the only crate that knows the environment, the clock and the terminal; what it learns
 //! there stands in a [`Context`] and goes down from here as values.
 
+mod admission;
 mod advice;
 pub mod cli;
 mod config;
@@ -14,8 +15,9 @@ mod output;
 mod place;
 mod plain;
 
+pub use admission::{Admitted, Evidence, Policy, Refusal};
 pub use config::{Config, ConfigError, RegistryConfig};
 pub use context::{Context, Environment};
-pub use failure::{Exit, Failure};
+pub use failure::{ContainerFailure, Exit, Failure};
 pub use opened::{OpenSource, OpenTarget};
 pub use place::{Place, PlaceError};

@@ -112,7 +112,11 @@ pub(super) async fn gc(context: &Context, args: &GcArgs, json: bool) -> Result<E
             0 => String::new(),
             young => format!(", kept {} younger than the grace", count(young, "blob")),
         };
-        print(&format!("deleted {blobs} and {staged}, {freed}{young}\n"))?;
+        let unpacked = match report.unpacked {
+            0 => String::new(),
+            forms => format!(", {}", count(forms, "unpacked form")),
+        };
+        print(&format!("deleted {blobs} and {staged}{unpacked}, {freed}{young}\n"))?;
     }
     Ok(Exit::Done)
 }

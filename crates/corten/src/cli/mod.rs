@@ -8,6 +8,7 @@ mod inspect;
 mod local;
 mod login;
 mod look;
+mod mount;
 mod page;
 mod reference;
 mod validate;
@@ -83,6 +84,9 @@ enum Verb {
     Cat(look::CatArgs),
     Diff(diff::DiffArgs),
     Tags(inspect::TagsArgs),
+    Unpack(mount::UnpackArgs),
+    Mount(mount::MountArgs),
+    Unmount(mount::UnmountArgs),
     Validate(validate::ValidateArgs),
     Login(login::LoginArgs),
     Logout(login::LogoutArgs),
@@ -156,6 +160,9 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> 
         Verb::Ls(args) => look::ls(context, args, json).await,
         Verb::Cat(args) => look::cat(context, args).await,
         Verb::Diff(args) => diff::diff(context, args, json).await,
+        Verb::Unpack(args) => mount::unpack(context, args, json).await,
+        Verb::Mount(args) => mount::mount(context, args, json).await,
+        Verb::Unmount(args) => mount::unmount(context, &args).await,
         Verb::Tags(args) => inspect::tags(context, &args, json).await,
         Verb::Validate(args) => validate::validate(context, args, json).await,
         Verb::Login(args) => login::login(context, args, json).await,

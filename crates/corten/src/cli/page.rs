@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 /// The verbs by what they are for. A test holds it against the commands there are.
 const GROUPS: [(&str, &[&str]); 4] = [
-    ("Make and take out", &["import", "export"]),
+    ("Make and take out", &["import", "export", "unpack", "mount", "unmount"]),
     ("Move", &["pull", "push", "copy", "tags", "login", "logout"]),
     ("Keep", &["images", "tag", "remove", "gc"]),
     ("Look and check", &["inspect", "ls", "cat", "diff", "validate"]),

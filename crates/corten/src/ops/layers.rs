@@ -14,7 +14,10 @@ use tokio::sync::mpsc;
 use crate::Failure;
 
 /// Chunks on their way from the store to the thread that reads them.
-const AHEAD: usize = 8;
+pub(super) const AHEAD: usize = 8;
+
+/// What travels from a task to a thread: bytes, the end, or why there is no end.
+pub(super) type Feed = Result<Option<Bytes>, StoreError>;
 
 /// Opens blobs of one store as plain readers, from any thread.
 #[derive(Clone)]
@@ -59,13 +62,13 @@ impl Blobs {
                 let _ = sender.send(Err(error)).await;
             }
         });
-        BlobRead { receiver, rest: Bytes::new(), ended: false }
+        Reading::new(receiver)
     }
 
     async fn carry(
         &self,
         blob: &Descriptor,
-        sender: &mpsc::Sender<Result<Option<Bytes>, StoreError>>,
+        sender: &mpsc::Sender<Feed>,
     ) -> Result<(), StoreError> {
         if let Some(origin) = self.origin.clone() {
             let (to, progress) = (self.store.clone(), self.progress.clone());
@@ -82,13 +85,20 @@ impl Blobs {
     }
 }
 
-struct BlobRead {
-    receiver: mpsc::Receiver<Result<Option<Bytes>, StoreError>>,
+/// Reads on a plain thread what a task feeds.
+pub(super) struct Reading {
+    receiver: mpsc::Receiver<Feed>,
     rest: Bytes,
     ended: bool,
 }
 
-impl Read for BlobRead {
+impl Reading {
+    pub(super) fn new(receiver: mpsc::Receiver<Feed>) -> Self {
+        Self { receiver, rest: Bytes::new(), ended: false }
+    }
+}
+
+impl Read for Reading {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.rest.is_empty() && !self.ended {
             match self.receiver.blocking_recv() {
@@ -112,7 +122,7 @@ pub(crate) async fn on_thread<T: Send + 'static>(
     what: &'static str,
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| Failure::Interrupted(what))?
+    tokio::task::spawn_blocking(work).await.map_err(|_| Failure::interrupted(what))?
 }
 
 /// A layer error as a failure: what the store said, where the store was the cause.

@@ -181,18 +181,31 @@ pub struct GcReport {
     pub kept: u64,
     /// Manifests and blobs that no image needs and that are younger than the grace.
     pub young: u64,
+    /// Unpacked layers and indexes over them.
+    pub unpacked: u64,
 }
 
 /// Deletes what no name needs and what is older than `grace`.
 pub async fn gc(context: &Context, grace: Duration) -> Result<GcReport, Failure> {
     let (store, now) = (context.store()?, context.now());
-    let work = move || store.collect(grace, now).map_err(Failure::from);
+    let snapshots = context.snapshots()?;
+    let settled = snapshots.clone();
+    let from = store.clone();
+    let work = move || {
+        settled.settle()?;
+        from.collect(grace, now).map_err(Failure::from)
+    };
     let collected = super::layers::on_thread("gc", work).await?;
+    let mut keep = super::stacks::stacks(&store).await?;
+    keep.extend(super::mount::mounted_stacks(context)?);
+    let work = move || Ok(snapshots.collect(&keep, grace, now)?);
+    let swept = super::layers::on_thread("gc", work).await?;
     Ok(GcReport {
         deleted: collected.deleted.iter().map(ToString::to_string).collect(),
-        staged: collected.staged as u64,
-        bytes: collected.freed,
+        staged: collected.staged as u64 + swept.staged,
+        bytes: collected.freed.saturating_add(swept.bytes),
         kept: collected.reachable as u64,
         young: collected.young as u64,
+        unpacked: swept.forms,
     })
 }

@@ -28,6 +28,8 @@ pub struct LookRequest {
 pub(super) struct OpenImage {
     /// The image as the user would write it.
     pub(super) shown: String,
+    /// Digest that its name leads to: of an index, or of the manifest.
+    pub(super) root: Digest,
     /// Digest of its manifest.
     pub(super) digest: Digest,
     /// Its config, as received.
@@ -62,6 +64,7 @@ pub(super) async fn open(context: &Context, request: &LookRequest) -> Result<Ope
     let remote = source.store.location().is_some();
     Ok(OpenImage {
         shown: source.shown.clone(),
+        root: root.descriptor().digest.clone(),
         digest: manifest.digest().clone(),
         layers: manifest.value().layers.clone(),
         config,
@@ -73,6 +76,11 @@ pub(super) async fn open(context: &Context, request: &LookRequest) -> Result<Ope
 }
 
 impl OpenImage {
+    /// Where it is read from.
+    pub(super) fn source(&self) -> &OpenSource {
+        &self.source
+    }
+
     /// The layers of a registry are brought here first: read once over the network, however often
     /// they are read here. They stay in the local store for the grace of `gc`.
     fn lazy(&self) -> Stack {
@@ -88,10 +96,16 @@ impl OpenImage {
         }
     }
 
-    /// The merged tree of all layers, every byte of them verified, and where to read them again.
-    pub(super) async fn merge(&self, contents: Contents) -> Result<(Merged, Stack), Failure> {
+    /// Its layers, each of them on this machine.
+    pub(super) async fn brought(&self) -> Result<Stack, Failure> {
         let stack = self.lazy();
         stack.blobs.bring(&stack.layers, self.jobs).await?;
+        Ok(stack)
+    }
+
+    /// The merged tree of all layers, every byte of them verified, and where to read them again.
+    pub(super) async fn merge(&self, contents: Contents) -> Result<(Merged, Stack), Failure> {
+        let stack = self.brought().await?;
         on_thread("reading layers", move || {
             let mut merged = Merged::new(Limits::default());
             for number in 0..stack.layers.len() {
@@ -112,7 +126,7 @@ pub(super) struct Stack {
 }
 
 impl Stack {
-    fn open(&self, number: usize) -> std::io::Result<Box<dyn Read>> {
+    pub(super) fn open(&self, number: usize) -> std::io::Result<Box<dyn Read>> {
         let layer = self.layers.get(number);
         let layer = layer.ok_or_else(|| std::io::Error::other("no such layer"))?;
         Ok(Box::new(self.blobs.open(layer)))

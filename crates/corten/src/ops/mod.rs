@@ -13,7 +13,12 @@ mod layers;
 mod local;
 mod login;
 mod look;
+mod mount;
+mod ready;
+mod rendering;
 mod schema;
+mod stacks;
+mod unpack;
 pub mod validate;
 
 pub use check::validate;
@@ -30,4 +35,7 @@ pub use local::{
 };
 pub use login::{LoginReport, LogoutReport, login, logout};
 pub use look::{ExportReport, FileEntry, LookRequest, LsReport, cat, export, ls};
+pub use mount::{MountReport, mount, unmount};
+pub use ready::{Pull, Ready, ready};
 pub use schema::schema;
+pub use unpack::{UnpackReport, unpack};

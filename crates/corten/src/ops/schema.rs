@@ -21,6 +21,8 @@ fn schemas() -> BTreeMap<&'static str, Schema> {
     BTreeMap::from([
         ("import", schema_for!(ops::ImportReport)),
         ("export", schema_for!(ops::ExportReport)),
+        ("unpack", schema_for!(ops::UnpackReport)),
+        ("mount", schema_for!(ops::MountReport)),
         ("ls", schema_for!(ops::LsReport)),
         ("diff", schema_for!(ops::DiffReport)),
         ("copy", schema_for!(ops::CopyReport)),

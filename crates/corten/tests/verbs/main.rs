@@ -8,6 +8,7 @@ mod look;
 mod moving;
 mod real;
 mod schema;
+mod tree;
 mod user;
 
 use std::ffi::OsStr;

@@ -1,0 +1,115 @@
+//! `unpack`: the tree of an image as plain files.
+
+use std::path::Path;
+
+use corten_bundle::Powers;
+use corten_layer::{Applied, Limits, Root, Whiteouts};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::layers::{layer_failure, on_thread};
+use super::look::{self, LookRequest};
+use crate::{Context, Failure};
+
+/// What was unpacked.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct UnpackReport {
+    /// The image.
+    pub image: String,
+    /// Digest of its manifest.
+    pub digest: String,
+    /// The directory.
+    pub target: String,
+    /// Entries of all layers.
+    pub entries: u64,
+    /// Bytes of content written.
+    pub bytes: u64,
+    /// Entries that belong to the caller and should belong to somebody else.
+    pub foreign_owners: u64,
+    /// Devices that were left out.
+    pub skipped_devices: u64,
+    /// Extended attributes that were left out.
+    pub dropped_xattrs: u64,
+}
+
+/// Unpacks the merged tree of an image into `target`, which is missing or empty. The directory has
+/// its name only when all of it is there and verified.
+pub async fn unpack(
+    context: &Context,
+    request: &LookRequest,
+    target: &Path,
+    powers: Powers,
+) -> Result<UnpackReport, Failure> {
+    let staged = staged(target)?;
+    let image = look::open(context, request).await?;
+    let stack = image.brought().await?;
+    let (count, diff_ids) = (image.layers.len(), image.config.value().rootfs.diff_ids.clone());
+    let (shown, place) = (image.shown.clone(), target.to_owned());
+    let applied = on_thread("unpacking", move || {
+        let failed = |error| layer_failure(format!("the tree of {shown}"), error);
+        let applied = Root::open(staged.path()).and_then(|root| {
+            let mut source = |number| stack.open(number);
+            let how = powers.apply(Whiteouts::Remove);
+            corten_layer::unpack(&mut source, count, &root, &how, Limits::default())
+        });
+        let applied = applied.map_err(failed)?;
+        let told = applied.layers.iter().map(|layer| &layer.diff_id);
+        if !told.eq(&diff_ids) {
+            let why = "a layer is not the one that its config announces";
+            return Err(Failure::Inconsistent { image: shown, why });
+        }
+        publish(staged, &place)?;
+        Ok::<Applied, Failure>(applied)
+    })
+    .await?;
+    Ok(UnpackReport {
+        image: image.shown.clone(),
+        digest: image.digest.to_string(),
+        target: target.display().to_string(),
+        entries: applied.entries,
+        bytes: applied.written,
+        foreign_owners: applied.foreign_owners,
+        skipped_devices: applied.skipped_devices,
+        dropped_xattrs: applied.dropped_xattrs,
+    })
+}
+
+fn failed(path: &Path, action: &'static str) -> impl Fn(std::io::Error) -> Failure {
+    let object = path.display().to_string();
+    move |source| Failure::Io { object: object.clone(), action, source }
+}
+
+/// A directory beside `target`, of which nobody else may see anything yet.
+fn staged(target: &Path) -> Result<tempfile::TempDir, Failure> {
+    match std::fs::read_dir(target).map(|mut entries| entries.next().is_some()) {
+        Ok(true) => {
+            let text = format!("{} is not empty: unpack into a new directory", target.display());
+            return Err(Failure::Usage(text));
+        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(failed(target, "opening")(error));
+        }
+        _ => {}
+    }
+    let parent = match target.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let prefix = format!(".{name}.");
+    let mut builder = tempfile::Builder::new();
+    builder
+        .prefix(&prefix)
+        .suffix(".part")
+        .tempdir_in(parent)
+        .map_err(failed(parent, "creation of a directory"))
+}
+
+/// The temporary directory is private; what it becomes is as any new directory, unless the image
+/// says what its root is.
+fn publish(staged: tempfile::TempDir, target: &Path) -> Result<(), Failure> {
+    std::fs::rename(staged.path(), target).map_err(failed(target, "rename"))?;
+    // It has another name now, so there is nothing to remove.
+    let _ = staged.keep();
+    Ok(())
+}
