@@ -60,6 +60,8 @@ fn an_image_is_mounted_straight_from_its_registry_and_kept_until_it_is_not() {
     fs::create_dir(&target).unwrap();
     let report = user.json(&format!("mount {reference} {}", target.display()));
     assert_eq!(report["target"].as_str(), target.to_str());
+    // Two layers, and the index over them where this machine mounts one.
+    let forms = if report["form"] == "index" { 3 } else { 2 };
     assert_eq!(fs::read_to_string(target.join("etc/kept")).unwrap(), "kept");
     assert!(!target.join("etc/gone").exists());
     assert!(fs::write(target.join("new"), "").is_err(), "it is read-only");
@@ -73,7 +75,7 @@ fn an_image_is_mounted_straight_from_its_registry_and_kept_until_it_is_not() {
     user.ok(&format!("unmount {}", target.display()));
     assert_eq!(fs::read_dir(&target).unwrap().count(), 0);
     let report = user.json("gc --grace 0");
-    assert_eq!(report["unpacked"].as_u64(), Some(3), "two layers and the index over them");
+    assert_eq!(report["unpacked"].as_u64(), Some(forms));
     let ran = user.run(["unmount", target.to_str().unwrap()]);
     assert!(ran.code == 2 && ran.err.contains("mounted nothing there"), "{}", ran.err);
 }
