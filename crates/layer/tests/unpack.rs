@@ -53,7 +53,8 @@ fn random_layer(dice: &mut Dice) -> Vec<u8> {
         entry.mode = dice.below(0o10000) as u32;
         entry.uid = dice.below(5) as u32;
         entry.gid = dice.below(70_000) as u32;
-        entry.mtime = Mtime { seconds: dice.below(1 << 31) as i64 - 9, nanos: number as u32 * 111 };
+        entry.mtime =
+            Mtime { seconds: dice.below(1 << 31).cast_signed() - 9, nanos: number as u32 * 111 };
         match entry.kind {
             EntryKind::HardLink => entry.link = NAMES[dice.below(7) as usize].into(),
             EntryKind::Symlink => {
