@@ -328,14 +328,26 @@ fn whiteouts() -> Vec<Attack> {
 fn overlays() -> Vec<Attack> {
     let smuggle = |record: &str| [with(&[record], dir("d")), with(&[record], file("f", b"x"))];
     vec![
-        attack("opaque", &smuggle("SCHILY.xattr.trusted.overlay.opaque=y"), Inside),
-        attack("opaque of users", &smuggle("SCHILY.xattr.user.overlay.opaque=y"), Inside),
-        attack("redirect", &smuggle("SCHILY.xattr.trusted.overlay.redirect=/../../etc"), Inside),
-        attack("metacopy", &smuggle("SCHILY.xattr.user.overlay.metacopy=1"), Inside),
-        attack("whiteout by attribute", &smuggle("SCHILY.xattr.user.overlay.whiteout=y"), Inside),
-        attack("escaped", &smuggle("SCHILY.xattr.trusted.overlay.overlay.opaque=y"), Inside),
+        attack("overlay: opaque", &smuggle("SCHILY.xattr.trusted.overlay.opaque=y"), Inside),
+        attack("overlay: opaque of users", &smuggle("SCHILY.xattr.user.overlay.opaque=y"), Inside),
+        attack(
+            "overlay: redirect",
+            &smuggle("SCHILY.xattr.trusted.overlay.redirect=/../../etc"),
+            Inside,
+        ),
+        attack("overlay: metacopy", &smuggle("SCHILY.xattr.user.overlay.metacopy=1"), Inside),
+        attack(
+            "overlay: whiteout by attribute",
+            &smuggle("SCHILY.xattr.user.overlay.whiteout=y"),
+            Inside,
+        ),
+        attack(
+            "overlay: escaped",
+            &smuggle("SCHILY.xattr.trusted.overlay.overlay.opaque=y"),
+            Inside,
+        ),
         stack(
-            "a whiteout as a device",
+            "overlay: a whiteout as a device",
             &[&[file("f", b"x")], &[device(b'3', "f", 0, 0), hard("g", "f")]],
             Inside,
         ),
@@ -505,7 +517,7 @@ fn bombs() -> Vec<Attack> {
             "many entries",
             Limits { entries: 49, ..base },
             archive(&many),
-            Refused("limit entries", "f49"),
+            Refused("limit entries", "'f49'"),
         ),
         limited(
             "many directories",
@@ -543,7 +555,7 @@ fn bombs() -> Vec<Attack> {
             "many pieces",
             Limits { extents: 50, ..base },
             sparse("GNU.sparse.size=9000", &pieces),
-            Refused("sparse-map", ""),
+            Refused("limit extents", ""),
         ),
         limited(
             "a huge hole",
