@@ -1,10 +1,9 @@
 //! Archives that try to get out of the directory they are unpacked into, to write through what is
 //! there, to change what hides what, or to exhaust the machine.
 
-use std::io::Write as _;
-
 use corten_layer::Limits;
 
+use crate::bombs;
 use crate::raw::{Header, archive, file, long, pax};
 
 /// What must become of an archive.
@@ -32,7 +31,7 @@ fn link(flag: u8, name: &str, target: &str) -> Vec<u8> {
     Header::new(flag, name, 0).set(157, target.as_bytes()).block()
 }
 
-fn symlink(name: &str, target: &str) -> Vec<u8> {
+pub(crate) fn symlink(name: &str, target: &str) -> Vec<u8> {
     link(b'2', name, target)
 }
 
@@ -57,14 +56,8 @@ fn white(name: &str) -> Vec<u8> {
     file(name, b"")
 }
 
-fn with(records: &[&str], entry: Vec<u8>) -> Vec<u8> {
+pub(crate) fn with(records: &[&str], entry: Vec<u8>) -> Vec<u8> {
     [pax(b'x', records), entry].concat()
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
 }
 
 fn attack(name: &'static str, parts: &[Vec<u8>], fate: Fate) -> Attack {
@@ -76,21 +69,19 @@ fn stack(name: &'static str, layers: &[&[Vec<u8>]], fate: Fate) -> Attack {
     Attack { name, layers, limits: Limits::default(), fate }
 }
 
-fn limited(name: &'static str, limits: Limits, layer: Vec<u8>, fate: Fate) -> Attack {
-    Attack { name, layers: vec![layer], limits, fate }
-}
-
 /// The corpus.
 pub(crate) fn all() -> Vec<Attack> {
     let mut all = traversals();
     all.extend(links());
+    all.extend(replaced_links());
     all.extend(hard_links());
     all.extend(whiteouts());
     all.extend(overlays());
     all.extend(special());
     all.extend(readers());
     all.extend(names());
-    all.extend(bombs());
+    all.extend(bombs::sizes());
+    all.extend(bombs::shapes());
     all
 }
 
@@ -171,6 +162,12 @@ fn links() -> Vec<Attack> {
             &[symlink("a", "/proc/self/root"), file("a/tmp/pwned", b"x")],
             Refused(BELOW, "a/tmp/pwned"),
         ),
+    ]
+}
+
+/// Symbolic links that later entries replace, or that lower layers left.
+fn replaced_links() -> Vec<Attack> {
+    vec![
         attack(
             "a file over a link does not follow it",
             &[symlink("a", "../canary/secret"), file("a", b"overwritten")],
@@ -184,7 +181,7 @@ fn links() -> Vec<Attack> {
         attack(
             "a link named like its parent with a dot",
             &[symlink("a/.", "../../canary"), file("a/secret", b"x")],
-            Refused(BELOW, "a/secret"),
+            Refused("below-non-directory", "a/secret"),
         ),
         attack(
             "modes and owners of a link stay on the link",
@@ -492,100 +489,5 @@ fn names() -> Vec<Attack> {
             Refused("creation", "nnn"),
         ),
         attack("an empty name", &[file("", b"x")], Refused("empty-name", "")),
-    ]
-}
-
-/// One attack on each limit.
-fn bombs() -> Vec<Attack> {
-    let base = Limits::default();
-    let long_name = |length: usize| {
-        let name = "n/".repeat(length / 2);
-        with(&[&format!("path={name}x")], file("a", b""))
-    };
-    let many: Vec<_> = (0..50).map(|number| file(&format!("f{number}"), b"")).collect();
-    let huge = format!("SCHILY.xattr.user.big={}", "v".repeat(3000));
-    let sparse = |size: &str, map: &str| {
-        let records = ["GNU.sparse.major=0", "GNU.sparse.minor=1", size, map];
-        archive(&[pax(b'x', &records), file("sparse", b"a")])
-    };
-    let pieces: Vec<_> = (0..100).map(|piece| format!("{},0", piece * 10)).collect();
-    let pieces = format!("GNU.sparse.map={},5000,1", pieces.join(","));
-    let deep: Vec<_> = (0..20).map(|n| file(&format!("{n}/{}f", "d/".repeat(40)), b"")).collect();
-    let zeros = archive(&[file("zeros", &vec![0; 4 << 20])]);
-    vec![
-        limited(
-            "many entries",
-            Limits { entries: 49, ..base },
-            archive(&many),
-            Refused("limit entries", "'f49'"),
-        ),
-        limited(
-            "many directories",
-            Limits { entries: 500, ..base },
-            archive(&deep),
-            Refused("limit-exceeded", "d/d/f"),
-        ),
-        limited("a long path", base, archive(&[long_name(5000)]), Refused("limit path", "n/n/")),
-        limited("a deep path", base, archive(&[long_name(1000)]), Refused("limit depth", "n/n/")),
-        limited(
-            "a long target",
-            base,
-            archive(&[with(&[&format!("linkpath={}", "t".repeat(5000))], symlink("s", "x"))]),
-            Refused("limit link", "s"),
-        ),
-        limited(
-            "much PAX",
-            base,
-            archive(&[Header::new(b'x', "p", 2 << 20).with(&vec![b' '; 2 << 20])]),
-            Refused("limit pax", ""),
-        ),
-        limited(
-            "much in attributes",
-            Limits { xattrs: 2000, ..base },
-            archive(&[with(&[&huge], file("f", b""))]),
-            Refused("limit xattrs", ""),
-        ),
-        limited(
-            "much metadata",
-            Limits { metadata: 2000, ..base },
-            archive(&[with(&[&huge], file("f", b""))]),
-            Refused("limit metadata", "f"),
-        ),
-        limited(
-            "many pieces",
-            Limits { extents: 50, ..base },
-            sparse("GNU.sparse.size=9000", &pieces),
-            Refused("limit extents", ""),
-        ),
-        limited(
-            "a huge hole",
-            base,
-            sparse("GNU.sparse.size=9000000000000", "GNU.sparse.map=0,1"),
-            Refused("limit unpacked", "sparse"),
-        ),
-        limited(
-            "a hole that fits",
-            base,
-            sparse("GNU.sparse.size=900000000000", "GNU.sparse.map=0,1"),
-            Inside,
-        ),
-        limited(
-            "a map beyond the file",
-            base,
-            sparse("GNU.sparse.size=9", "GNU.sparse.map=100,1"),
-            Refused("sparse-map", "sparse"),
-        ),
-        limited(
-            "a bomb",
-            Limits { unpacked: 1 << 20, ..base },
-            gzip(&zeros),
-            Refused("limit unpacked", "zeros"),
-        ),
-        limited(
-            "a bomb behind the end",
-            Limits { unpacked: 1 << 20, ..base },
-            gzip(&vec![0; 4 << 20]),
-            Refused("limit unpacked", ""),
-        ),
     ]
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stderr, clippy::disallowed_methods, clippy::cast_possible_truncation)]
 
 mod archives;
+mod bombs;
 #[path = "../raw/mod.rs"]
 mod raw;
 #[path = "../tree/mod.rs"]
@@ -136,6 +137,7 @@ fn run_all(how: &Apply) -> usize {
         }
     }
     assert!(wrong.is_empty(), "{how:?}: {wrong:#?}");
+    eprintln!("{} archives, {:?}", attacks.len(), how.whiteouts);
     attacks.len()
 }
 
