@@ -152,9 +152,9 @@ impl<R: Read> Tar<R> {
             self.end_of_extensions(extensions, &place)?;
             return self.end_of_archive(&place).map(|()| Step::End);
         }
-        self.count_entry(&place)?;
         let block = Block::verified(&bytes).map_err(|rule| refused(&place, rule))?;
         place.name = block.dialect().and_then(|dialect| block.name(dialect)).unwrap_or_default();
+        self.count_entry(&place)?;
         match block.flag() {
             b'x' | b'g' | b'L' | b'K' => {
                 self.extension(&block, extensions, &place)?;
