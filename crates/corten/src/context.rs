@@ -196,6 +196,12 @@ impl Context {
         self.environment.powers
     }
 
+    /// The same, where there are any; asking makes none.
+    pub(crate) fn snapshots_there(&self) -> Result<Option<Snapshots>, Failure> {
+        let there = self.store()?.path().join(RENDERED).is_dir();
+        there.then(|| self.snapshots()).transpose()
+    }
+
     /// How layers are kept ready: as the configuration says, else what this kernel lets this user
     /// mount.
     pub fn form(&self) -> Form {

@@ -188,17 +188,20 @@ pub struct GcReport {
 /// Deletes what no name needs and what is older than `grace`.
 pub async fn gc(context: &Context, grace: Duration) -> Result<GcReport, Failure> {
     let (store, now) = (context.store()?, context.now());
-    let snapshots = context.snapshots()?;
+    let snapshots = context.snapshots_there()?;
     let settled = snapshots.clone();
     let from = store.clone();
     let work = move || {
-        settled.settle()?;
+        settled.map_or(Ok(()), |snapshots| snapshots.settle())?;
         from.collect(grace, now).map_err(Failure::from)
     };
     let collected = super::layers::on_thread("gc", work).await?;
     let mut keep = super::stacks::stacks(&store).await?;
     keep.extend(super::mount::mounted_stacks(context)?);
-    let work = move || Ok(snapshots.collect(&keep, grace, now)?);
+    let work = move || match snapshots {
+        Some(snapshots) => Ok(snapshots.collect(&keep, grace, now)?),
+        None => Ok(corten_bundle::Swept::default()),
+    };
     let swept = super::layers::on_thread("gc", work).await?;
     Ok(GcReport {
         deleted: collected.deleted.iter().map(ToString::to_string).collect(),

@@ -152,11 +152,15 @@ fn record(mounts: &Path, target: &Path, layers: &[DiffId]) -> Result<PathBuf, Fa
 
 fn records(context: &Context) -> Result<Vec<(PathBuf, Record)>, Failure> {
     use std::io::Read as _;
-    let mounts = mounts(context)?;
+    let mounts = context.store()?.path().join(".corten/mounts");
     let failed =
         |source| Failure::Io { object: mounts.display().to_string(), action: "listing", source };
     let mut records = Vec::new();
-    for entry in std::fs::read_dir(&mounts).map_err(failed)? {
+    let entries = match std::fs::read_dir(&mounts) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(records),
+        listing => listing.map_err(failed)?,
+    };
+    for entry in entries {
         let place = entry.map_err(failed)?.path();
         let mut text = Vec::new();
         let read = std::fs::File::open(place.join("mount.json"))
