@@ -2,8 +2,8 @@
 //! shows what a `main` does first of all: it lets the engine act when this process is one of its stages.
 
 use corten_engine::{
-    Cgroups, Create, Engine, Exec, Force, Mapping, Reach, create, delete, exec, features, kill,
-    list, pause, ps, reenter, resume, start, state, wait,
+    Create, Engine, Exec, Force, Mapping, Unenforced, create, delete, exec, features, kill, list,
+    reenter, start, state, wait,
 };
 use oci_spec::runtime::Process;
 use std::collections::BTreeMap;
@@ -127,13 +127,13 @@ fn engine(words: &Words) -> Engine {
     Engine {
         root: words.path(&["root"]).unwrap_or_else(|| PathBuf::from("/run/corten-engine")),
         program: PathBuf::from("/proc/self/exe"),
-        cgroups: if words
+        unenforced: if words
             .flag(&["cgroups", "cgroup-manager"])
             .is_some_and(|word| word == "disabled")
         {
-            Cgroups::Disabled
+            Unenforced::Ignore
         } else {
-            Cgroups::Auto
+            Unenforced::Refuse
         },
     }
 }
@@ -149,22 +149,13 @@ fn run(words: &Words) -> Answer {
             println!("{}", serde_json::to_string_pretty(&state(&engine, words.id()?)?)?)
         }
         Some("kill") => {
-            let reach = if words.has(&["all", "a"]) { Reach::All } else { Reach::First };
-            kill(
-                &engine,
-                words.id()?,
-                signal(words.plain.get(2).map_or("TERM", String::as_str))?,
-                reach,
-            )?;
+            kill(&engine, words.id()?, signal(words.plain.get(2).map_or("TERM", String::as_str))?)?;
         }
         Some("delete") => {
             let force = if words.has(&["force", "f"]) { Force::Yes } else { Force::No };
             delete(&engine, words.id()?, force)?;
         }
         Some("list") => println!("{}", serde_json::to_string(&list(&engine)?)?),
-        Some("ps") => println!("{}", serde_json::to_string(&ps(&engine, words.id()?)?)?),
-        Some("pause") => pause(&engine, words.id()?)?,
-        Some("resume") => resume(&engine, words.id()?)?,
         Some("exec") => return run_exec(&engine, words),
         Some("features") => println!("{}", serde_json::to_string(&features())?),
         Some("reenter") => return run_again(words),

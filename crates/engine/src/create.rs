@@ -37,7 +37,7 @@ pub fn create(engine: &Engine, wanted: &Create) -> Result<State> {
         .doing(|| format!("find the bundle {}", wanted.bundle.display()))?;
     let (bytes, spec) = read_config(&bundle)?;
     let room = Room::make(&engine.root, &wanted.id)?;
-    let mut built = Built { engine, pid: None, cgroup: None };
+    let mut built = Built { engine, pid: None };
     let done = room
         .write(CONFIG_FILE, &bytes)
         .and_then(|()| build(&room, wanted, bundle, spec, &mut built));
@@ -53,16 +53,12 @@ pub fn create(engine: &Engine, wanted: &Create) -> Result<State> {
 struct Built<'a> {
     engine: &'a Engine,
     pid: Option<i32>,
-    cgroup: Option<crate::group::Group>,
 }
 
 impl Built<'_> {
     fn tear_down(&mut self) {
         if let Some(pid) = self.pid {
             spawn::end(pid);
-        }
-        if let Some(group) = &self.cgroup {
-            let _ = group.remove();
         }
     }
 }
@@ -153,7 +149,7 @@ fn build(
         console: console.as_ref().map(AsRawFd::as_raw_fd),
         task: Task::Create { start: listener.as_raw_fd(), no_pivot: wanted.no_pivot },
     };
-    built.cgroup = crate::group::create(built.engine, &linux, &room.id)?;
+    crate::unenforced::check(built.engine, &linux)?;
     let order_file = spawn::lift(write_order(&order)?, above)?;
     let passed = [Some(&listener), console.as_ref()];
     let passed: Vec<_> = passed.into_iter().flatten().map(AsRawFd::as_raw_fd).collect();
@@ -165,11 +161,7 @@ fn build(
     done?;
     let pid = built.pid.ok_or_else(|| Error::Stage { text: "the stage told no pid".to_owned() })?;
     let state = hooks::state(&order, ContainerState::Created, pid.unsigned_abs());
-    let record = Record {
-        state,
-        start_time: crate::start_time(pid).unwrap_or(0),
-        cgroup: built.cgroup.as_ref().and_then(crate::group::Group::name),
-    };
+    let record = Record { state, start_time: crate::start_time(pid).unwrap_or(0) };
     room.save(&record)?;
     if let Some(file) = &wanted.pid_file {
         write_pid(file, pid)?;
@@ -180,9 +172,6 @@ fn build(
 
 /// Leads the stages up to the point where the first process waits.
 fn converse(stage: &mut Stage, order: &Order, built: &mut Built<'_>) -> Result<()> {
-    if let Some(group) = &built.cgroup {
-        group.join(stage.pid())?;
-    }
     let channel = &stage.channel;
     channel.send(&Message::Go)?;
     loop {

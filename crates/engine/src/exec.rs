@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::order::{Message, Order, Task, write_order};
 use crate::record::{Access, Room};
 use crate::spawn::{Stage, Stdio};
-use crate::{Engine, create, group, spawn};
+use crate::{Engine, create, spawn};
 use oci_spec::runtime::{ContainerState, Process, Spec};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
@@ -56,8 +56,7 @@ pub fn exec(engine: &Engine, id: &str, wanted: &Exec) -> Result<i32> {
     let mut stage = Stage::spawn(&engine.program, &order_file, &passed, &wanted.stdio, above)?;
     drop(console);
     let mut pid = None;
-    let group = group::open(engine, record.cgroup.as_ref())?;
-    let done = converse(&stage, group.as_ref(), wanted, &mut pid);
+    let done = converse(&stage, wanted, &mut pid);
     stage.reap(&done)?;
     match (done, pid) {
         (Ok(()), Some(pid)) => Ok(pid),
@@ -75,15 +74,7 @@ fn needed(config: Spec) -> Spec {
     spec
 }
 
-fn converse(
-    stage: &Stage,
-    group: Option<&group::Group>,
-    wanted: &Exec,
-    pid: &mut Option<i32>,
-) -> Result<()> {
-    if let Some(group) = group {
-        group.join(stage.pid())?;
-    }
+fn converse(stage: &Stage, wanted: &Exec, pid: &mut Option<i32>) -> Result<()> {
     let channel = &stage.channel;
     channel.send(&Message::Go)?;
     loop {

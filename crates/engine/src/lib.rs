@@ -16,7 +16,6 @@ mod error;
 mod exec;
 mod features;
 mod filter;
-mod group;
 mod hooks;
 mod inner;
 mod life;
@@ -39,13 +38,14 @@ mod sys;
 mod sysctl;
 mod terminal;
 mod tree;
+mod unenforced;
 
 pub use create::{Create, create};
 pub use enter::{join_namespaces_of, start_time};
 pub use error::{Error, Result};
 pub use exec::{Exec, exec};
 pub use features::features;
-pub use life::{Force, Reach, delete, kill, list, pause, ps, resume, start, state};
+pub use life::{Force, delete, kill, list, start, state};
 pub use mapping::{Mapping, Subordinate};
 pub use reenter::reenter;
 pub use spawn::{Stdio, wait};
@@ -60,15 +60,16 @@ pub struct Engine {
     pub root: PathBuf,
     /// The binary that is run again as a stage: `/proc/self/exe` of one that calls [`stage`].
     pub program: PathBuf,
-    /// What to do about control groups.
-    pub cgroups: Cgroups,
+    /// What becomes of limits and device rules: no control groups are made.
+    pub unenforced: Unenforced,
 }
 
-/// What to do about control groups.
+/// What becomes of the part of a configuration that only control groups could enforce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cgroups {
-    /// Use them where this machine and this user can; what the configuration limits must be obeyed.
-    Auto,
-    /// Leave them alone.
-    Disabled,
+pub enum Unenforced {
+    /// A container whose configuration limits resources or denies devices is not created.
+    Refuse,
+    /// It is created without. For images that are trusted with the machine's devices, or containers whose
+    /// user namespace keeps them from those.
+    Ignore,
 }

@@ -3,7 +3,7 @@
 use crate::error::{Doing, Error, Result};
 use crate::order::{Channel, Message};
 use crate::record::{Access, Record, Room, START_SOCKET};
-use crate::{Engine, create, group, hooks, sys};
+use crate::{Engine, create, hooks, sys};
 use oci_spec::runtime::{ContainerState, Hook, Hooks, State};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::SocketAddrUnix;
@@ -11,15 +11,6 @@ use std::os::fd::OwnedFd;
 
 /// How long a deletion by force waits for the end of the first process.
 const END_SECONDS: i64 = 10;
-
-/// Whether a signal goes to the first process alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// To the first process.
-    First,
-    /// To every process of the container.
-    All,
-}
 
 /// Whether a container that runs is ended for its deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,23 +88,19 @@ pub fn list(engine: &Engine) -> Result<Vec<State>> {
     Ok(states)
 }
 
-/// Sends a signal.
-pub fn kill(engine: &Engine, id: &str, signal: i32, reach: Reach) -> Result<()> {
+/// Sends a signal to the first process. Its end is the end of all in a pid namespace of its own.
+pub fn kill(engine: &Engine, id: &str, signal: i32) -> Result<()> {
     let room = Room::open(&engine.root, id, Access::Look)?;
     let record = room.load()?;
-    let group = group::open(engine, record.cgroup.as_ref())?;
-    if let (Reach::All, Some(group)) = (reach, &group) {
-        return group.signal(signal);
-    }
     match room.hold(&record)? {
         Some(process) => sys::signal(&process, signal)
             .doing(|| format!("send signal {signal} to container {id}")),
-        None if reach == Reach::All => Ok(()),
         None => expect(&record, ContainerState::Running, "created or running"),
     }
 }
 
-/// Deletes what is left of a container, and runs its poststop hooks.
+/// Deletes what is left of a container, and runs its poststop hooks. Processes of a container that shares its
+/// pid namespace are not found: whoever shares one ends them.
 pub fn delete(engine: &Engine, id: &str, force: Force) -> Result<()> {
     let room = match Room::open(&engine.root, id, Access::Change) {
         Err(Error::Missing { .. }) if force == Force::Yes => return Ok(()),
@@ -126,9 +113,6 @@ pub fn delete(engine: &Engine, id: &str, force: Force) -> Result<()> {
     }
     if let Some(process) = room.hold(&record)? {
         end(&process)?;
-    }
-    if let Some(group) = group::open(engine, record.cgroup.as_ref())? {
-        group.end()?;
     }
     record.state.set_status(ContainerState::Stopped).set_pid(None);
     // A creation that was broken off has no configuration, and no hooks.
@@ -148,32 +132,5 @@ fn end(process: &OwnedFd) -> Result<()> {
     match ended.doing(|| "wait for the end of the first process")? {
         0 => Err(Error::Stage { text: "the first process does not end".to_owned() }),
         _ => Ok(()),
-    }
-}
-
-/// Stops all processes of a container where they are. It needs a control group.
-pub fn pause(engine: &Engine, id: &str) -> Result<()> {
-    freezer(engine, id)?.freeze()
-}
-
-/// Lets a paused container go on.
-pub fn resume(engine: &Engine, id: &str) -> Result<()> {
-    freezer(engine, id)?.thaw()
-}
-
-fn freezer(engine: &Engine, id: &str) -> Result<group::Group> {
-    let record = Room::open(&engine.root, id, Access::Change)?.load()?;
-    expect(&record, ContainerState::Running, "running")?;
-    group::open(engine, record.cgroup.as_ref())?.ok_or_else(|| Error::Unsupported {
-        what: format!("pause of container {id}, which has no control group"),
-    })
-}
-
-/// The pids of a container's processes. Without a control group, that of the first one alone.
-pub fn ps(engine: &Engine, id: &str) -> Result<Vec<i32>> {
-    let record = Room::open(&engine.root, id, Access::Look)?.load()?;
-    match group::open(engine, record.cgroup.as_ref())? {
-        Some(group) => group.processes(),
-        None => Ok((*state(engine, id)?.pid()).into_iter().collect()),
     }
 }

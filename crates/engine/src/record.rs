@@ -37,9 +37,6 @@ pub(crate) struct Record {
     /// When the first process started, in clock ticks since boot.
     #[serde(rename = "pidStart", default)]
     pub(crate) start_time: u64,
-    /// The control group, when there is one.
-    #[serde(rename = "cgroup", default, skip_serializing_if = "Option::is_none")]
-    pub(crate) cgroup: Option<PathBuf>,
 }
 
 /// An opened state directory of one container.
@@ -173,7 +170,7 @@ impl Room {
         let busy =
             rustix::fs::flock(&self.directory, FlockOperation::NonBlockingLockExclusive).is_err();
         state.set_status(if busy { ContainerState::Creating } else { ContainerState::Stopped });
-        Record { state, start_time: 0, cgroup: None }
+        Record { state, start_time: 0 }
     }
 
     /// The configuration as it was at creation.
