@@ -13,8 +13,8 @@ use crate::output::{bytes, count, print, print_json};
 /// Mount the tree of an image, read-only
 #[derive(Args)]
 #[command(after_help = "\
-Needs root. The layers are downloaded, verified and kept ready as for a run, and 'corten gc' keeps \
-them as long as they are mounted.
+Needs root. The layers are downloaded, verified and kept ready, and 'corten gc' leaves \
+them alone as long as they are mounted.
 
 Examples:
   corten mount debian:13 /mnt

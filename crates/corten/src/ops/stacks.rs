@@ -3,13 +3,10 @@
 use std::collections::BTreeSet;
 
 use corten_spec::{AnyDocument, DiffId, Digest};
-use corten_store::{LayoutStore, read_document};
+use corten_store::{LayoutStore, MAX_DEPTH, read_document};
 
 use super::inspect::read_config;
 use crate::Failure;
-
-/// Deepest nesting of indexes that is looked into.
-const MAX_DEPTH: usize = 16;
 
 /// The stacks of every image that an entry of the store leads to. What is not here does not count.
 pub(super) async fn stacks(store: &LayoutStore) -> Result<Vec<Vec<DiffId>>, Failure> {
