@@ -162,7 +162,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> 
         Verb::Diff(args) => diff::diff(context, args, json).await,
         Verb::Unpack(args) => mount::unpack(context, args, json).await,
         Verb::Mount(args) => mount::mount(context, args, json).await,
-        Verb::Unmount(args) => mount::unmount(context, &args).await,
+        Verb::Unmount(args) => mount::unmount(context, &args, json).await,
         Verb::Tags(args) => inspect::tags(context, &args, json).await,
         Verb::Validate(args) => validate::validate(context, args, json).await,
         Verb::Login(args) => login::login(context, args, json).await,

@@ -47,8 +47,15 @@ pub(super) struct UnmountArgs {
     target: PathBuf,
 }
 
-pub(super) async fn unmount(context: &Context, args: &UnmountArgs) -> Result<Exit, Failure> {
-    ops::unmount(context, &args.target).await?;
+pub(super) async fn unmount(
+    context: &Context,
+    args: &UnmountArgs,
+    json: bool,
+) -> Result<Exit, Failure> {
+    let report = ops::unmount(context, &args.target).await?;
+    if json {
+        print_json(&report)?;
+    }
     Ok(Exit::Done)
 }
 

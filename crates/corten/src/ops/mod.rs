@@ -35,7 +35,7 @@ pub use local::{
 };
 pub use login::{LoginReport, LogoutReport, login, logout};
 pub use look::{ExportReport, FileEntry, LookRequest, LsReport, cat, export, ls};
-pub use mount::{MountReport, mount, unmount};
+pub use mount::{MountReport, UnmountReport, mount, unmount};
 pub use ready::{Pull, Ready, ready};
 pub use schema::schema;
 pub use unpack::{UnpackReport, unpack};

@@ -32,6 +32,13 @@ pub struct MountReport {
     pub form: String,
 }
 
+/// A mount that was taken away.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct UnmountReport {
+    /// Where it was.
+    pub target: String,
+}
+
 /// What `gc` must know of a mount.
 #[derive(Serialize, Deserialize)]
 struct Record {
@@ -89,7 +96,7 @@ pub async fn mount(
 }
 
 /// Takes what `mount` mounted away from `target`.
-pub async fn unmount(context: &Context, target: &Path) -> Result<(), Failure> {
+pub async fn unmount(context: &Context, target: &Path) -> Result<UnmountReport, Failure> {
     let failed = |action: &'static str| {
         let object = target.display().to_string();
         move |source| Failure::Io { object, action, source }
@@ -101,7 +108,8 @@ pub async fn unmount(context: &Context, target: &Path) -> Result<(), Failure> {
         return Err(Failure::Usage(text));
     };
     detach(&target, UnmountFlags::NOFOLLOW).map_err(|errno| failed("unmounting")(errno.into()))?;
-    std::fs::remove_dir_all(&place).map_err(failed("removal of what was noted of it"))
+    std::fs::remove_dir_all(&place).map_err(failed("removal of what was noted of it"))?;
+    Ok(UnmountReport { target: target.display().to_string() })
 }
 
 /// The stacks of everything that is mounted; notes of mounts that are gone go too.

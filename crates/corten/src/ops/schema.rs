@@ -23,6 +23,7 @@ fn schemas() -> BTreeMap<&'static str, Schema> {
         ("export", schema_for!(ops::ExportReport)),
         ("unpack", schema_for!(ops::UnpackReport)),
         ("mount", schema_for!(ops::MountReport)),
+        ("unmount", schema_for!(ops::UnmountReport)),
         ("ls", schema_for!(ops::LsReport)),
         ("diff", schema_for!(ops::DiffReport)),
         ("copy", schema_for!(ops::CopyReport)),

@@ -72,7 +72,8 @@ fn an_image_is_mounted_straight_from_its_registry_and_kept_until_it_is_not() {
     let report = user.json("gc --grace 0");
     assert_eq!(report["unpacked"].as_u64(), Some(0));
     assert_eq!(fs::read_to_string(target.join("etc/kept")).unwrap(), "kept");
-    user.ok(&format!("unmount {}", target.display()));
+    let report = user.json(&format!("unmount {}", target.display()));
+    assert_eq!(report["target"].as_str(), target.to_str());
     assert_eq!(fs::read_dir(&target).unwrap().count(), 0);
     let report = user.json("gc --grace 0");
     assert_eq!(report["unpacked"].as_u64(), Some(forms));
