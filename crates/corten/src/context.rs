@@ -53,6 +53,18 @@ impl Environment {
         self.user
     }
 
+    /// Where what lives no longer than the machine is up belongs: `/run/corten` for the machine's root,
+    /// a directory of one's own for everybody else.
+    pub(crate) fn run_directory(&self) -> PathBuf {
+        if self.powers == Powers::Machine {
+            return PathBuf::from("/run/corten");
+        }
+        let runtime = self.variable("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let runtime = runtime.filter(|path| path.is_absolute()).map(|path| path.join("corten"));
+        let kept = || Some(self.directory("XDG_DATA_HOME", ".local/share")?.join("corten/run"));
+        runtime.or_else(kept).unwrap_or_else(|| PathBuf::from("/run/corten"))
+    }
+
     fn home(&self) -> Option<PathBuf> {
         self.variable("HOME").map(PathBuf::from)
     }

@@ -2,11 +2,14 @@
 
 use serde_json::{Value, json};
 
+/// The version of the runtime specification that this engine follows.
+pub const SPECIFICATION: &str = "1.2.0";
+
 /// The features document.
 pub fn features() -> Value {
     json!({
         "ociVersionMin": "1.0.0",
-        "ociVersionMax": "1.2.0",
+        "ociVersionMax": SPECIFICATION,
         "hooks": ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
         "mountOptions": [
             "async", "atime", "bind", "defaults", "dev", "diratime", "exec", "noatime", "nodev", "nodiratime",

@@ -44,7 +44,7 @@ pub use create::{Create, create};
 pub use enter::{join_namespaces_of, start_time};
 pub use error::{Error, Result};
 pub use exec::{Exec, exec};
-pub use features::features;
+pub use features::{SPECIFICATION, features};
 pub use life::{Force, delete, kill, list, start, state};
 pub use mapping::{Mapping, Subordinate};
 pub use reenter::reenter;

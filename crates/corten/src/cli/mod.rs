@@ -9,6 +9,7 @@ mod local;
 mod login;
 mod look;
 mod mount;
+mod oci;
 mod page;
 mod reference;
 mod validate;
@@ -88,6 +89,7 @@ enum Verb {
     Mount(mount::MountArgs),
     Unmount(mount::UnmountArgs),
     Validate(validate::ValidateArgs),
+    Oci(Box<oci::OciArgs>),
     Login(login::LoginArgs),
     Logout(login::LogoutArgs),
     Completion(completion::CompletionArgs),
@@ -102,9 +104,32 @@ pub fn command() -> clap::Command {
     command.override_help(page)
 }
 
+/// How a verb ended: with an exit code of its own, or with that of a process it ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The verb's own.
+    Verb(Exit),
+    /// That of a process in a container.
+    Process(u8),
+}
+
+impl Outcome {
+    fn code(self) -> u8 {
+        match self {
+            Self::Verb(exit) => exit.code(),
+            Self::Process(code) => code,
+        }
+    }
+}
+
 /// Runs the command with the process's own arguments and environment.
 pub fn main() -> ExitCode {
-    let matches = match command().try_get_matches_from(std::env::args_os()) {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    // This program run again as a stage of a container: it must be alone with its first thread.
+    if let Some(code) = corten_engine::stage(&words) {
+        return code;
+    }
+    let matches = match command().try_get_matches_from(oci::by_name(words)) {
         Ok(matches) => matches,
         Err(error) => {
             let _ = error.print();
@@ -117,7 +142,7 @@ pub fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     match run(command) {
-        Ok(exit) => ExitCode::from(exit.code()),
+        Ok(outcome) => ExitCode::from(outcome.code()),
         // A reader that went away (`corten … | head`) has what it wanted.
         Err(Failure::Io { source, .. }) if source.kind() == ErrorKind::BrokenPipe => {
             ExitCode::from(Exit::Done.code())
@@ -129,8 +154,13 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<Exit, Failure> {
+fn run(command: Command) -> Result<Outcome, Failure> {
     let environment = Environment::of_this_process();
+    let command = match command {
+        // It knows nothing of stores and registries, and its callers wait for it.
+        Command { verb: Verb::Oci(args), .. } => return oci::oci(*args, &environment),
+        other => other,
+    };
     let progress = progress(&command.global);
     let context = Context::new(&environment, &command.global, progress)?;
     let runtime =
@@ -138,7 +168,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
             Failure::Io { object: "the runtime".to_owned(), action: "starting", source }
         })?;
     let exit = runtime.block_on(dispatch(&context, command));
-    let exit = exit.map_err(|failure| context.advice().apply(failure));
+    let exit = exit.map(Outcome::Verb).map_err(|failure| context.advice().apply(failure));
     // A reader of standard input may still sit in a system call; there is nothing to wait for.
     runtime.shutdown_background();
     exit
@@ -169,6 +199,8 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> 
         Verb::Logout(args) => login::logout(context, &args, json).await,
         Verb::Completion(args) => completion::completion(&args),
         Verb::Reference(args) => reference::reference(&args),
+        // Ran already, without a context.
+        Verb::Oci(_) => Ok(Exit::Usage),
     }
 }
 
@@ -205,15 +237,4 @@ fn complain(failure: &Failure) {
     if let Some(hint) = failure.hint() {
         tell(&format!("  hint: {hint}"));
     }
-}
-
-/// Runs a verb in this process with the arguments of a command line, for tests and embedding.
-/// Returns the exit code.
-pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> Result<Exit, Failure> {
-    let matches = command()
-        .try_get_matches_from(arguments)
-        .map_err(|error| Failure::Usage(error.to_string()))?;
-    let command =
-        Command::from_arg_matches(&matches).map_err(|error| Failure::Usage(error.to_string()))?;
-    run(command)
 }

@@ -1,0 +1,388 @@
+//! `corten oci`: the engine as an OCI runtime, for other engines to drive (runtime-spec, `runtime.md`).
+//!
+//! The words and flags are those which podman (through conmon), CRI-O and containerd's shim pass to every
+//! runtime. Failures are told on standard error and, as those callers read it, in `--log`.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use corten_engine::{Create, Engine, Exec, Force, Unenforced};
+use oci_spec::runtime::Process;
+
+use super::Outcome;
+use crate::output::print;
+use crate::{Environment, Failure, signal};
+
+/// Act as an OCI runtime, for podman, containerd and their like
+#[derive(Args)]
+#[command(
+    disable_version_flag = true,
+    after_help = "\
+A link of the name corten-oci to this program is an OCI runtime by itself, for engines that take no more \
+than a path.
+
+Examples:
+  ln -s $(command -v corten) /usr/local/bin/corten-oci
+  podman --runtime /usr/local/bin/corten-oci run debian:13 true
+  corten oci run --bundle ./bundle first"
+)]
+pub(super) struct OciArgs {
+    /// Directory of the containers' state [default: /run/corten/oci, or below $XDG_RUNTIME_DIR].
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// File that failures are written to.
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// How they are written there.
+    #[arg(long, value_enum, default_value = "text")]
+    log_format: LogFormat,
+    /// Control groups: auto, or disabled.
+    #[arg(long, value_enum, default_value = "auto", alias = "cgroup-manager")]
+    cgroups: GroupsWord,
+    /// Taken for compatibility: systemd is asked for nothing.
+    #[arg(long, hide = true)]
+    systemd_cgroup: bool,
+    /// Taken for compatibility.
+    #[arg(long, hide = true)]
+    debug: bool,
+    /// Taken for compatibility.
+    #[arg(long, hide = true, value_name = "WHETHER", num_args = 0..=1)]
+    rootless: Option<String>,
+    /// Print the version, and that of the specification.
+    #[arg(long, short)]
+    version: bool,
+    #[command(subcommand)]
+    word: Option<Word>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum GroupsWord {
+    #[value(alias = "cgroupfs", alias = "systemd")]
+    Auto,
+    Disabled,
+}
+
+#[derive(Subcommand)]
+enum Word {
+    /// Create a container from a bundle; its process waits for start
+    Create(CreateArgs),
+    /// Let the process of a created container go
+    Start(IdArgs),
+    /// Create, start, wait and delete
+    Run(RunArgs),
+    /// Print the state of a container
+    State(IdArgs),
+    /// Print the state of all containers
+    List(ListArgs),
+    /// Send a signal to a container
+    Kill(KillArgs),
+    /// Delete a container that has stopped
+    Delete(DeleteArgs),
+    /// Run one more process in a container
+    Exec(ExecArgs),
+    /// Print what this runtime can do (features.md)
+    Features,
+}
+
+#[derive(Args)]
+struct IdArgs {
+    /// Name of the container.
+    id: String,
+}
+
+#[derive(Args)]
+struct CreateArgs {
+    /// Directory of the bundle.
+    #[arg(long, short, default_value = ".")]
+    bundle: PathBuf,
+    /// Socket that takes the master of the terminal.
+    #[arg(long)]
+    console_socket: Option<PathBuf>,
+    /// File to write the pid to.
+    #[arg(long)]
+    pid_file: Option<PathBuf>,
+    /// How many descriptors from 3 on the process inherits.
+    #[arg(long, default_value_t)]
+    preserve_fds: u32,
+    /// Move the root instead of pivoting.
+    #[arg(long)]
+    no_pivot: bool,
+    /// Taken for compatibility: no keyring is made.
+    #[arg(long, hide = true)]
+    no_new_keyring: bool,
+    /// Name of the container.
+    id: String,
+}
+
+impl CreateArgs {
+    fn wanted(self) -> Create {
+        Create {
+            id: self.id,
+            bundle: self.bundle,
+            console_socket: self.console_socket,
+            pid_file: self.pid_file,
+            preserve_fds: self.preserve_fds,
+            no_pivot: self.no_pivot,
+            ..Create::default()
+        }
+    }
+}
+
+#[derive(Args)]
+struct RunArgs {
+    #[command(flatten)]
+    create: CreateArgs,
+    /// Leave it running.
+    #[arg(long, short)]
+    detach: bool,
+}
+
+#[derive(Args)]
+struct ListArgs {
+    /// How to print: json.
+    #[arg(long, short, default_value = "json")]
+    format: String,
+}
+
+#[derive(Args)]
+struct KillArgs {
+    /// Every process, not the first alone: with a pid namespace of its own they end with the first.
+    #[arg(long, short)]
+    all: bool,
+    /// Name of the container.
+    id: String,
+    /// The signal, by number or name.
+    #[arg(default_value = "TERM")]
+    signal: String,
+}
+
+#[derive(Args)]
+struct DeleteArgs {
+    /// End what still runs, and mind no container that is not there.
+    #[arg(long, short)]
+    force: bool,
+    /// Name of the container.
+    id: String,
+}
+
+#[derive(Args)]
+struct ExecArgs {
+    /// File with the process to run (config.md, process), instead of words and flags.
+    #[arg(long, short)]
+    process: Option<PathBuf>,
+    /// Socket that takes the master of the terminal.
+    #[arg(long)]
+    console_socket: Option<PathBuf>,
+    /// File to write the pid to.
+    #[arg(long)]
+    pid_file: Option<PathBuf>,
+    /// How many descriptors from 3 on the process inherits.
+    #[arg(long, default_value_t)]
+    preserve_fds: u32,
+    /// Leave it running.
+    #[arg(long, short)]
+    detach: bool,
+    /// Give it a terminal.
+    #[arg(long, short)]
+    tty: bool,
+    /// Directory it starts in.
+    #[arg(long, default_value = "/")]
+    cwd: PathBuf,
+    /// A variable; may repeat.
+    #[arg(long, short)]
+    env: Vec<String>,
+    /// User and group, by number.
+    #[arg(long, short, value_name = "UID[:GID]")]
+    user: Option<String>,
+    /// Name of the container.
+    id: String,
+    /// The program and its arguments.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<String>,
+}
+
+/// Most bytes of a file with a process.
+const MAX_PROCESS: u64 = 4 << 20;
+
+/// Why a word of the runtime failed.
+enum Refused {
+    Engine(corten_engine::Error),
+    Other(String),
+}
+
+impl From<corten_engine::Error> for Refused {
+    fn from(error: corten_engine::Error) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<String> for Refused {
+    fn from(text: String) -> Self {
+        Self::Other(text)
+    }
+}
+
+impl Refused {
+    fn told(&self) -> (String, u8) {
+        match self {
+            Self::Engine(error) => (error.to_string(), error.exit_code()),
+            Self::Other(text) => (text.clone(), 1),
+        }
+    }
+}
+
+/// Acts as a runtime; standard error and the log tell what failed.
+pub(super) fn oci(args: OciArgs, environment: &Environment) -> Result<Outcome, Failure> {
+    let (log, format) = (args.log.clone(), args.log_format);
+    match act(args, environment) {
+        Ok(code) => Ok(Outcome::Process(code)),
+        Err(refused) => {
+            let (text, code) = refused.told();
+            complain(&text, log, format);
+            Ok(Outcome::Process(code))
+        }
+    }
+}
+
+fn complain(text: &str, log: Option<PathBuf>, format: LogFormat) {
+    let mut err = std::io::stderr().lock();
+    // Nobody is left to tell when standard error is gone.
+    let _ = writeln!(err, "error: {}", crate::plain::plain(text));
+    let Some(log) = log else { return };
+    let line = match format {
+        LogFormat::Json => serde_json::json!({ "level": "error", "msg": text }).to_string(),
+        LogFormat::Text => format!("level=error msg={text:?}"),
+    };
+    let mut options = std::fs::OpenOptions::new();
+    let opened = options.append(true).create(true).mode(0o600).open(&log);
+    if let Err(error) = opened.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes())) {
+        let _ = writeln!(err, "error: {}: writing failed: {error}", log.display());
+    }
+}
+
+fn engine(args: &OciArgs, environment: &Environment) -> Engine {
+    Engine {
+        root: args.root.clone().unwrap_or_else(|| environment.run_directory().join("oci")),
+        program: PathBuf::from("/proc/self/exe"),
+        unenforced: match args.cgroups {
+            GroupsWord::Auto => Unenforced::Refuse,
+            GroupsWord::Disabled => Unenforced::Ignore,
+        },
+    }
+}
+
+fn act(args: OciArgs, environment: &Environment) -> Result<u8, Refused> {
+    let engine = engine(&args, environment);
+    let Some(word) = args.word else {
+        if args.version {
+            return said(&format!(
+                "corten version {}\nspec: {}\n",
+                env!("CARGO_PKG_VERSION"),
+                corten_engine::SPECIFICATION
+            ));
+        }
+        return Err("a word is missing: create, start, state, kill, delete, …".to_owned().into());
+    };
+    match word {
+        Word::Create(args) => corten_engine::create(&engine, &args.wanted()).map(drop)?,
+        Word::Start(args) => corten_engine::start(&engine, &args.id)?,
+        Word::Run(args) => return run(&engine, args),
+        Word::State(args) => return told(&corten_engine::state(&engine, &args.id)?),
+        Word::List(_) => return told(&corten_engine::list(&engine)?),
+        Word::Kill(args) => {
+            let signal = signal::number(&args.signal);
+            let signal = signal.ok_or_else(|| format!("{}: no such signal", args.signal))?;
+            corten_engine::kill(&engine, &args.id, signal)?;
+        }
+        Word::Delete(args) => {
+            let force = if args.force { Force::Yes } else { Force::No };
+            corten_engine::delete(&engine, &args.id, force)?;
+        }
+        Word::Exec(args) => return exec(&engine, args),
+        Word::Features => return told(&corten_engine::features()),
+    }
+    Ok(0)
+}
+
+fn said(text: &str) -> Result<u8, Refused> {
+    print(text).map(|()| 0).map_err(|error| Refused::Other(error.to_string()))
+}
+
+fn told(value: &impl serde::Serialize) -> Result<u8, Refused> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| error.to_string())?;
+    said(&format!("{text}\n"))
+}
+
+fn run(engine: &Engine, args: RunArgs) -> Result<u8, Refused> {
+    let wanted = args.create.wanted();
+    let state = corten_engine::create(engine, &wanted)?;
+    let started = corten_engine::start(engine, &wanted.id);
+    if args.detach && started.is_ok() {
+        return Ok(0);
+    }
+    let code = corten_engine::wait(state.pid().unwrap_or(0));
+    corten_engine::delete(engine, &wanted.id, Force::Yes)?;
+    started?;
+    Ok(code?)
+}
+
+fn exec(engine: &Engine, args: ExecArgs) -> Result<u8, Refused> {
+    let process = match &args.process {
+        Some(file) => read_process(file)?,
+        None => plain_process(&args)?,
+    };
+    let wanted = Exec {
+        process,
+        console_socket: args.console_socket,
+        pid_file: args.pid_file,
+        preserve_fds: args.preserve_fds,
+        ..Exec::default()
+    };
+    let pid = corten_engine::exec(engine, &args.id, &wanted)?;
+    if args.detach { Ok(0) } else { Ok(corten_engine::wait(pid)?) }
+}
+
+fn read_process(file: &std::path::Path) -> Result<Process, Refused> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    let failed = |error: std::io::Error| format!("{}: {error}", file.display());
+    let opened = std::fs::File::open(file).map_err(failed)?;
+    let read = opened.take(MAX_PROCESS + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if u64::try_from(read).unwrap_or(u64::MAX) > MAX_PROCESS {
+        return Err(format!("{}: larger than {MAX_PROCESS} bytes", file.display()).into());
+    }
+    let parsed = serde_json::from_slice(&bytes);
+    parsed.map_err(|error| format!("{}: no process: {error}", file.display()).into())
+}
+
+fn plain_process(args: &ExecArgs) -> Result<Process, Refused> {
+    let mut process = Process::default();
+    process.set_args(Some(args.command.clone()));
+    process.set_cwd(args.cwd.clone());
+    process.set_rlimits(None);
+    process.env_mut().get_or_insert_default().extend(args.env.iter().cloned());
+    process.set_terminal(Some(args.tty));
+    if let Some(user) = &args.user {
+        let (uid, gid) = user.split_once(':').unwrap_or((user, "0"));
+        let id = |word: &str| word.parse().map_err(|_| format!("{word}: no user or group number"));
+        process.user_mut().set_uid(id(uid)?).set_gid(id(gid)?);
+    }
+    Ok(process)
+}
+
+/// The words of a runtime that is called by the name `corten-oci`: those of `corten oci`.
+pub(super) fn by_name(mut words: Vec<std::ffi::OsString>) -> Vec<std::ffi::OsString> {
+    let name = words.first().map(PathBuf::from).and_then(|path| path.file_name().map(Into::into));
+    if name.is_some_and(|name: std::ffi::OsString| name == "corten-oci") {
+        words.insert(1, "oci".into());
+    }
+    words
+}
