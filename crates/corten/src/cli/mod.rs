@@ -12,6 +12,7 @@ mod mount;
 mod oci;
 mod page;
 mod reference;
+mod store;
 mod validate;
 
 use std::ffi::OsString;
@@ -80,6 +81,7 @@ enum Verb {
     Tag(local::TagArgs),
     Remove(local::RemoveArgs),
     Gc(local::GcArgs),
+    Store(store::StoreArgs),
     Inspect(inspect::InspectArgs),
     Ls(look::LsArgs),
     Cat(look::CatArgs),
@@ -186,6 +188,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> 
         Verb::Tag(args) => local::tag(context, &args, json).await,
         Verb::Remove(args) => local::remove(context, args, json).await,
         Verb::Gc(args) => local::gc(context, &args, json).await,
+        Verb::Store(args) => store::store(context, args, json).await,
         Verb::Inspect(args) => inspect::inspect(context, args, json).await,
         Verb::Ls(args) => look::ls(context, args, json).await,
         Verb::Cat(args) => look::cat(context, args).await,

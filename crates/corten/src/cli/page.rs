@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Make and take out", &["import", "export", "unpack", "mount", "unmount"]),
     ("Move", &["pull", "push", "copy", "tags", "login", "logout"]),
-    ("Keep", &["images", "tag", "remove", "gc"]),
+    ("Keep", &["images", "tag", "remove", "gc", "store"]),
     ("Look and check", &["inspect", "ls", "cat", "diff", "validate"]),
 ];
 

@@ -18,6 +18,7 @@ mod ready;
 mod rendering;
 mod schema;
 mod stacks;
+mod store_check;
 mod unpack;
 pub mod validate;
 
@@ -38,4 +39,5 @@ pub use look::{ExportReport, FileEntry, LookRequest, LsReport, cat, export, ls};
 pub use mount::{MountReport, UnmountReport, mount, unmount};
 pub use ready::{Pull, Ready, ready};
 pub use schema::schema;
+pub use store_check::{DamagedForm, StoreCheckReport, store_check};
 pub use unpack::{UnpackReport, unpack};

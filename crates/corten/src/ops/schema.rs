@@ -32,6 +32,7 @@ fn schemas() -> BTreeMap<&'static str, Schema> {
         ("images", schema_for!(ops::ImagesReport)),
         ("tag", schema_for!(ops::TagReport)),
         ("remove", schema_for!(ops::RemoveReport)),
+        ("store check", schema_for!(ops::StoreCheckReport)),
         ("gc", schema_for!(ops::GcReport)),
         ("inspect", schema_for!(ops::ImageReport)),
         ("tags", schema_for!(ops::TagsReport)),

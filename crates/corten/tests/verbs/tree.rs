@@ -82,6 +82,38 @@ fn an_image_is_mounted_straight_from_its_registry_and_kept_until_it_is_not() {
 }
 
 #[test]
+fn a_layer_whose_bytes_changed_is_found_and_made_again() {
+    if !may_mount() {
+        return;
+    }
+    let (user, registry) = (User::new(), TestRegistry::start());
+    registry.seed("app", Some("1"), &image().build());
+    let (reference, target) = (registry.reference("app:1"), user.path("mnt"));
+    fs::create_dir(&target).unwrap();
+    let mount = format!("mount {reference} {}", target.display());
+    let form = user.json(&mount)["form"].clone();
+    user.ok(&format!("unmount {}", target.display()));
+    let sound = user.json("store check");
+    assert_eq!((&sound["damaged"], &sound["corrupt"]), (&serde_json::json!([]), &sound["damaged"]));
+    if form != "index" {
+        return;
+    }
+    assert_eq!((sound["tars"].as_u64(), sound["indexes"].as_u64()), (Some(2), Some(1)));
+    let tars = fs::read_dir(user.path(".local/share/corten/store/.corten/rendered/tars")).unwrap();
+    let tar = tars.map(|entry| entry.unwrap().path()).min().unwrap();
+    let mut bytes = fs::read(&tar).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&tar, bytes).unwrap();
+    let ran = user.run(["store", "check"]);
+    assert!(ran.code == 9 && ran.out.contains(tar.to_str().unwrap()), "{}", ran.out);
+    assert_eq!(user.run(["store", "check", "--repair"]).code, 9);
+    assert!(!tar.exists());
+    user.ok(&mount);
+    user.ok(&format!("unmount {}", target.display()));
+    assert_eq!(user.json("store check")["damaged"], serde_json::json!([]));
+}
+
+#[test]
 fn an_image_that_the_configuration_denies_is_not_fetched() {
     let (user, registry) = (User::new(), TestRegistry::start());
     registry.seed("app", Some("1"), &image().build());
