@@ -234,8 +234,7 @@ fn run_again(words: &Words) -> Answer {
     let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
     let mapping = Mapping::of_user(uid, gid, None)?;
     let rest: Vec<OsString> = words.plain.iter().skip(1).map(OsString::from).collect();
-    let status = reenter(&mapping, &PathBuf::from("/proc/self/exe"), &rest, &[])?;
-    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+    Err(reenter(&mapping, &PathBuf::from("/proc/self/exe"), &rest, &[]).into())
 }
 
 /// A signal by its number or its name, with or without `SIG`.

@@ -27,8 +27,8 @@ pub(crate) const STAGE: &str = "--engine-stage";
 /// The second argument: which stage.
 pub(crate) const OUTER: &str = "outer";
 const INNER: &str = "inner";
-/// The stage that runs a program as the root of a user namespace.
-pub(crate) const REENTER: &str = "reenter";
+/// The stage that gives ids to a process which has entered a user namespace.
+pub(crate) const MAPPER: &str = "mapper";
 
 /// What the outer stage holds open for the inner one, by descriptor.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -54,7 +54,7 @@ pub fn stage(arguments: &[OsString]) -> Option<ExitCode> {
     let done = match kind {
         Some(OUTER) => outer_stage(&rest),
         Some(INNER) => inner_stage(&rest),
-        Some(REENTER) => reenter::stage(&rest, arguments.get(4..).unwrap_or_default()),
+        Some(MAPPER) => reenter::stage(&rest),
         _ => Err(unknown()),
     };
     Some(if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(125) })
