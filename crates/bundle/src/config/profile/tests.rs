@@ -1,0 +1,1 @@
+//! The default profile against its text, and profile files.
