@@ -271,7 +271,8 @@ fn seccomp(
             (Some(profile), "a profile", Said::Flag)
         }
     };
-    let elsewhere = "Podman's and Docker's let 32-bit programs make any socket; umoci sets none";
+    let elsewhere =
+        "Docker's answers EPERM where this one and Podman's say ENOSYS; umoci sets none";
     let elsewhere = Some(elsewhere).filter(|_| source == Said::Default);
     trace.tell_beside("linux.seccomp", word, source, elsewhere);
     Ok(profile)

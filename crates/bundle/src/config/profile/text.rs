@@ -93,7 +93,7 @@ pub(super) fn parse(text: &str) -> Result<Profile, OddLine> {
         if line.starts_with('#') || line.trim().is_empty() {
             continue;
         }
-        if line.starts_with(' ') {
+        if line.starts_with(char::is_whitespace) {
             let rule = profile.rules.last_mut().ok_or_else(odd)?;
             rule.names.extend(words);
             continue;
