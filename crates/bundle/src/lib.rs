@@ -1,8 +1,10 @@
 //! From an image to a runtime bundle (runtime-spec `bundle.md`): the layers as snapshots, the stack
 //! of them as a root filesystem, the image's config as a runtime config. It starts nothing.
 
+pub mod config;
 pub mod erofs;
 mod snapshot;
+pub mod users;
 
 pub use snapshot::{
     Damage, Form, Lease, Mounted, Powers, Purpose, RootMount, SnapshotError, Snapshots, Stacked,
