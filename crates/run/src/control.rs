@@ -1,0 +1,218 @@
+//! The verbs on a container that is there: status, start, stop, kill, wait, pause.
+
+use crate::error::{Result, RunError};
+use crate::model::Written;
+use crate::runtime::{Freeze, Machine};
+use crate::watch::{LONGEST, Watch};
+use crate::{Container, ContainerId, Containers, Exit, ExitStatus, State, Status, event, monitor};
+use std::time::{Duration, Instant};
+
+/// How long a killed container may take to go.
+const AFTER_KILL: Duration = Duration::from_secs(10);
+
+/// What is true of a container now, told from its lock, its files and its process, whatever was killed.
+pub fn status(containers: &Containers, id: &ContainerId) -> Result<Status> {
+    let place = containers.place(id);
+    if !place.dir.is_dir() {
+        return Err(RunError::NotFound(id.to_string()));
+    }
+    // The lock first: a monitor that ends after this look has written all of its files before.
+    let monitored = place.monitored()?;
+    let written: Option<Written> = place.read("state.json")?;
+    let mut exit: Option<Exit> = place.read("exit.json")?;
+    let alive = written.as_ref().filter(|written| {
+        written.pid != 0 && crate::procfs::start_time(written.pid) == Some(written.pid_start)
+    });
+    let state = match (&alive, monitored) {
+        (Some(_), _) if place.has("paused") => State::Paused,
+        (Some(_), _) => State::Running,
+        (None, true) => State::Between,
+        (None, false) if written.is_none() && exit.is_none() => State::Created,
+        (None, false) => State::Exited,
+    };
+    if let (State::Exited, Some(written)) = (state, &written)
+        && exit.as_ref().is_none_or(|exit| exit.at < written.started)
+    {
+        exit = Some(Exit { status: ExitStatus::Unknown, at: written.started, error: None });
+    }
+    Ok(Status {
+        state,
+        monitored,
+        pid: alive.map(|written| written.pid),
+        started: written.as_ref().map(|written| written.started),
+        restarts: written.as_ref().map_or(0, |written| written.restarts),
+        health: alive.and_then(|written| written.health),
+        exit,
+    })
+}
+
+/// A container with its name and its status, for lists.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// What was asked.
+    pub container: Container,
+    /// Its name now.
+    pub name: String,
+    /// Its status now.
+    pub status: Status,
+}
+
+/// One container in full.
+pub fn inspect(containers: &Containers, id: &ContainerId) -> Result<Listed> {
+    let status = status(containers, id)?;
+    Ok(Listed { container: containers.container(id)?, name: containers.place(id).name()?, status })
+}
+
+/// All containers that `keep` keeps, the newest first. One that goes away meanwhile is left out.
+pub fn list(containers: &Containers, keep: &dyn Fn(&Listed) -> bool) -> Result<Vec<Listed>> {
+    let ids = containers.ids("containers")?;
+    let mut all: Vec<Listed> = ids.iter().filter_map(|id| inspect(containers, id).ok()).filter(keep).collect();
+    all.sort_by_key(|listed| std::cmp::Reverse(listed.container.created));
+    Ok(all)
+}
+
+/// Starts a container under a monitor of its own; gives the pid of its first process once it runs.
+pub fn start(containers: &Containers, id: &ContainerId) -> Result<u32> {
+    allowed(containers, id, &[State::Created, State::Exited], "start")?;
+    monitor::spawn(containers, id)
+}
+
+/// Stops a container: its stop signal, then SIGKILL when the time is over. The restart policy rests.
+/// Stopping what does not run is done already.
+pub fn stop(containers: &Containers, id: &ContainerId, timeout: Option<Duration>) -> Result<()> {
+    let now = status(containers, id)?;
+    if matches!(now.state, State::Created | State::Exited) {
+        return Ok(());
+    }
+    let place = containers.place(id);
+    place.write_bytes("stopped", b"")?;
+    let container = containers.container(id)?;
+    let machine = machine(containers, &container)?;
+    let timeout = timeout.unwrap_or(container.asked.stop_timeout);
+    if !timeout.is_zero() {
+        // It may end at this moment; whether it did is seen below.
+        let _ = machine.signal(id, container.asked.stop_signal);
+        thaw(containers, id, machine.as_ref());
+        if ended(containers, id, timeout)? {
+            event::note(containers, id, "stop", None);
+            return Ok(());
+        }
+    }
+    let until = Instant::now() + AFTER_KILL;
+    while Instant::now() < until {
+        // Again and again: a monitor between two runs may have one more process up by now.
+        let _ = machine.signal(id, libc::SIGKILL);
+        thaw(containers, id, machine.as_ref());
+        if ended(containers, id, Duration::from_millis(500))? {
+            event::note(containers, id, "stop", None);
+            return Ok(());
+        }
+    }
+    Err(RunError::Late { id: id.clone(), verb: "stop" })
+}
+
+fn thaw(containers: &Containers, id: &ContainerId, machine: &dyn Machine) {
+    if containers.place(id).has("paused") {
+        let _ = machine.freeze(id, Freeze::Resume);
+        let _ = containers.place(id).clear("paused");
+    }
+}
+
+/// Waits for the end; one that went away altogether has ended too.
+fn ended(containers: &Containers, id: &ContainerId, within: Duration) -> Result<bool> {
+    let place = containers.place(id);
+    let begun = Instant::now();
+    let Ok(watch) = Watch::new(&place.dir) else { return Ok(!place.dir.exists()) };
+    loop {
+        match status(containers, id) {
+            Ok(now) if now.state != State::Exited => {}
+            Ok(_) | Err(RunError::NotFound(_)) => return Ok(true),
+            Err(error) => return Err(error),
+        }
+        let Some(left) = within.checked_sub(begun.elapsed()) else { return Ok(false) };
+        watch.wait(left.min(Duration::from_millis(20)))?;
+    }
+}
+
+/// Sends a signal to the first process.
+pub fn kill(containers: &Containers, id: &ContainerId, signal: i32) -> Result<()> {
+    allowed(containers, id, &[State::Running, State::Paused], "take a signal")?;
+    let container = containers.container(id)?;
+    machine(containers, &container)?.signal(id, signal)?;
+    event::note(containers, id, "kill", None);
+    Ok(())
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// It runs.
+    Running,
+    /// It has ended and will not be started again.
+    Exited,
+    /// It is well.
+    Healthy,
+    /// It is gone.
+    Removed,
+}
+
+/// Waits for a condition, without end or for a time. Gives how the container last ended, as far as that
+/// is known; one that removes itself is found in the events.
+pub fn wait(containers: &Containers, id: &ContainerId, condition: Condition, within: Option<Duration>) -> Result<Option<ExitStatus>> {
+    let place = containers.place(id);
+    let begun = Instant::now();
+    let mut known = None;
+    let watch = Watch::new(&place.dir).map_err(|_| RunError::NotFound(id.to_string()))?;
+    loop {
+        let now = match status(containers, id) {
+            Ok(now) => now,
+            Err(RunError::NotFound(_)) if matches!(condition, Condition::Exited | Condition::Removed) => {
+                return Ok(event::last_end(containers, id)?.or(known));
+            }
+            Err(error) => return Err(error),
+        };
+        known = now.exit.as_ref().map(|exit| exit.status).or(known);
+        let met = match condition {
+            Condition::Running => now.state == State::Running,
+            Condition::Exited => now.state == State::Exited,
+            Condition::Healthy => now.health == Some(crate::Health::Healthy),
+            Condition::Removed => false,
+        };
+        if met {
+            return Ok(known);
+        }
+        let left = within.map_or(Some(LONGEST), |within| within.checked_sub(begun.elapsed()));
+        let Some(left) = left else { return Err(RunError::Late { id: id.clone(), verb: "come to that" }) };
+        watch.wait(left.min(Duration::from_millis(50)))?;
+    }
+}
+
+/// Freezes or thaws a container.
+pub fn freeze(containers: &Containers, id: &ContainerId, freeze: Freeze) -> Result<()> {
+    let (from, verb) = match freeze {
+        Freeze::Pause => (State::Running, "pause"),
+        Freeze::Resume => (State::Paused, "resume"),
+    };
+    allowed(containers, id, &[from], verb)?;
+    let container = containers.container(id)?;
+    machine(containers, &container)?.freeze(id, freeze)?;
+    let place = containers.place(id);
+    match freeze {
+        Freeze::Pause => place.write_bytes("paused", b"")?,
+        Freeze::Resume => place.clear("paused")?,
+    }
+    event::note(containers, id, verb, None);
+    Ok(())
+}
+
+pub(crate) fn machine(containers: &Containers, container: &Container) -> Result<Box<dyn Machine>> {
+    crate::runtime::open(&container.asked.runtime, &containers.runtime_root())
+}
+
+pub(crate) fn allowed(containers: &Containers, id: &ContainerId, states: &[State], verb: &'static str) -> Result<()> {
+    let state = status(containers, id)?.state;
+    if states.contains(&state) {
+        return Ok(());
+    }
+    Err(RunError::State { id: id.clone(), state: state.word().to_owned(), verb })
+}

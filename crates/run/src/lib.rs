@@ -1,0 +1,61 @@
+//! The life of a container and of a pod, from creation to removal: state by rename and lock, no
+//! daemon. It knows runtime bundles and nothing of images.
+//!
+//! ```text
+//! ROOT/containers/ID/  container.json   what was asked; never changes
+//!                      name             the name now
+//!                      lock             held by the monitor: locked means watched
+//!                      state.json       pid and start of the first process; there from start to end
+//!                      exit.json        how the last run ended
+//!                      stopped, paused  marks: do not start again; frozen
+//!                      log, log.1 …     the output (see `LogLine`)
+//!                      attach.sock      input and output, while it is watched
+//!                      bundle/          config.json and root file system
+//! ROOT/embryos/ID/     being made; renamed to containers/ when whole
+//! ROOT/garbage/ID/     renamed from containers/ to be removed
+//! ROOT/names/NAME      a link to the id; true when that container's file `name` says the same
+//! ROOT/runtime/        the runtime's own state
+//! ROOT/events          what happened
+//! ```
+//!
+//! Nothing is ever half there: a file is written beside and renamed, a directory is renamed into place.
+//! A kill at any moment leaves a state that [`status`] tells rightly and that [`collect`] clears away.
+
+mod console;
+mod control;
+mod create;
+mod error;
+mod event;
+mod forward;
+mod frame;
+mod health;
+mod hub;
+mod id;
+mod log;
+mod logs;
+mod model;
+mod monitor;
+mod place;
+mod procfs;
+mod runtime;
+mod spec;
+mod supervise;
+mod sys;
+mod time;
+mod watch;
+
+pub use control::{Condition, Listed, freeze, inspect, kill, list, start, status, stop, wait};
+pub use create::{Fill, Force, Unmount, collect, create, no_mounts, remove, rename};
+pub use error::{Result, RunError};
+pub use event::{Event, Follow, MAX_EVENTS, events};
+pub use id::{ContainerId, MAX_NAME};
+pub use log::{LogLine, Stream};
+pub use logs::{LogQuery, logs};
+pub use model::{
+    Asked, Container, Exit, ExitStatus, Health, HealthCheck, Image, LogLimits, RestartPolicy, RuntimeChoice, State,
+    Status,
+};
+pub use monitor::monitor;
+pub use place::Containers;
+pub use runtime::{Control, Execution, Freeze, Machine, Runtime, RuntimeBinary, Streams, Wires};
+pub use time::{Clock, Timestamp};

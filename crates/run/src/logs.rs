@@ -1,0 +1,125 @@
+//! Reads the log of a container, and follows it.
+
+use crate::error::{Doing, Result};
+use crate::log::{LogLine, MAX_PIECE, numbered};
+use crate::watch::{LONGEST, Watch};
+use crate::{ContainerId, Containers, Follow, State, Stream, Timestamp};
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// The longest record: a piece, and what stands before it.
+const MAX_RECORD: usize = MAX_PIECE + 128;
+
+/// Which records are wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct LogQuery {
+    /// Whether to wait for more until the container ends.
+    pub follow: Follow,
+    /// Only from this moment on.
+    pub since: Timestamp,
+    /// Only the last so many of what is there now.
+    pub tail: Option<usize>,
+    /// Only this output.
+    pub stream: Option<Stream>,
+}
+
+/// Gives the records of a container's log, oldest first, until `take` says `false`.
+pub fn logs(containers: &Containers, id: &ContainerId, query: LogQuery, take: &mut dyn FnMut(LogLine) -> bool) -> Result<()> {
+    let place = containers.place(id);
+    let files = containers.container(id)?.asked.log.files;
+    let path = place.file("log");
+    let watch = Watch::new(&place.dir)?;
+    let mut tail = VecDeque::new();
+    let mut go = true;
+    let mut pass = |line: LogLine, tail: &mut VecDeque<LogLine>, live: bool| {
+        if !go || line.at < query.since || query.stream.is_some_and(|stream| stream != line.stream) {
+            return go;
+        }
+        match query.tail.filter(|_| !live) {
+            Some(length) => {
+                tail.push_back(line);
+                while tail.len() > length {
+                    tail.pop_front();
+                }
+            }
+            None => go = take(line),
+        }
+        go
+    };
+    for number in (1..files).rev() {
+        if let Some(mut old) = Records::open(&numbered(&path, number)) {
+            old.drain(&mut |line| pass(line, &mut tail, false))?;
+        }
+    }
+    let mut current = Records::open(&path);
+    if let Some(current) = &mut current {
+        current.drain(&mut |line| pass(line, &mut tail, false))?;
+    }
+    for line in std::mem::take(&mut tail) {
+        pass(line, &mut tail, true);
+    }
+    while query.follow == Follow::Yes {
+        // The look at the state comes first, so that what is said before the end is read after it.
+        let over = crate::status(containers, id).map_or(true, |now| now.state == State::Exited);
+        let mut live = |line| pass(line, &mut tail, true);
+        if let Some(current) = &mut current
+            && !current.drain(&mut live)?
+        {
+            return Ok(());
+        }
+        if current.as_ref().is_none_or(|current| current.replaced(&path)) {
+            let next = Records::open(&path);
+            let new = next.is_some();
+            current = next;
+            if new {
+                continue;
+            }
+        }
+        if over {
+            return Ok(());
+        }
+        watch.wait(LONGEST)?;
+    }
+    Ok(())
+}
+
+struct Records {
+    reader: BufReader<File>,
+    partial: Vec<u8>,
+}
+
+impl Records {
+    fn open(path: &Path) -> Option<Self> {
+        Some(Self { reader: BufReader::new(File::open(path).ok()?), partial: Vec::new() })
+    }
+
+    fn replaced(&self, path: &Path) -> bool {
+        let held = self.reader.get_ref().metadata().map(|file| file.ino()).ok();
+        fs::metadata(path).is_ok_and(|here| held != Some(here.ino()))
+    }
+
+    /// Reads what there is; a record that is not whole yet waits for the next time.
+    fn drain(&mut self, take: &mut dyn FnMut(LogLine) -> bool) -> Result<bool> {
+        loop {
+            let left = u64::try_from(MAX_RECORD.saturating_sub(self.partial.len())).unwrap_or(0);
+            let got = self.reader.by_ref().take(left).read_until(b'\n', &mut self.partial);
+            if got.doing(|| "read the log".to_owned())? == 0 && left > 0 {
+                return Ok(true);
+            }
+            if self.partial.last() == Some(&b'\n') {
+                self.partial.pop();
+                let line = LogLine::parse(&self.partial);
+                self.partial.clear();
+                // Bytes that are no record, as a kill or another hand leaves, are passed over.
+                if line.is_some_and(|line| !take(line)) {
+                    return Ok(false);
+                }
+            } else if self.partial.len() >= MAX_RECORD {
+                self.partial.clear();
+            }
+        }
+    }
+}

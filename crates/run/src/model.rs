@@ -1,0 +1,237 @@
+//! What a container is: what was asked for, what is true of it now, how it ended.
+
+use crate::{ContainerId, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// When a container is started again after its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestartPolicy {
+    /// Never.
+    #[default]
+    No,
+    /// When it failed, at most `retries` times, or without end.
+    OnFailure {
+        /// How often at most.
+        retries: Option<u32>,
+    },
+    /// Always, until stopped by hand.
+    Always,
+    /// As always; and a boot does not bring back what was stopped by hand.
+    UnlessStopped,
+}
+
+/// Which runtime starts the container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RuntimeChoice {
+    /// An OCI runtime binary of the machine.
+    Binary {
+        /// Where it is.
+        path: PathBuf,
+    },
+}
+
+/// A command that tells whether the container is well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthCheck {
+    /// The command, run inside; exit code 0 is well.
+    pub command: Vec<String>,
+    /// Time between two checks.
+    pub interval: Duration,
+    /// How long one may take.
+    pub timeout: Duration,
+    /// Failures in this time after the start do not count.
+    pub start_period: Duration,
+    /// How many failures in a row make it unhealthy.
+    pub retries: u32,
+}
+
+/// How much of the output is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLimits {
+    /// A file is ended when it has this many bytes.
+    pub file_bytes: u64,
+    /// How many files are kept, the current one included.
+    pub files: u32,
+}
+
+impl Default for LogLimits {
+    fn default() -> Self {
+        Self { file_bytes: 16 << 20, files: 4 }
+    }
+}
+
+/// Where the root file system came from, as words for lists; nothing acts on them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// The reference as given.
+    pub reference: String,
+    /// The digest of the manifest.
+    pub digest: String,
+}
+
+/// What is asked of a container; it never changes after `create`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The first name; `None` makes one from the id.
+    pub name: Option<String>,
+    /// The image.
+    pub image: Image,
+    /// Labels, as given by the user.
+    pub labels: BTreeMap<String, String>,
+    /// The runtime.
+    pub runtime: RuntimeChoice,
+    /// Whether standard input stays open for those who attach.
+    pub open_stdin: bool,
+    /// When to start again.
+    pub restart: RestartPolicy,
+    /// The signal of `stop`.
+    pub stop_signal: i32,
+    /// How long `stop` waits before it kills.
+    pub stop_timeout: Duration,
+    /// The health check.
+    pub health: Option<HealthCheck>,
+    /// Limits of the log.
+    pub log: LogLimits,
+    /// Whether the container goes away when it has ended.
+    pub remove_at_end: bool,
+}
+
+impl Asked {
+    /// The defaults: no restart, SIGTERM, ten seconds, no health check.
+    pub fn new(runtime: RuntimeChoice) -> Self {
+        Self {
+            name: None,
+            image: Image::default(),
+            labels: BTreeMap::new(),
+            runtime,
+            open_stdin: false,
+            restart: RestartPolicy::No,
+            stop_signal: libc::SIGTERM,
+            stop_timeout: Duration::from_secs(10),
+            health: None,
+            log: LogLimits::default(),
+            remove_at_end: false,
+        }
+    }
+}
+
+/// A container: `container.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// Its id.
+    pub id: ContainerId,
+    /// When it was made.
+    pub created: Timestamp,
+    /// What was asked.
+    pub asked: Asked,
+}
+
+/// How the first process of a container ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExitStatus {
+    /// It ended with this code.
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+    /// Nobody saw its end: the monitor was killed.
+    Unknown,
+}
+
+impl ExitStatus {
+    /// The exit code a shell would show: 128 and the signal's number; 125 where nobody knows.
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => 128 + signal,
+            Self::Unknown => 125,
+        }
+    }
+}
+
+/// `exit.json`: the end of the last run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// How.
+    pub status: ExitStatus,
+    /// When.
+    pub at: Timestamp,
+    /// Why it did not start at all, where that is so.
+    pub error: Option<String>,
+}
+
+/// What the health check last said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Health {
+    /// Not yet known.
+    Starting,
+    /// Well.
+    Healthy,
+    /// Failed as often in a row as was allowed.
+    Unhealthy,
+}
+
+/// `state.json`: what the monitor last wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Written {
+    pub(crate) pid: u32,
+    /// The start time of the process in clock ticks since boot; a reused pid has another.
+    pub(crate) pid_start: u64,
+    pub(crate) started: Timestamp,
+    pub(crate) restarts: u32,
+    pub(crate) health: Option<Health>,
+}
+
+/// The state of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Made, never started.
+    Created,
+    /// A monitor has it and its process is not up: it starts, restarts or ends.
+    Between,
+    /// Its process is up.
+    Running,
+    /// Its process is up and frozen.
+    Paused,
+    /// Its process has ended.
+    Exited,
+}
+
+impl State {
+    /// The state in a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Between => "starting or ending",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Exited => "exited",
+        }
+    }
+}
+
+/// All that is true of a container now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// Its state.
+    pub state: State,
+    /// Whether a monitor watches it. A running container without one lost it to a kill.
+    pub monitored: bool,
+    /// The first process, as this machine numbers it, while it is up.
+    pub pid: Option<u32>,
+    /// The last start.
+    pub started: Option<Timestamp>,
+    /// The last end; its status is `Unknown` when nobody saw it.
+    pub exit: Option<Exit>,
+    /// How often the policy started it again.
+    pub restarts: u32,
+    /// What the health check says.
+    pub health: Option<Health>,
+}
