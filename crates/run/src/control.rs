@@ -2,9 +2,9 @@
 
 use crate::error::{Result, RunError};
 use crate::model::Written;
-use crate::runtime::{Freeze, Machine};
+use crate::runtime::{Freeze, Machine, Usage};
 use crate::watch::{LONGEST, Watch};
-use crate::{Container, ContainerId, Containers, Exit, ExitStatus, State, Status, event, monitor};
+use crate::{Container, ContainerId, Containers, Ended, ExitStatus, State, Status, event, monitor};
 use std::time::{Duration, Instant};
 
 /// How long a killed container may take to go.
@@ -19,9 +19,11 @@ pub fn status(containers: &Containers, id: &ContainerId) -> Result<Status> {
     // The lock first: a monitor that ends after this look has written all of its files before.
     let monitored = place.monitored()?;
     let written: Option<Written> = place.read("state.json")?;
-    let mut exit: Option<Exit> = place.read("exit.json")?;
+    let mut exit: Option<Ended> = place.read("exit.json")?;
     let alive = written.as_ref().filter(|written| {
-        written.pid != 0 && crate::procfs::start_time(written.pid) == Some(written.pid_start)
+        written.pid != 0
+            && written.boot == crate::procfs::boot()
+            && crate::procfs::start_time(written.pid) == Some(written.pid_start)
     });
     let state = match (&alive, monitored) {
         (Some(_), _) if place.has("paused") => State::Paused,
@@ -33,7 +35,7 @@ pub fn status(containers: &Containers, id: &ContainerId) -> Result<Status> {
     if let (State::Exited, Some(written)) = (state, &written)
         && exit.as_ref().is_none_or(|exit| exit.at < written.started)
     {
-        exit = Some(Exit { status: ExitStatus::Unknown, at: written.started, error: None });
+        exit = Some(Ended { status: ExitStatus::Unknown, at: written.started, error: None });
     }
     Ok(Status {
         state,
@@ -66,7 +68,8 @@ pub fn inspect(containers: &Containers, id: &ContainerId) -> Result<Listed> {
 /// All containers that `keep` keeps, the newest first. One that goes away meanwhile is left out.
 pub fn list(containers: &Containers, keep: &dyn Fn(&Listed) -> bool) -> Result<Vec<Listed>> {
     let ids = containers.ids("containers")?;
-    let mut all: Vec<Listed> = ids.iter().filter_map(|id| inspect(containers, id).ok()).filter(keep).collect();
+    let mut all: Vec<Listed> =
+        ids.iter().filter_map(|id| inspect(containers, id).ok()).filter(keep).collect();
     all.sort_by_key(|listed| std::cmp::Reverse(listed.container.created));
     Ok(all)
 }
@@ -87,15 +90,14 @@ pub fn stop(containers: &Containers, id: &ContainerId, timeout: Option<Duration>
     let place = containers.place(id);
     place.write_bytes("stopped", b"")?;
     let container = containers.container(id)?;
-    let machine = machine(containers, &container)?;
-    let timeout = timeout.unwrap_or(container.asked.stop_timeout);
+    let machine = machine(containers, &container);
+    let timeout = timeout.unwrap_or(container.wanted.stop_timeout);
     if !timeout.is_zero() {
         // It may end at this moment; whether it did is seen below.
-        let _ = machine.signal(id, container.asked.stop_signal);
+        let _ = machine.signal(id, container.wanted.stop_signal);
         thaw(containers, id, machine.as_ref());
         if ended(containers, id, timeout)? {
-            event::note(containers, id, "stop", None);
-            return Ok(());
+            return stopped(containers, id);
         }
     }
     let until = Instant::now() + AFTER_KILL;
@@ -104,11 +106,23 @@ pub fn stop(containers: &Containers, id: &ContainerId, timeout: Option<Duration>
         let _ = machine.signal(id, libc::SIGKILL);
         thaw(containers, id, machine.as_ref());
         if ended(containers, id, Duration::from_millis(500))? {
-            event::note(containers, id, "stop", None);
-            return Ok(());
+            return stopped(containers, id);
         }
     }
     Err(RunError::Late { id: id.clone(), verb: "stop" })
+}
+
+/// Notes the stop; where no monitor lives to write the end, this does.
+fn stopped(containers: &Containers, id: &ContainerId) -> Result<()> {
+    event::note(containers, id, "stop", None);
+    let place = containers.place(id);
+    if place.has("state.json")
+        && let Some(_lock) = place.lock()?
+        && place.has("state.json")
+    {
+        crate::create::bury(containers, &place)?;
+    }
+    Ok(())
 }
 
 fn thaw(containers: &Containers, id: &ContainerId, machine: &dyn Machine) {
@@ -138,7 +152,7 @@ fn ended(containers: &Containers, id: &ContainerId, within: Duration) -> Result<
 pub fn kill(containers: &Containers, id: &ContainerId, signal: i32) -> Result<()> {
     allowed(containers, id, &[State::Running, State::Paused], "take a signal")?;
     let container = containers.container(id)?;
-    machine(containers, &container)?.signal(id, signal)?;
+    machine(containers, &container).signal(id, signal)?;
     event::note(containers, id, "kill", None);
     Ok(())
 }
@@ -158,7 +172,12 @@ pub enum Condition {
 
 /// Waits for a condition, without end or for a time. Gives how the container last ended, as far as that
 /// is known; one that removes itself is found in the events.
-pub fn wait(containers: &Containers, id: &ContainerId, condition: Condition, within: Option<Duration>) -> Result<Option<ExitStatus>> {
+pub fn wait(
+    containers: &Containers,
+    id: &ContainerId,
+    condition: Condition,
+    within: Option<Duration>,
+) -> Result<Option<ExitStatus>> {
     let place = containers.place(id);
     let begun = Instant::now();
     let mut known = None;
@@ -166,7 +185,9 @@ pub fn wait(containers: &Containers, id: &ContainerId, condition: Condition, wit
     loop {
         let now = match status(containers, id) {
             Ok(now) => now,
-            Err(RunError::NotFound(_)) if matches!(condition, Condition::Exited | Condition::Removed) => {
+            Err(RunError::NotFound(_))
+                if matches!(condition, Condition::Exited | Condition::Removed) =>
+            {
                 return Ok(event::last_end(containers, id)?.or(known));
             }
             Err(error) => return Err(error),
@@ -182,7 +203,9 @@ pub fn wait(containers: &Containers, id: &ContainerId, condition: Condition, wit
             return Ok(known);
         }
         let left = within.map_or(Some(LONGEST), |within| within.checked_sub(begun.elapsed()));
-        let Some(left) = left else { return Err(RunError::Late { id: id.clone(), verb: "come to that" }) };
+        let Some(left) = left else {
+            return Err(RunError::Late { id: id.clone(), verb: "come to that" });
+        };
         watch.wait(left.min(Duration::from_millis(50)))?;
     }
 }
@@ -195,7 +218,7 @@ pub fn freeze(containers: &Containers, id: &ContainerId, freeze: Freeze) -> Resu
     };
     allowed(containers, id, &[from], verb)?;
     let container = containers.container(id)?;
-    machine(containers, &container)?.freeze(id, freeze)?;
+    machine(containers, &container).freeze(id, freeze)?;
     let place = containers.place(id);
     match freeze {
         Freeze::Pause => place.write_bytes("paused", b"")?,
@@ -205,14 +228,31 @@ pub fn freeze(containers: &Containers, id: &ContainerId, freeze: Freeze) -> Resu
     Ok(())
 }
 
-pub(crate) fn machine(containers: &Containers, container: &Container) -> Result<Box<dyn Machine>> {
-    crate::runtime::open(&container.asked.runtime, &containers.runtime_root())
+pub(crate) fn machine(containers: &Containers, container: &Container) -> Box<dyn Machine> {
+    crate::runtime::open(containers, &container.wanted)
 }
 
-pub(crate) fn allowed(containers: &Containers, id: &ContainerId, states: &[State], verb: &'static str) -> Result<()> {
+pub(crate) fn allowed(
+    containers: &Containers,
+    id: &ContainerId,
+    states: &[State],
+    verb: &'static str,
+) -> Result<()> {
     let state = status(containers, id)?.state;
     if states.contains(&state) {
         return Ok(());
     }
     Err(RunError::State { id: id.clone(), state: state.word().to_owned(), verb })
+}
+
+/// The processes of a running container, in the numbers of this machine.
+pub fn processes(containers: &Containers, id: &ContainerId) -> Result<Vec<u32>> {
+    allowed(containers, id, &[State::Running, State::Paused], "have processes")?;
+    machine(containers, &containers.container(id)?).processes(id)
+}
+
+/// What a running container uses.
+pub fn stats(containers: &Containers, id: &ContainerId) -> Result<Usage> {
+    allowed(containers, id, &[State::Running, State::Paused], "be measured")?;
+    machine(containers, &containers.container(id)?).usage(id)
 }

@@ -1,58 +1,60 @@
 //! Makes containers, names them, removes them, and clears away what kills left.
 
 use crate::error::{Doing, Result, RunError};
-use crate::place::{Lock, Place, absent_is_fine};
+use crate::place::{Lock, Place};
 use crate::runtime::RuntimeBinary;
-use crate::{Asked, Container, ContainerId, Containers, Exit, ExitStatus, RuntimeChoice, State, Timestamp, event};
+use crate::{
+    Container, ContainerId, Containers, Ended, ExitStatus, RuntimeChoice, State, Timestamp, Wanted,
+    event,
+};
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// Fills the directory of a runtime bundle; `config.json` must stand in it, with paths relative to it,
-/// as the directory is renamed once.
+/// Fills the directory of a runtime bundle, as far as it lasts from one start to the next. Whatever names a
+/// path in it must name it relative to it, as the directory is renamed once. Its `config.json` may come with
+/// the first start (see [`crate::Prepare`]).
 pub type Fill<'a> = &'a mut dyn FnMut(&Path) -> io::Result<()>;
 
-/// Unmounts what stands mounted below a bundle, before it is removed.
-pub type Unmount<'a> = &'a dyn Fn(&Path) -> io::Result<()>;
-
-/// For bundles without mounts.
-pub fn no_mounts(_: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-/// Whether a running container may be killed.
+/// What a removal does with a container that runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Force {
+pub enum IfRunning {
     /// Kill it.
-    Yes,
+    Kill,
     /// Refuse.
-    No,
+    Refuse,
 }
 
 /// Makes a container. It is there whole, under its name, or not at all.
-pub fn create(containers: &Containers, asked: Asked, fill: Fill<'_>) -> Result<ContainerId> {
+pub fn create(containers: &Containers, wanted: Wanted, fill: Fill<'_>) -> Result<ContainerId> {
     let id = ContainerId::random()?;
-    let name = asked.name.clone().unwrap_or_else(|| id.short().to_owned());
+    let name = wanted.name.clone().unwrap_or_else(|| id.short().to_owned());
     crate::id::check_name(&name)?;
     // Before the work, for an early answer; the reservation below decides.
     if let Some(holder) = containers.holder(&name) {
         return Err(RunError::NameTaken { name, id: holder });
     }
-    let RuntimeChoice::Binary { path } = &asked.runtime;
-    RuntimeBinary::checked(path, &containers.runtime_root())?;
+    if let RuntimeChoice::Binary { path } = &wanted.runtime {
+        RuntimeBinary::checked(path, &containers.runtime_root())?;
+    }
     let embryo = containers.embryo(&id);
-    let made = hatch(containers, &embryo, asked, (&name, fill));
+    let made = hatch(containers, &embryo, wanted, (&name, fill));
     if made.is_err() {
-        let _ = fs::remove_dir_all(&embryo.dir);
+        let _ = crate::erase::erase(&embryo.dir);
     }
     made?;
     event::note(containers, &id, "create", None);
     Ok(id)
 }
 
-fn hatch(containers: &Containers, embryo: &Place, asked: Asked, (name, fill): (&str, Fill<'_>)) -> Result<()> {
+fn hatch(
+    containers: &Containers,
+    embryo: &Place,
+    wanted: Wanted,
+    (name, fill): (&str, Fill<'_>),
+) -> Result<()> {
     let making = || format!("make {}", embryo.dir.display());
     let mut private = DirBuilder::new();
     private.mode(0o700);
@@ -62,8 +64,7 @@ fn hatch(containers: &Containers, embryo: &Place, asked: Asked, (name, fill): (&
     let _lock = embryo.lock()?;
     private.create(embryo.bundle()).doing(making)?;
     fill(&embryo.bundle()).doing(|| format!("fill {}", embryo.bundle().display()))?;
-    crate::spec::read(&embryo.bundle().join("config.json"))?;
-    let container = Container { id: embryo.id.clone(), created: (containers.clock)(), asked };
+    let container = Container { id: embryo.id.clone(), created: (containers.clock)(), wanted };
     embryo.write("container.json", &container)?;
     embryo.write_bytes("name", name.as_bytes())?;
     containers.with_names(|| {
@@ -91,11 +92,11 @@ pub fn rename(containers: &Containers, id: &ContainerId, name: &str) -> Result<(
     Ok(())
 }
 
-/// Removes a container. One that runs is refused, or killed first with `Force::Yes`.
-pub fn remove(containers: &Containers, id: &ContainerId, force: Force, unmount: Unmount<'_>) -> Result<()> {
+/// Removes a container. One that runs is refused, or killed first with [`IfRunning::Kill`].
+pub fn remove(containers: &Containers, id: &ContainerId, force: IfRunning) -> Result<()> {
     let status = crate::status(containers, id)?;
     if !matches!(status.state, State::Created | State::Exited) {
-        if force == Force::No {
+        if force == IfRunning::Refuse {
             let state = status.state.word().to_owned();
             return Err(RunError::State { id: id.clone(), state, verb: "be removed" });
         }
@@ -103,14 +104,18 @@ pub fn remove(containers: &Containers, id: &ContainerId, force: Force, unmount: 
     }
     let place = containers.place(id);
     let Some(lock) = place.lock()? else {
-        return Err(RunError::State { id: id.clone(), state: "held".to_owned(), verb: "be removed" });
+        return Err(RunError::State {
+            id: id.clone(),
+            state: "held".to_owned(),
+            verb: "be removed",
+        });
     };
     if place.has("state.json") {
         bury(containers, &place)?;
     }
     discard(containers, &place, lock)?;
     event::note(containers, id, "remove", None);
-    erase(&containers.garbage(id), unmount)
+    erase(&containers.garbage(id))
 }
 
 /// Out of sight at once, by one rename; its name is free from then on.
@@ -119,7 +124,8 @@ fn discard(containers: &Containers, place: &Place, lock: Lock) -> Result<()> {
         let name = place.name()?;
         let garbage = containers.garbage(&place.id);
         let held = containers.holder(&name).is_some_and(|holder| holder == place.id);
-        fs::rename(&place.dir, &garbage.dir).doing(|| format!("discard {}", place.dir.display()))?;
+        fs::rename(&place.dir, &garbage.dir)
+            .doing(|| format!("discard {}", place.dir.display()))?;
         if held {
             containers.drop_name(&name)?;
         }
@@ -129,20 +135,21 @@ fn discard(containers: &Containers, place: &Place, lock: Lock) -> Result<()> {
     Ok(())
 }
 
-fn erase(place: &Place, unmount: Unmount<'_>) -> Result<()> {
-    unmount(&place.bundle()).doing(|| format!("unmount below {}", place.bundle().display()))?;
-    absent_is_fine(fs::remove_dir_all(&place.dir)).doing(|| format!("remove {}", place.dir.display()))
+fn erase(place: &Place) -> Result<()> {
+    crate::erase::erase(&place.dir).doing(|| format!("remove {}", place.dir.display()))
 }
 
 /// Writes the end of a container whose monitor was killed, and has the runtime forget it.
 pub(crate) fn bury(containers: &Containers, place: &Place) -> Result<()> {
     let container = containers.container(&place.id)?;
-    let machine = crate::runtime::open(&container.asked.runtime, &containers.runtime_root())?;
+    let machine = crate::runtime::open(containers, &container.wanted);
     // A runtime that never came to know the container refuses; then there is nothing to forget.
     let _ = machine.delete(&place.id);
-    let seen = crate::status(containers, &place.id)?.exit.filter(|exit| exit.status != ExitStatus::Unknown);
+    let seen = crate::status(containers, &place.id)?
+        .exit
+        .filter(|exit| exit.status != ExitStatus::Unknown);
     if seen.is_none() {
-        let exit = Exit { status: ExitStatus::Unknown, at: (containers.clock)(), error: None };
+        let exit = Ended { status: ExitStatus::Unknown, at: (containers.clock)(), error: None };
         place.write("exit.json", &exit)?;
     }
     place.clear("paused")?;
@@ -153,11 +160,15 @@ pub(crate) fn bury(containers: &Containers, place: &Place) -> Result<()> {
 /// Clears away what kills left: unfinished and discarded containers untouched for `grace`, the remains of
 /// containers whose monitor died, those that were to go at their end, links of names that nobody has.
 /// It never touches what lives, and may run at any time, any number at once. Gives the ids removed.
-pub fn collect(containers: &Containers, grace: Duration, now: Timestamp, unmount: Unmount<'_>) -> Result<Vec<ContainerId>> {
+pub fn collect(
+    containers: &Containers,
+    grace: Duration,
+    now: Timestamp,
+) -> Result<Vec<ContainerId>> {
     let mut gone = Vec::new();
     for id in containers.ids("garbage")? {
         if old(&containers.garbage(&id), grace, now) {
-            erase(&containers.garbage(&id), unmount)?;
+            erase(&containers.garbage(&id))?;
             gone.push(id);
         }
     }
@@ -165,7 +176,7 @@ pub fn collect(containers: &Containers, grace: Duration, now: Timestamp, unmount
         let embryo = containers.embryo(&id);
         // One killed before it had its lock file cannot be locked, and needs not be.
         if old(&embryo, grace, now) && (!embryo.has("lock") || embryo.lock()?.is_some()) {
-            erase(&embryo, unmount)?;
+            erase(&embryo)?;
             gone.push(id);
         }
     }
@@ -179,9 +190,9 @@ pub fn collect(containers: &Containers, grace: Duration, now: Timestamp, unmount
         if place.has("state.json") {
             bury(containers, &place)?;
         }
-        if containers.container(&id)?.asked.remove_at_end {
+        if containers.container(&id)?.wanted.remove_at_end {
             discard(containers, &place, lock)?;
-            erase(&containers.garbage(&id), unmount)?;
+            erase(&containers.garbage(&id))?;
             gone.push(id);
         }
     }
@@ -192,7 +203,9 @@ pub fn collect(containers: &Containers, grace: Duration, now: Timestamp, unmount
 fn drop_idle_names(containers: &Containers) -> Result<()> {
     let path = containers.root.join("names");
     for entry in fs::read_dir(&path).doing(|| format!("list {}", path.display()))?.flatten() {
-        if let Some(name) = entry.file_name().to_str().filter(|name| containers.holder(name).is_none()) {
+        if let Some(name) =
+            entry.file_name().to_str().filter(|name| containers.holder(name).is_none())
+        {
             containers.drop_name(name)?;
         }
     }
@@ -201,6 +214,8 @@ fn drop_idle_names(containers: &Containers) -> Result<()> {
 
 fn old(place: &Place, grace: Duration, now: Timestamp) -> bool {
     let changed = fs::metadata(&place.dir).and_then(|dir| dir.modified()).ok();
-    let since = changed.and_then(|changed| changed.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-    Duration::from_nanos(now.0).checked_sub(since).is_some_and(|age| age >= grace) || grace.is_zero()
+    let since =
+        changed.and_then(|changed| changed.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    Duration::from_nanos(now.0).checked_sub(since).is_some_and(|age| age >= grace)
+        || grace.is_zero()
 }

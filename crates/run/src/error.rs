@@ -23,7 +23,9 @@ pub enum RunError {
         id: ContainerId,
     },
     /// Not a name of a container.
-    #[error("{0:?} is no container name: letters, digits, '_', '.', '-', the first a letter or digit")]
+    #[error(
+        "{0:?} is no container name: letters, digits, '_', '.', '-', the first a letter or digit"
+    )]
     BadName(String),
     /// The container's state does not allow the verb.
     #[error("container {id} is {state}, so it cannot {verb}")]
@@ -44,6 +46,8 @@ pub enum RunError {
         object: String,
         /// What it said.
         message: String,
+        /// The exit code for it: 127 for no such program, 126 for one that cannot be run, else 125.
+        code: u8,
     },
     /// A runtime binary with known holes, or one that does not say what it is.
     #[error("{path}: {found} is refused, wanted is {wanted}")]
@@ -62,6 +66,8 @@ pub enum RunError {
         id: ContainerId,
         /// The monitor's report.
         message: String,
+        /// The exit code for it.
+        code: u8,
     },
     /// Something did not happen in time.
     #[error("container {id} did not {verb} in time")]
@@ -92,7 +98,7 @@ pub enum RunError {
 }
 
 /// What a verb gives.
-pub type Result<T> = std::result::Result<T, RunError>;
+pub(crate) type Result<T> = std::result::Result<T, RunError>;
 
 /// Names what was being done when the system refused.
 pub(crate) trait Doing<T> {
@@ -107,6 +113,15 @@ impl<T, E: Into<io::Error>> Doing<T> for std::result::Result<T, E> {
 }
 
 impl RunError {
+    /// The exit code of a program that failed so: 127 where the container has no such program, 126 where
+    /// that cannot be run, else 125.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Runtime { code, .. } | Self::Start { code, .. } => *code,
+            _ => 125,
+        }
+    }
+
     /// The error and its causes in one line, for a report that crosses a pipe.
     pub(crate) fn chain(&self) -> String {
         let mut text = self.to_string();

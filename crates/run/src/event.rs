@@ -18,12 +18,12 @@ const MAX_LINE: u64 = 16 << 10;
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Event {
+pub struct LifeEvent {
     /// When.
     pub at: Timestamp,
     /// Whose.
     pub id: ContainerId,
-    /// What: `create`, `start`, `die`, `stop`, `kill`, `pause`, `resume`, `rename`, `health`, `remove`.
+    /// What: `create`, `start`, `die`, `stop`, `kill`, `pause`, `resume`, `rename`, `health`, `exec`, `remove`.
     pub what: String,
     /// The exit code of `die`.
     pub code: Option<i32>,
@@ -40,11 +40,11 @@ pub enum Follow {
 
 /// Notes an event; one that cannot be written is lost, as no verb fails for it.
 pub(crate) fn note(containers: &Containers, id: &ContainerId, what: &str, code: Option<i32>) {
-    let event = Event { at: (containers.clock)(), id: id.clone(), what: what.to_owned(), code };
+    let event = LifeEvent { at: (containers.clock)(), id: id.clone(), what: what.to_owned(), code };
     let _ = append(containers, &event);
 }
 
-fn append(containers: &Containers, event: &Event) -> Result<()> {
+fn append(containers: &Containers, event: &LifeEvent) -> Result<()> {
     let path = containers.root.join("events");
     let noting = || format!("write {}", path.display());
     let mut line = serde_json::to_vec(event)
@@ -64,7 +64,7 @@ pub fn events(
     containers: &Containers,
     follow: Follow,
     since: Timestamp,
-    take: &mut dyn FnMut(Event) -> bool,
+    take: &mut dyn FnMut(LifeEvent) -> bool,
 ) -> Result<()> {
     let watch = Watch::new(&containers.root)?;
     if !drain(open(containers.root.join("events.1"))?.as_mut(), since, take)? {
@@ -100,7 +100,7 @@ fn open(path: PathBuf) -> Result<Option<BufReader<File>>> {
 fn drain(
     reader: Option<&mut BufReader<File>>,
     since: Timestamp,
-    take: &mut dyn FnMut(Event) -> bool,
+    take: &mut dyn FnMut(LifeEvent) -> bool,
 ) -> Result<bool> {
     let Some(reader) = reader else { return Ok(true) };
     loop {
@@ -110,7 +110,7 @@ fn drain(
             return Ok(true);
         }
         // A line that a kill cut short is no event.
-        if let Ok(event) = serde_json::from_slice::<Event>(&line)
+        if let Ok(event) = serde_json::from_slice::<LifeEvent>(&line)
             && event.at >= since
             && !take(event)
         {
@@ -120,7 +120,10 @@ fn drain(
 }
 
 /// How a container last ended, from the events.
-pub(crate) fn last_end(containers: &Containers, id: &ContainerId) -> Result<Option<crate::ExitStatus>> {
+pub(crate) fn last_end(
+    containers: &Containers,
+    id: &ContainerId,
+) -> Result<Option<crate::ExitStatus>> {
     let mut code = None;
     events(containers, Follow::No, Timestamp(0), &mut |event| {
         if event.id == *id && event.what == "die" {

@@ -101,7 +101,8 @@ mod tests {
             assert_eq!(Frame::read(&mut from).unwrap().as_ref(), Some(frame));
         }
         assert_eq!(Frame::read(&mut from).unwrap(), None);
-        for bad in [&[0, 255, 255, 255, 255][..], &[2, 0, 0, 0, 1, 0], &[9, 0, 0, 0, 0], &[0, 0, 0]] {
+        for bad in [&[0, 255, 255, 255, 255][..], &[2, 0, 0, 0, 1, 0], &[9, 0, 0, 0, 0], &[0, 0, 0]]
+        {
             assert!(Frame::read(&mut &bad[..]).is_err());
         }
     }

@@ -21,20 +21,12 @@ const SLOW: Duration = Duration::from_secs(5);
 /// How many may be attached at a time.
 const MAX_ATTACHED: usize = 64;
 
-/// The standard streams of a foreground run.
-#[derive(Debug)]
-pub(crate) struct Local {
-    pub(crate) stdout: File,
-    pub(crate) stderr: File,
-}
-
 #[derive(Debug)]
 struct Inside {
     log: LogWriter,
     ring: VecDeque<(Stream, Vec<u8>)>,
     ring_bytes: usize,
     attached: Vec<UnixStream>,
-    local: Option<Local>,
     input: Option<Arc<File>>,
     terminal: Option<Arc<OwnedFd>>,
     size: Option<Winsize>,
@@ -45,13 +37,12 @@ struct Inside {
 pub(crate) struct Hub(Mutex<Inside>);
 
 impl Hub {
-    pub(crate) fn new(log: LogWriter, local: Option<Local>) -> Self {
+    pub(crate) fn new(log: LogWriter) -> Self {
         Self(Mutex::new(Inside {
             log,
             ring: VecDeque::new(),
             ring_bytes: 0,
             attached: Vec::new(),
-            local,
             input: None,
             terminal: None,
             size: None,
@@ -78,10 +69,6 @@ impl Hub {
         let mut inside = self.inside();
         let _ = inside.log.write(stream, bytes);
         inside.remember(stream, bytes);
-        if let Some(local) = &mut inside.local {
-            let to = if stream == Stream::Stdout { &mut local.stdout } else { &mut local.stderr };
-            let _ = to.write_all(bytes);
-        }
         let frame = Frame::Output(stream, bytes.to_vec());
         inside.attached.retain_mut(|client| frame.write(client).is_ok());
     }
@@ -152,7 +139,12 @@ impl Inside {
 }
 
 /// Copies an output of the process to the hub until its end, on a thread of its own.
-pub(crate) fn copy(hub: Arc<Hub>, stream: Stream, mut from: File, done: std::sync::mpsc::Sender<()>) {
+pub(crate) fn copy(
+    hub: Arc<Hub>,
+    stream: Stream,
+    mut from: File,
+    done: std::sync::mpsc::Sender<()>,
+) {
     thread::spawn(move || {
         let mut buffer = vec![0; 32 << 10];
         // The master side of a terminal fails with EIO when the last process has closed it: an end too.
@@ -171,7 +163,8 @@ pub(crate) fn serve(hub: &Arc<Hub>, place: &Place) -> Result<()> {
     // The address of a socket has 108 bytes; a path through the descriptor is always short enough.
     let dir = File::open(&place.dir).doing(|| format!("open {}", place.dir.display()))?;
     let address = format!("/proc/self/fd/{}/attach.sock", dir.as_raw_fd());
-    let listener = UnixListener::bind(address).doing(|| format!("listen in {}", place.dir.display()))?;
+    let listener =
+        UnixListener::bind(address).doing(|| format!("listen in {}", place.dir.display()))?;
     let hub = Arc::clone(hub);
     thread::spawn(move || {
         for client in listener.incoming() {

@@ -86,7 +86,9 @@ mod tests {
 
     #[test]
     fn names_that_could_be_paths_or_options_are_refused() {
-        for bad in ["", ".", "..", "-a", "a/b", "_a", "a b", "é", "a\n", &"a".repeat(129), &"a".repeat(64)] {
+        for bad in
+            ["", ".", "..", "-a", "a/b", "_a", "a b", "é", "a\n", &"a".repeat(129), &"a".repeat(64)]
+        {
             assert!(check_name(bad).is_err(), "{bad:?}");
         }
         for good in ["a", "web-1", "A.b_c", "0"] {

@@ -21,13 +21,17 @@
 //! Nothing is ever half there: a file is written beside and renamed, a directory is renamed into place.
 //! A kill at any moment leaves a state that [`status`] tells rightly and that [`collect`] clears away.
 
+mod attach;
 mod console;
 mod control;
 mod create;
+mod erase;
 mod error;
 mod event;
-mod forward;
+mod exec;
+mod foreground;
 mod frame;
+mod front;
 mod health;
 mod hub;
 mod id;
@@ -36,26 +40,35 @@ mod logs;
 mod model;
 mod monitor;
 mod place;
+mod prepare;
 mod procfs;
 mod runtime;
-mod spec;
 mod supervise;
 mod sys;
 mod time;
 mod watch;
 
-pub use control::{Condition, Listed, freeze, inspect, kill, list, start, status, stop, wait};
-pub use create::{Fill, Force, Unmount, collect, create, no_mounts, remove, rename};
-pub use error::{Result, RunError};
-pub use event::{Event, Follow, MAX_EVENTS, events};
+pub use attach::{Attach, Parted, attach};
+pub use control::{
+    Condition, Listed, freeze, inspect, kill, list, processes, start, stats, status, stop, wait,
+};
+pub use create::{Fill, IfRunning, collect, create, remove, rename};
+pub use error::RunError;
+pub use event::{Follow, LifeEvent, MAX_EVENTS, events};
+pub use exec::{ExecRequest, exec};
+pub use foreground::foreground;
+pub use front::Interaction;
 pub use id::{ContainerId, MAX_NAME};
 pub use log::{LogLine, Stream};
 pub use logs::{LogQuery, logs};
 pub use model::{
-    Asked, Container, Exit, ExitStatus, Health, HealthCheck, Image, LogLimits, RestartPolicy, RuntimeChoice, State,
-    Status,
+    Container, Ended, Enforcement, ExitStatus, Health, HealthCheck, LogLimits, Origin,
+    RestartPolicy, RuntimeChoice, State, Status, Wanted,
 };
 pub use monitor::monitor;
 pub use place::Containers;
-pub use runtime::{Control, Execution, Freeze, Machine, Runtime, RuntimeBinary, Streams, Wires};
+pub use prepare::{Prepare, Prepared};
+pub use runtime::{
+    Control, Execution, Freeze, Measure, Runtime, RuntimeBinary, Streams, Usage, Wires,
+};
 pub use time::{Clock, Timestamp};

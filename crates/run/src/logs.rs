@@ -27,15 +27,21 @@ pub struct LogQuery {
 }
 
 /// Gives the records of a container's log, oldest first, until `take` says `false`.
-pub fn logs(containers: &Containers, id: &ContainerId, query: LogQuery, take: &mut dyn FnMut(LogLine) -> bool) -> Result<()> {
+pub fn logs(
+    containers: &Containers,
+    id: &ContainerId,
+    query: LogQuery,
+    take: &mut dyn FnMut(LogLine) -> bool,
+) -> Result<()> {
     let place = containers.place(id);
-    let files = containers.container(id)?.asked.log.files;
+    let files = containers.container(id)?.wanted.log.files;
     let path = place.file("log");
     let watch = Watch::new(&place.dir)?;
     let mut tail = VecDeque::new();
     let mut go = true;
     let mut pass = |line: LogLine, tail: &mut VecDeque<LogLine>, live: bool| {
-        if !go || line.at < query.since || query.stream.is_some_and(|stream| stream != line.stream) {
+        if !go || line.at < query.since || query.stream.is_some_and(|stream| stream != line.stream)
+        {
             return go;
         }
         match query.tail.filter(|_| !live) {

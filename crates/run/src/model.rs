@@ -28,11 +28,24 @@ pub enum RestartPolicy {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RuntimeChoice {
+    /// Our own engine, in this process.
+    Engine,
     /// An OCI runtime binary of the machine.
     Binary {
         /// Where it is.
         path: PathBuf,
     },
+}
+
+/// What becomes of limits and device rules where no control groups enforce them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Enforcement {
+    /// The container does not start.
+    #[default]
+    Required,
+    /// It starts without: for images that are trusted with the machine.
+    Waived,
 }
 
 /// A command that tells whether the container is well.
@@ -65,26 +78,35 @@ impl Default for LogLimits {
     }
 }
 
-/// Where the root file system came from, as words for lists; nothing acts on them.
+/// Where the root file system came from, as words for lists; nobody here reads them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Image {
+pub struct Origin {
     /// The reference as given.
     pub reference: String,
     /// The digest of the manifest.
     pub digest: String,
 }
 
-/// What is asked of a container; it never changes after `create`.
+/// What is wanted of a container; it never changes after `create`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Asked {
+pub struct Wanted {
     /// The first name; `None` makes one from the id.
     pub name: Option<String>,
     /// The image.
-    pub image: Image,
+    pub origin: Origin,
     /// Labels, as given by the user.
     pub labels: BTreeMap<String, String>,
+    /// What the program needs to make the root file system present at a start; nobody here reads it.
+    #[serde(default)]
+    pub recipe: serde_json::Value,
     /// The runtime.
     pub runtime: RuntimeChoice,
+    /// What happens without control groups.
+    #[serde(default)]
+    pub enforcement: Enforcement,
+    /// Whether the first process has a terminal; its config must say the same.
+    #[serde(default)]
+    pub terminal: bool,
     /// Whether standard input stays open for those who attach.
     pub open_stdin: bool,
     /// When to start again.
@@ -101,14 +123,17 @@ pub struct Asked {
     pub remove_at_end: bool,
 }
 
-impl Asked {
+impl Wanted {
     /// The defaults: no restart, SIGTERM, ten seconds, no health check.
     pub fn new(runtime: RuntimeChoice) -> Self {
         Self {
             name: None,
-            image: Image::default(),
+            origin: Origin::default(),
             labels: BTreeMap::new(),
+            recipe: serde_json::Value::Null,
             runtime,
+            enforcement: Enforcement::default(),
+            terminal: false,
             open_stdin: false,
             restart: RestartPolicy::No,
             stop_signal: libc::SIGTERM,
@@ -127,8 +152,8 @@ pub struct Container {
     pub id: ContainerId,
     /// When it was made.
     pub created: Timestamp,
-    /// What was asked.
-    pub asked: Asked,
+    /// What is wanted of it.
+    pub wanted: Wanted,
 }
 
 /// How the first process of a container ended.
@@ -156,7 +181,7 @@ impl ExitStatus {
 
 /// `exit.json`: the end of the last run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Exit {
+pub struct Ended {
     /// How.
     pub status: ExitStatus,
     /// When.
@@ -180,12 +205,22 @@ pub enum Health {
 /// `state.json`: what the monitor last wrote.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Written {
+    /// The boot it happened in: processes of another one are gone, whatever their numbers.
+    #[serde(default)]
+    pub(crate) boot: String,
     pub(crate) pid: u32,
     /// The start time of the process in clock ticks since boot; a reused pid has another.
     pub(crate) pid_start: u64,
     pub(crate) started: Timestamp,
     pub(crate) restarts: u32,
     pub(crate) health: Option<Health>,
+}
+
+impl Written {
+    pub(crate) fn new(started: Timestamp) -> Self {
+        let boot = crate::procfs::boot();
+        Self { boot, pid: 0, pid_start: 0, started, restarts: 0, health: None }
+    }
 }
 
 /// The state of a container.
@@ -229,7 +264,7 @@ pub struct Status {
     /// The last start.
     pub started: Option<Timestamp>,
     /// The last end; its status is `Unknown` when nobody saw it.
-    pub exit: Option<Exit>,
+    pub exit: Option<Ended>,
     /// How often the policy started it again.
     pub restarts: u32,
     /// What the health check says.

@@ -1,15 +1,22 @@
 //! The monitor: this program run again, one small process for each detached container.
 //!
-//! Its standard output is a pipe to who started it, for one line: `started PID` or `failed WHY`.
+//! Its standard output is a pipe to who started it, for one line: `started PID` or `failed CODE WHY`.
 
 use crate::error::{Doing, Result, RunError};
-use crate::supervise::Supervisor;
-use crate::{Clock, ContainerId, Containers};
+use crate::hub::{self, Hub};
+use crate::log::LogWriter;
+use crate::place::Place;
+use crate::supervise::{Side, Supervisor};
+use crate::sys::Caught;
+use crate::{Clock, Container, ContainerId, Containers, ExitStatus, IfRunning, Prepare, front};
+use rustix::event::{PollFd, PollFlags, poll};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::thread;
 
 /// The first argument of a monitor.
 const MONITOR: &str = "--run-monitor";
@@ -19,45 +26,95 @@ const MAX_REPORT: u64 = 64 << 10;
 /// Acts when the arguments (with the program's own name first) say that this process is a monitor. A
 /// program that uses this crate calls it first in `main`, after the engine's stage, before any thread
 /// starts; `None` means that it is an ordinary start.
-pub fn monitor(arguments: &[OsString], clock: Clock) -> Option<ExitCode> {
+pub fn monitor(arguments: &[OsString], clock: Clock, prepare: &dyn Prepare) -> Option<ExitCode> {
     let [_, word, root, id] = arguments else { return None };
     if word != MONITOR {
         return None;
     }
     let id = ContainerId::parse(id.to_str()?)?;
-    Some(match watch(Path::new(root), &id, clock) {
-        Ok(()) => ExitCode::SUCCESS,
+    Some(match watch(Path::new(root), &id, clock, prepare) {
+        Ok(_) => ExitCode::SUCCESS,
         Err(_) => ExitCode::from(125),
     })
 }
 
-fn watch(root: &Path, id: &ContainerId, clock: Clock) -> Result<()> {
-    let stdout = rustix::io::dup(rustix::stdio::stdout()).doing(|| "keep the report's pipe".to_owned())?;
-    let null = File::options().write(true).open("/dev/null").doing(|| "open /dev/null".to_owned())?;
-    rustix::stdio::dup2_stdout(&null).doing(|| "let go of the report's pipe".to_owned())?;
-    rustix::io::fcntl_setfd(&stdout, rustix::io::FdFlags::CLOEXEC)
-        .doing(|| "keep the report's pipe".to_owned())?;
+fn watch(root: &Path, id: &ContainerId, clock: Clock, prepare: &dyn Prepare) -> Result<ExitStatus> {
+    let mut pipe = Some(keep_report()?);
     // It fails only for a leader of a group, which has left its session already.
     let _ = rustix::process::setsid();
-    let mut pipe = Some(File::from(stdout));
     let mut report = |started: std::result::Result<u32, &RunError>| {
         let line = match started {
             Ok(pid) => format!("started {pid}\n"),
-            Err(error) => format!("failed {}\n", error.chain()),
+            Err(error) => format!("failed {} {}\n", error.exit_code(), error.chain()),
         };
         // Who asked may be gone; the container lives on all the same. Closing tells the end.
         pipe.take().map(|mut pipe| pipe.write_all(line.as_bytes()));
     };
-    let containers = Containers::open(root, clock)?;
-    let supervised = Supervisor::new(&containers, id, None);
-    let supervisor = supervised.inspect_err(|error| report(Err(error)))?;
-    let remove = supervisor.container.asked.remove_at_end;
-    let forward = crate::forward::terminations(&supervisor);
-    let watched = forward.and_then(|()| supervisor.watch(&mut report));
-    watched.inspect_err(|error| report(Err(error)))?;
-    if remove {
-        crate::remove(&containers, id, crate::Force::Yes, &crate::no_mounts)?;
+    let mut reported = false;
+    let status = supervised(root, id, (clock, prepare), &mut |started| {
+        reported = true;
+        report(started);
+    });
+    if let (Err(error), false) = (&status, reported) {
+        report(Err(error));
     }
+    status
+}
+
+fn supervised(
+    root: &Path,
+    id: &ContainerId,
+    (clock, prepare): (Clock, &dyn Prepare),
+    report: crate::supervise::Report<'_>,
+) -> Result<ExitStatus> {
+    let containers = Containers::open(root, clock)?;
+    let supervisor = Supervisor::new(&containers, id, prepare, |container, place| {
+        side(&containers, container, place)
+    })?;
+    stop_when_asked(&supervisor)?;
+    let status = supervisor.watch(report)?;
+    let remove = supervisor.container.wanted.remove_at_end;
+    drop(supervisor);
+    if remove {
+        crate::remove(&containers, id, IfRunning::Refuse)?;
+    }
+    Ok(status)
+}
+
+/// Takes the report's pipe away from standard output, so that nothing else holds it.
+fn keep_report() -> Result<File> {
+    let keeping = || "keep the report's pipe".to_owned();
+    let stdout = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3).doing(keeping)?;
+    let null =
+        File::options().write(true).open("/dev/null").doing(|| "open /dev/null".to_owned())?;
+    rustix::stdio::dup2_stdout(&null).doing(keeping)?;
+    Ok(File::from(stdout))
+}
+
+fn side(containers: &Containers, container: &Container, place: &Place) -> Result<Side> {
+    let log = LogWriter::open(&place.file("log"), container.wanted.log, containers.clock)?;
+    let hub = Arc::new(Hub::new(log));
+    hub::serve(&hub, place)?;
+    Ok(Side::Hub(hub))
+}
+
+/// A monitor that is asked to end stops its container, and does not start it again.
+fn stop_when_asked(supervisor: &Supervisor<'_>) -> Result<()> {
+    let caught = Caught::these(&front::ENDING)?;
+    let (place, id) = (supervisor.place.clone(), supervisor.container.id.clone());
+    let signal = supervisor.container.wanted.stop_signal;
+    let machine = crate::runtime::open(supervisor.containers, &supervisor.container.wanted);
+    thread::spawn(move || {
+        let mut byte = [0];
+        loop {
+            let _ = poll(&mut [PollFd::new(caught.pipe(), PollFlags::IN)], None);
+            if rustix::io::read(caught.pipe(), &mut byte).is_ok_and(|got| got > 0) {
+                let _ = place.write_bytes("stopped", b"");
+                // One that has ended meanwhile needs no signal.
+                let _ = machine.signal(&id, signal);
+            }
+        }
+    });
     Ok(())
 }
 
@@ -77,6 +134,8 @@ pub(crate) fn spawn(containers: &Containers, id: &ContainerId) -> Result<u32> {
         return Ok(pid);
     }
     let _ = child.wait();
-    let message = said.strip_prefix("failed ").unwrap_or("its monitor was killed").to_owned();
-    Err(RunError::Start { id: id.clone(), message })
+    let failed = said.strip_prefix("failed ").and_then(|rest| rest.split_once(' '));
+    let (code, message) = failed.unwrap_or(("125", "its monitor was killed"));
+    let (code, message) = (code.parse().unwrap_or(125), message.to_owned());
+    Err(RunError::Start { id: id.clone(), message, code })
 }

@@ -165,7 +165,9 @@ impl Place {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.doing(|| format!("read {}", path.display()))?,
         };
-        serde_json::from_slice(&bytes).map(Some).map_err(|source| RunError::Damaged { path, source })
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|source| RunError::Damaged { path, source })
     }
 
     pub(crate) fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {
@@ -174,13 +176,13 @@ impl Place {
         self.write_bytes(name, &bytes)
     }
 
-    /// Writes a file beside, syncs it and renames it, so that a reader finds the old or the new.
+    /// Writes a file beside and renames it, so that a reader finds the old or the new. It is not synced: a
+    /// start must not wait for a disk, and after a loss of power no container runs in any case.
     pub(crate) fn write_bytes(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.file(name);
         let part = self.file(&format!(".{name}.{}", std::process::id()));
         let written = File::create(&part).and_then(|mut file| {
             file.write_all(bytes)?;
-            file.sync_data()?;
             fs::rename(&part, &path)
         });
         written.doing(|| format!("write {}", path.display()))

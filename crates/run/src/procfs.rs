@@ -11,6 +11,12 @@ pub(crate) fn start_time(pid: u32) -> Option<u64> {
     }
 }
 
+/// What tells this boot of the machine from others; empty where the machine does not say.
+pub(crate) fn boot() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    id.unwrap_or_default().trim().to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

@@ -1,16 +1,23 @@
 //! One process watches one container: starts it, carries its output, waits, starts it again.
 
+use crate::console::Console;
 use crate::error::{Doing, Result, RunError};
-use crate::hub::{self, Hub, Local};
-use crate::log::{LogWriter, Stream};
+use crate::front::{self, Front, Interaction};
+use crate::hub::{self, Hub};
+use crate::log::Stream;
 use crate::model::Written;
 use crate::place::{Lock, Place};
+use crate::prepare::{apart, prepared};
 use crate::runtime::{Machine, Streams, Wires};
-use crate::{Container, ContainerId, Containers, Exit, ExitStatus, Health, RestartPolicy, console, event, health};
+use crate::{
+    Container, ContainerId, Containers, Ended, ExitStatus, Health, Prepare, RestartPolicy,
+    RuntimeChoice, event, health,
+};
 use oci_spec::runtime::Spec;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, WaitOptions, waitpid};
+use rustix::process::WaitOptions;
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -24,63 +31,70 @@ const GOOD_RUN: Duration = Duration::from_secs(10);
 /// How long the last output is awaited after the end, should a stray process hold the pipe.
 const LAST_OUTPUT: Duration = Duration::from_secs(2);
 
+/// Where the streams of the process lead.
+pub(crate) enum Side {
+    /// To the log and to those who attach.
+    Hub(Arc<Hub>),
+    /// Straight to the caller.
+    Caller(Mutex<Front>, Interaction),
+}
+
 /// Who watches: holds the lock for as long as it lives.
-pub(crate) struct Supervisor {
-    pub(crate) containers: Containers,
+pub(crate) struct Supervisor<'a> {
+    pub(crate) containers: &'a Containers,
     pub(crate) container: Container,
     pub(crate) place: Place,
     pub(crate) machine: Box<dyn Machine>,
-    pub(crate) hub: Arc<Hub>,
-    pub(crate) spec: Spec,
-    pub(crate) written: Mutex<Written>,
+    prepare: &'a dyn Prepare,
+    side: Side,
+    written: Mutex<Written>,
     _lock: Lock,
 }
 
 /// A run that has begun.
 struct Begun {
     pid: u32,
-    outputs: usize,
-    done: Receiver<()>,
+    spec: Spec,
+    outputs: Option<Receiver<()>>,
 }
 
-impl Supervisor {
+/// Who is told, once, whether it started.
+pub(crate) type Report<'a> = &'a mut dyn FnMut(std::result::Result<u32, &RunError>);
+
+impl<'a> Supervisor<'a> {
     /// Takes the container's lock and all that watching needs.
-    pub(crate) fn new(containers: &Containers, id: &ContainerId, local: Option<Local>) -> Result<Self> {
+    pub(crate) fn new(
+        containers: &'a Containers,
+        id: &ContainerId,
+        prepare: &'a dyn Prepare,
+        side: impl FnOnce(&Container, &Place) -> Result<Side>,
+    ) -> Result<Self> {
         let place = containers.place(id);
         let Some(lock) = place.lock()? else {
             let state = crate::status(containers, id)?.state.word().to_owned();
             return Err(RunError::State { id: id.clone(), state, verb: "start" });
         };
         let container = containers.container(id)?;
-        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
-            .doing(|| "become a subreaper".to_owned())?;
-        let config = place.bundle().join("config.json");
-        let spec = crate::spec::read(&config)?;
-        let machine = crate::runtime::open(&container.asked.runtime, &containers.runtime_root())?;
-        let log = LogWriter::open(&place.file("log"), container.asked.log, containers.clock)?;
-        let hub = Arc::new(Hub::new(log, local));
-        let written = Mutex::new(Written {
-            pid: 0,
-            pid_start: 0,
-            started: (containers.clock)(),
-            restarts: 0,
-            health: None,
-        });
-        let containers = containers.clone();
-        Ok(Self { containers, container, place, machine, hub, spec, written, _lock: lock })
+        if matches!(container.wanted.runtime, RuntimeChoice::Binary { .. }) {
+            // Its binary leaves the first process to whoever reaps the orphans.
+            rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+                .doing(|| "become a subreaper".to_owned())?;
+        }
+        let machine = crate::runtime::open(containers, &container.wanted);
+        let side = side(&container, &place)?;
+        let written = Mutex::new(Written::new((containers.clock)()));
+        Ok(Self { containers, container, place, machine, prepare, side, written, _lock: lock })
     }
 
-    /// Watches until the container has ended for good. `report` is told once whether it started.
-    pub(crate) fn watch(self, report: &mut dyn FnMut(std::result::Result<u32, &RunError>)) -> Result<ExitStatus> {
+    /// Watches until the container has ended for good.
+    pub(crate) fn watch(&self, report: Report<'_>) -> Result<ExitStatus> {
         self.clean_up()?;
         self.place.clear("stopped")?;
-        hub::serve(&self.hub, &self.place)?;
-        let this = Arc::new(self);
         let mut pause = FIRST_PAUSE;
         let mut first = true;
         loop {
             let begun = Instant::now();
-            let ended = Self::once(&this, &mut |pid| {
+            let ended = self.once(&mut |pid| {
                 if std::mem::take(&mut first) {
                     report(Ok(pid));
                 }
@@ -88,18 +102,18 @@ impl Supervisor {
             if begun.elapsed() >= GOOD_RUN {
                 pause = FIRST_PAUSE;
             }
-            let status = this.ended(&ended)?;
+            let status = self.ended(&ended)?;
             if first {
                 // What did not start at all is told, and not tried again.
-                this.finish();
+                self.finish();
                 return ended.inspect_err(|error| report(Err(error)));
             }
-            if !this.again(status) || !this.rest(pause) {
-                this.finish();
+            if !self.again(status) || !self.rest(pause) {
+                self.finish();
                 return Ok(status);
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
-            this.change(|written| written.restarts += 1)?;
+            self.change(|written| written.restarts += 1)?;
         }
     }
 
@@ -114,91 +128,134 @@ impl Supervisor {
         self.place.clear("state.json")
     }
 
+    /// Changes what is written of the run.
     pub(crate) fn change(&self, change: impl FnOnce(&mut Written)) -> Result<()> {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut written);
         self.place.write("state.json", &*written)
     }
 
-    fn once(this: &Arc<Self>, started: &mut dyn FnMut(u32)) -> Result<ExitStatus> {
-        let begun = this.begin()?;
+    /// One run, from the start to the end.
+    fn once(&self, started: &mut dyn FnMut(u32)) -> Result<ExitStatus> {
+        let begun = self.begin()?;
         started(begun.pid);
-        event::note(&this.containers, &this.container.id, "start", None);
-        let over = health::watch(this);
-        let status = wait_for(begun.pid);
-        drop(over);
-        for _ in 0..begun.outputs {
-            if begun.done.recv_timeout(LAST_OUTPUT).is_err() {
-                break;
+        event::note(self.containers, &self.container.id, "start", None);
+        let bell = health::Bell::default();
+        thread::scope(|scope| {
+            if let Some(check) = &self.container.wanted.health {
+                scope.spawn(|| health::watch(self, check, &begun.spec, &bell));
+            }
+            let status = self.wait(begun.pid);
+            bell.ring();
+            // The outputs are two, or one of a terminal; the channel closes with the last.
+            if let Some(outputs) = &begun.outputs {
+                let _ = outputs.recv_timeout(LAST_OUTPUT);
+            }
+            status
+        })
+    }
+
+    fn wait(&self, pid: u32) -> Result<ExitStatus> {
+        match &self.side {
+            Side::Hub(_) => front::ended(pid),
+            Side::Caller(front, _) => {
+                let mut front = front.lock().unwrap_or_else(PoisonError::into_inner);
+                front.accompany(pid, &|signal| {
+                    if front::ENDING.contains(&signal) {
+                        self.place.write_bytes("stopped", b"")?;
+                    }
+                    self.machine.signal(&self.container.id, signal)
+                })
             }
         }
-        status
     }
 
     fn begin(&self) -> Result<Begun> {
-        let id = &self.container.id;
         let now = (self.containers.clock)();
-        let health = self.container.asked.health.as_ref().map(|_| Health::Starting);
+        let health = self.container.wanted.health.as_ref().map(|_| Health::Starting);
         self.change(|written| {
             (written.pid, written.pid_start, written.started) = (0, 0, now);
             written.health = health;
         })?;
-        let (pid, outputs) = self.create()?;
-        let (sender, done) = channel();
-        let count = outputs.len();
-        for (stream, file) in outputs {
-            hub::copy(Arc::clone(&self.hub), stream, file, sender.clone());
-        }
+        let ((pid, spec), outputs) = match self.container.wanted.terminal {
+            true => self.create_with_terminal()?,
+            false => self.create_with_streams()?,
+        };
         let pid_start = crate::procfs::start_time(pid).unwrap_or(0);
         self.change(|written| (written.pid, written.pid_start) = (pid, pid_start))?;
-        self.machine.start(id)?;
-        Ok(Begun { pid, outputs: count, done })
+        self.machine.start(&self.container.id)?;
+        Ok(Begun { pid, spec, outputs })
     }
 
-    /// Creates the process with its wires; gives what is to be copied.
-    fn create(&self) -> Result<(u32, Vec<(Stream, File)>)> {
-        let id = &self.container.id;
-        let bundle = self.place.bundle();
-        let piping = || "make pipes".to_owned();
-        if crate::spec::terminal(&self.spec) {
-            let console = console::Console::listen(&self.place)?;
-            let pid = self.machine.create(id, &bundle, Wires::Console(console.path()))?;
-            let master = console.accept(id)?;
-            let input = File::from(master.try_clone().doing(piping)?);
-            let output = File::from(master.try_clone().doing(piping)?);
-            self.hub.connect(Some(input), Some(master));
-            return Ok((pid, vec![(Stream::Stdout, output)]));
-        }
-        let (stdin, input) = if self.container.asked.open_stdin {
-            let (read, write) = pipe_with(PipeFlags::CLOEXEC).doing(piping)?;
-            (Some(read), Some(File::from(write)))
-        } else {
-            (None, None)
+    /// Prepares and creates, apart from the machine's mounts.
+    fn create(&self, wires: Wires) -> Result<(u32, Spec)> {
+        apart(|| {
+            let spec = prepared(self.prepare, &self.container, &self.place)?;
+            let pid = self.machine.create(&self.container.id, &self.place.bundle(), wires)?;
+            Ok((pid, spec))
+        })
+    }
+
+    fn create_with_terminal(&self) -> Result<((u32, Spec), Option<Receiver<()>>)> {
+        let console = Console::listen(&self.place.dir, &self.container.id)?;
+        let created = self.create(Wires::Console(console.path()))?;
+        let master = console.accept(&self.container.id)?;
+        let outputs = match &self.side {
+            Side::Caller(front, _) => {
+                front.lock().unwrap_or_else(PoisonError::into_inner).connect(Some(master))?;
+                None
+            }
+            Side::Hub(hub) => {
+                let copy = || master.try_clone().doing(|| "copy the terminal".to_owned());
+                let (input, output) = (File::from(copy()?), File::from(copy()?));
+                hub.connect(Some(input), Some(master));
+                Some(carry(hub, vec![(Stream::Stdout, output)]))
+            }
         };
-        let (out, stdout) = pipe_with(PipeFlags::CLOEXEC).doing(piping)?;
-        let (err, stderr) = pipe_with(PipeFlags::CLOEXEC).doing(piping)?;
-        let pid = self.machine.create(id, &bundle, Wires::Streams(Streams { stdin, stdout, stderr }))?;
-        self.hub.connect(input, None);
-        Ok((pid, vec![(Stream::Stdout, out.into()), (Stream::Stderr, err.into())]))
+        Ok((created, outputs))
+    }
+
+    fn create_with_streams(&self) -> Result<((u32, Spec), Option<Receiver<()>>)> {
+        let hub = match &self.side {
+            Side::Caller(_, interaction) => {
+                let streams = front::own_streams(*interaction)?;
+                return Ok((self.create(Wires::Streams(streams))?, None));
+            }
+            Side::Hub(hub) => hub,
+        };
+        let (stdin, input) = match self.container.wanted.open_stdin {
+            true => pipe().map(|(read, write)| (Some(read), Some(File::from(write))))?,
+            false => (None, None),
+        };
+        let ((out, stdout), (err, stderr)) = (pipe()?, pipe()?);
+        let created = self.create(Wires::Streams(Streams { stdin, stdout, stderr }))?;
+        hub.connect(input, None);
+        let outputs = vec![(Stream::Stdout, out.into()), (Stream::Stderr, err.into())];
+        Ok((created, Some(carry(hub, outputs))))
     }
 
     /// Deletes what ran, and writes how it ended.
     fn ended(&self, ended: &Result<ExitStatus>) -> Result<ExitStatus> {
         let id = &self.container.id;
         let _ = self.machine.delete(id);
-        while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
-        let status = ended.as_ref().copied().unwrap_or(ExitStatus::Code(127));
+        if matches!(self.side, Side::Hub(_)) {
+            // A monitor has no children but those of its container.
+            while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
+        }
+        self.prepare.settle(&self.place.dir);
+        let failed = |error: &RunError| ExitStatus::Code(i32::from(error.exit_code()));
+        let status = ended.as_ref().copied().unwrap_or_else(failed);
         let error = ended.as_ref().err().map(RunError::chain);
-        self.place.write("exit.json", &Exit { status, at: (self.containers.clock)(), error })?;
+        self.place.write("exit.json", &Ended { status, at: (self.containers.clock)(), error })?;
         self.place.clear("paused")?;
-        event::note(&self.containers, id, "die", Some(status.code()));
+        event::note(self.containers, id, "die", Some(status.code()));
         Ok(status)
     }
 
     /// Whether the policy wants another run.
     fn again(&self, status: ExitStatus) -> bool {
         let restarts = self.written.lock().unwrap_or_else(PoisonError::into_inner).restarts;
-        match self.container.asked.restart {
+        match self.container.wanted.restart {
             RestartPolicy::No => false,
             RestartPolicy::OnFailure { retries } => {
                 status.code() != 0 && retries.is_none_or(|retries| restarts < retries)
@@ -221,25 +278,21 @@ impl Supervisor {
     fn finish(&self) {
         let _ = self.place.clear("state.json");
         let _ = self.place.clear("attach.sock");
-        self.hub.end();
+        if let Side::Hub(hub) = &self.side {
+            hub.end();
+        }
     }
 }
 
-fn wait_for(pid: u32) -> Result<ExitStatus> {
-    let waiting = || format!("wait for process {pid}");
-    let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    let Some(pid) = raw else { return Ok(ExitStatus::Unknown) };
-    loop {
-        match waitpid(Some(pid), WaitOptions::empty()) {
-            Ok(Some((_, status))) => {
-                return Ok(match (status.exit_status(), status.terminating_signal()) {
-                    (Some(code), _) => ExitStatus::Code(code),
-                    (_, Some(signal)) => ExitStatus::Signal(signal),
-                    _ => continue,
-                });
-            }
-            Ok(None) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error).doing(waiting),
-        }
+fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+    pipe_with(PipeFlags::CLOEXEC).doing(|| "make a pipe".to_owned())
+}
+
+/// Copies the outputs to the hub; the channel closes when the last of them has ended.
+fn carry(hub: &Arc<Hub>, outputs: Vec<(Stream, File)>) -> Receiver<()> {
+    let (sender, done) = channel();
+    for (stream, file) in outputs {
+        hub::copy(Arc::clone(hub), stream, file, sender.clone());
     }
+    done
 }

@@ -1,13 +1,16 @@
-//! Signals as bytes in a pipe: the one thing here that the standard library has no safe word for.
+//! Signals as bytes in a pipe, signals by number, and a thread's own mounts: the things here that no
+//! crate has a safe word for.
 #![allow(unsafe_code)]
 
 use crate::error::{Doing, Result};
+use rustix::mount::MountPropagationFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::fs::File;
-use std::os::fd::IntoRawFd;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
-/// Where the handler writes; -1 before the first [`catch`].
+/// Where the handler writes; -1 before the first [`Caught`].
 static PIPE: AtomicI32 = AtomicI32::new(-1);
 
 extern "C" fn caught(signal: libc::c_int) {
@@ -23,26 +26,94 @@ extern "C" fn caught(signal: libc::c_int) {
     }
 }
 
-/// Catches signals from now on: each comes as one byte, its number, out of the file. A program that is
-/// executed later starts with their default actions again. To be called once in a process.
-pub(crate) fn catch(signals: &[i32]) -> Result<File> {
-    let making = || "make a pipe for signals".to_owned();
-    let (read, write) = pipe_with(PipeFlags::CLOEXEC).doing(making)?;
-    rustix::io::ioctl_fionbio(&write, true).doing(making)?;
-    PIPE.store(write.into_raw_fd(), Ordering::SeqCst);
-    for signal in signals {
-        // SAFETY: all zeros is a valid `sigaction`; the handler only makes calls that are allowed in one.
-        let done = unsafe {
-            let mut action: libc::sigaction = std::mem::zeroed();
-            action.sa_sigaction = caught as extern "C" fn(libc::c_int) as libc::sighandler_t;
-            action.sa_flags = libc::SA_RESTART;
-            libc::sigaction(*signal, &raw const action, std::ptr::null_mut())
-        };
-        if done != 0 {
-            return Err(std::io::Error::last_os_error()).doing(|| format!("catch signal {signal}"));
+/// Signals that are caught: each comes as one byte, its number. What they did before comes back with the
+/// end of this value. A program that is executed meanwhile starts with their default actions.
+pub(crate) struct Caught {
+    pipe: File,
+    before: Vec<(i32, libc::sigaction)>,
+}
+
+impl Caught {
+    /// Catches signals from now on. One process has one of these at a time: a second one takes over.
+    pub(crate) fn these(signals: &[i32]) -> Result<Self> {
+        let making = || "make a pipe for signals".to_owned();
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).doing(making)?;
+        // The pipe of an earlier one is left open: its handler may run at this moment.
+        PIPE.store(write.into_raw_fd(), Ordering::SeqCst);
+        let mut this = Self { pipe: File::from(read), before: Vec::new() };
+        for signal in signals {
+            // SAFETY: all zeros is a valid `sigaction`; the handler only makes calls that are allowed in
+            // one, and the old action is written into a structure of this frame.
+            let (done, before) = unsafe {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                let mut before: libc::sigaction = std::mem::zeroed();
+                action.sa_sigaction = caught as extern "C" fn(libc::c_int) as libc::sighandler_t;
+                action.sa_flags = libc::SA_RESTART;
+                (libc::sigaction(*signal, &raw const action, &raw mut before), before)
+            };
+            if done != 0 {
+                return Err(io::Error::last_os_error()).doing(|| format!("catch signal {signal}"));
+            }
+            this.before.push((*signal, before));
+        }
+        Ok(this)
+    }
+
+    /// The pipe, to be waited for; its reads do not block.
+    pub(crate) fn pipe(&self) -> &File {
+        &self.pipe
+    }
+}
+
+impl Drop for Caught {
+    fn drop(&mut self) {
+        for (signal, before) in &self.before {
+            // SAFETY: puts back an action that the kernel gave.
+            unsafe { libc::sigaction(*signal, &raw const *before, std::ptr::null_mut()) };
         }
     }
-    Ok(File::from(read))
+}
+
+/// Sends a signal of any number to a child of this process that nobody has waited for, so that its number
+/// still is its own.
+pub(crate) fn signal(pid: u32, signal: i32) -> Result<()> {
+    let sending = || format!("send signal {signal} to process {pid}");
+    let number = i32::try_from(pid).ok().filter(|number| *number > 0);
+    let number = number.ok_or(rustix::io::Errno::SRCH).doing(sending)?;
+    // SAFETY: two numbers.
+    match unsafe { libc::kill(number, signal) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()).doing(sending),
+    }
+}
+
+/// Sends a signal of any number to the process behind a pidfd.
+pub(crate) fn signal_held(process: impl AsFd, signal: i32) -> io::Result<()> {
+    // SAFETY: plain numbers and a null pointer, which the call allows.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            process.as_fd().as_raw_fd(),
+            signal,
+            std::ptr::null::<u8>(),
+            0,
+        )
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Gives the calling thread mounts of its own. What is mounted on the machine still comes in, and nothing
+/// goes out; with the last process in it, what was mounted here is gone.
+pub(crate) fn private_mounts() -> Result<()> {
+    // SAFETY: the thread leaves the mounts, the root and the working directory it shares with others; no
+    // memory or descriptor is concerned.
+    let done = unsafe { libc::unshare(libc::CLONE_NEWNS | libc::CLONE_FS) };
+    if done != 0 {
+        return Err(io::Error::last_os_error())
+            .doing(|| "make a private mount namespace".to_owned());
+    }
+    let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+    rustix::mount::mount_change("/", flags).doing(|| "keep mounts from spreading".to_owned())
 }
 
 #[cfg(test)]
@@ -51,11 +122,22 @@ mod tests {
     use std::io::Read;
 
     #[test]
-    fn a_signal_comes_as_its_number() {
-        let mut file = catch(&[libc::SIGUSR2]).unwrap();
-        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::USR2).unwrap();
+    fn a_signal_comes_as_its_number_and_then_means_what_it_did_before() {
+        let caught = Caught::these(&[libc::SIGUSR2, libc::SIGCONT]).unwrap();
+        signal(std::process::id(), libc::SIGUSR2).unwrap();
         let mut byte = [0];
-        file.read_exact(&mut byte).unwrap();
+        // Another thread of the test may be the one that is interrupted.
+        while caught.pipe().read_exact(&mut byte).is_err() {
+            std::thread::yield_now();
+        }
         assert_eq!(i32::from(byte[0]), libc::SIGUSR2);
+        drop(caught);
+        // SAFETY: reads an action into a structure of this frame.
+        let now = unsafe {
+            let mut now: libc::sigaction = std::mem::zeroed();
+            libc::sigaction(libc::SIGUSR2, std::ptr::null(), &raw mut now);
+            now
+        };
+        assert_eq!(now.sa_sigaction, libc::SIG_DFL);
     }
 }

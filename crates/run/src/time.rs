@@ -10,8 +10,7 @@ pub type Clock = fn() -> Timestamp;
 const DAY: u64 = 86_400;
 
 /// A moment: nanoseconds since the beginning of 1970, UTC.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Timestamp(pub u64);
 
@@ -31,7 +30,13 @@ impl Timestamp {
         let mut parts = clock.splitn(3, ':').map(|part| part.parse::<u64>().ok());
         let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next()??);
         let fine = (1970..=2500).contains(&year) && (1..=12).contains(&month);
-        if !fine || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 || fraction.len() > 9 {
+        if !fine
+            || !(1..=31).contains(&day)
+            || hour > 23
+            || minute > 59
+            || second > 60
+            || fraction.len() > 9
+        {
             return None;
         }
         let nanoseconds: u64 = format!("{fraction:0<9}").parse().ok()?;
@@ -66,7 +71,10 @@ impl fmt::Display for Timestamp {
         let (seconds, nanoseconds) = (self.0 / 1_000_000_000, self.0 % 1_000_000_000);
         let (year, month, day) = date(seconds / DAY);
         let (hour, minute, second) = (seconds % DAY / 3600, seconds % 3600 / 60, seconds % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanoseconds:09}Z")
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanoseconds:09}Z"
+        )
     }
 }
 

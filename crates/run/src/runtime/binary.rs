@@ -1,90 +1,20 @@
-//! What starts containers: the ports, and any OCI runtime binary behind them.
+//! Any OCI runtime binary of the machine, driven by the command line that runc and crun share.
 
+use super::{Control, Execution, Freeze, Measure, Runtime, Streams, Usage, Wires};
 use crate::error::{Doing, Result, RunError};
-use crate::{ContainerId, ExitStatus, RuntimeChoice};
+use crate::front::{self, Interaction};
+use crate::{ContainerId, ExitStatus};
 use oci_spec::runtime::Process;
+use serde_json::Value;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::OwnedFd;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The most that is read of what a runtime says.
 const MAX_SAID: u64 = 64 << 10;
-
-/// Standard input, output and error of a process.
-#[derive(Debug)]
-pub struct Streams {
-    /// Standard input; `None` is the null device.
-    pub stdin: Option<OwnedFd>,
-    /// Standard output.
-    pub stdout: OwnedFd,
-    /// Standard error.
-    pub stderr: OwnedFd,
-}
-
-/// Where the process of a container reads and writes.
-#[derive(Debug)]
-pub enum Wires {
-    /// These descriptors.
-    Streams(Streams),
-    /// A terminal, whose master side is sent to the socket at this path.
-    Console(PathBuf),
-}
-
-/// Makes a container from a bundle, starts it, deletes it (runtime-spec `runtime.md`, operations).
-pub trait Runtime: Send + Sync {
-    /// Creates the container; gives the pid of its first process, which waits for `start` and is a
-    /// child or an orphaned grandchild of the caller, so that a subreaper can wait for it.
-    fn create(&self, id: &ContainerId, bundle: &Path, wires: Wires) -> Result<u32>;
-    /// Lets the first process run what the bundle says.
-    fn start(&self, id: &ContainerId) -> Result<()>;
-    /// Forgets the container, killing what still lives. A container nobody knows is forgotten already.
-    fn delete(&self, id: &ContainerId) -> Result<()>;
-}
-
-/// Acts on a running container.
-pub trait Control: Send + Sync {
-    /// Sends a signal to the first process.
-    fn signal(&self, id: &ContainerId, signal: i32) -> Result<()>;
-    /// Freezes or thaws all processes.
-    fn freeze(&self, id: &ContainerId, freeze: Freeze) -> Result<()>;
-    /// Runs one more process inside, under all the limits of `process`, to its end; with `None` for the
-    /// streams it has the caller's own, and with `Detach::Yes` it is not waited for.
-    fn exec(&self, id: &ContainerId, process: &Process, how: Execution) -> Result<ExitStatus>;
-}
-
-/// Freeze or thaw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Freeze {
-    /// Stop all processes where they are.
-    Pause,
-    /// Let them go on.
-    Resume,
-}
-
-/// How a process is run in a container.
-#[derive(Debug, Default)]
-pub struct Execution {
-    /// Its streams; `None` gives it the caller's.
-    pub streams: Option<Streams>,
-    /// Whether to leave it running.
-    pub detach: bool,
-    /// Longest time; the caller of a detached process does not wait at all.
-    pub limit: Option<std::time::Duration>,
-}
-
-/// Both ports, as a choice gives them.
-pub trait Machine: Runtime + Control {}
-impl<T: Runtime + Control> Machine for T {}
-
-/// Opens the runtime of a choice; its own state stands in `root`.
-pub(crate) fn open(choice: &RuntimeChoice, root: &Path) -> Result<Box<dyn Machine>> {
-    match choice {
-        RuntimeChoice::Binary { path } => Ok(Box::new(RuntimeBinary::trusted(path, root))),
-    }
-}
+/// The exit code of what failed without one of its own.
+const FAILED: u8 = 125;
 
 /// An OCI runtime binary, driven by the command line that runc and crun share.
 #[derive(Clone, Debug)]
@@ -117,13 +47,19 @@ impl RuntimeBinary {
     }
 
     fn failed(&self, verb: &'static str, id: &ContainerId, said: &str) -> RunError {
-        RunError::Runtime { verb, object: id.to_string(), message: last_line(said) }
+        let message = last_line(said);
+        let code = code_of(&message);
+        RunError::Runtime { verb, object: id.to_string(), message, code }
     }
 
-    fn run(&self, verb: &'static str, id: &ContainerId, mut command: Command) -> Result<()> {
+    fn run(&self, verb: &'static str, id: &ContainerId, command: Command) -> Result<()> {
+        self.said(verb, id, command).map(drop)
+    }
+
+    fn said(&self, verb: &'static str, id: &ContainerId, mut command: Command) -> Result<Vec<u8>> {
         let out = command.output().doing(|| format!("run {}", self.path.display()))?;
         if out.status.success() {
-            return Ok(());
+            return Ok(out.stdout);
         }
         Err(self.failed(verb, id, &String::from_utf8_lossy(&out.stderr)))
     }
@@ -138,7 +74,11 @@ impl Runtime for RuntimeBinary {
         command.arg("--pid-file").arg(&pid_file);
         match wires {
             Wires::Console(socket) => {
-                command.arg("--console-socket").arg(socket).stdout(Stdio::null()).stderr(Stdio::null());
+                command
+                    .arg("--console-socket")
+                    .arg(socket)
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::null());
             }
             Wires::Streams(streams) => wire(&mut command, streams),
         }
@@ -193,44 +133,72 @@ impl Control for RuntimeBinary {
             command.arg("--detach");
         }
         command.arg(id.as_str());
-        match how.streams {
-            Some(streams) => wire(&mut command, streams),
-            None => {
-                command.stdin(Stdio::inherit());
-            }
+        match (how.streams, how.interaction) {
+            (Some(streams), _) => wire(&mut command, streams),
+            // It carries the terminal and the signals by itself.
+            (None, Interaction::Talk) => drop(command.stdin(Stdio::inherit())),
+            (None, Interaction::Watch) => drop(command.stdin(Stdio::null())),
         }
         let child = command.spawn().doing(|| format!("run {}", self.path.display()));
         drop(command);
-        let ended = child.and_then(|child| awaited(child, how.limit));
+        let ended = child.and_then(|child| front::ended_within(child.id(), how.limit));
         let _ = std::fs::remove_file(&order);
-        let status = ended?.ok_or_else(|| RunError::Late { id: id.clone(), verb: "end a process" })?;
-        Ok(match (status.code(), status.signal()) {
-            (Some(code), _) => ExitStatus::Code(code),
-            (None, Some(signal)) => ExitStatus::Signal(signal),
-            _ => ExitStatus::Unknown,
-        })
+        ended?.ok_or_else(|| RunError::Late { id: id.clone(), verb: "end a process" })
     }
 }
 
-/// Waits for a child, and kills it at the end of its time. The time is looked at every few
-/// milliseconds: a pidfd would need one more descriptor and saves nothing here.
-fn awaited(
-    mut child: std::process::Child,
-    limit: Option<std::time::Duration>,
-) -> Result<Option<std::process::ExitStatus>> {
-    let waiting = || "wait for the runtime".to_owned();
-    let Some(limit) = limit else { return child.wait().map(Some).doing(waiting) };
-    let begun = std::time::Instant::now();
-    loop {
-        if let Some(status) = child.try_wait().doing(waiting)? {
-            return Ok(Some(status));
-        }
-        if begun.elapsed() >= limit {
-            let _ = child.kill();
-            child.wait().doing(waiting)?;
-            return Ok(None);
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
+impl Measure for RuntimeBinary {
+    fn processes(&self, id: &ContainerId) -> Result<Vec<u32>> {
+        let mut command = self.command();
+        command.args(["ps", "--format", "json"]).arg(id.as_str());
+        let said = self.said("ps", id, command)?;
+        serde_json::from_slice(&said).map_err(|error| self.failed("ps", id, &error.to_string()))
+    }
+
+    fn usage(&self, id: &ContainerId) -> Result<Usage> {
+        let mut command = self.command();
+        command.args(["events", "--stats"]).arg(id.as_str());
+        let said = self.said("events", id, command)?;
+        let said: Value = serde_json::from_slice(&said)
+            .map_err(|error| self.failed("events", id, &error.to_string()))?;
+        Ok(usage(&said))
+    }
+}
+
+/// What runc tells of a container.
+fn usage(said: &Value) -> Usage {
+    let at = |path: &str| said.pointer(path).and_then(Value::as_u64);
+    let moved = |wanted: &str| {
+        let all = said.pointer("/data/blkio/ioServiceBytesRecursive")?.as_array()?;
+        let of = all.iter().filter(|one| {
+            one.get("op").and_then(Value::as_str).is_some_and(|op| op.eq_ignore_ascii_case(wanted))
+        });
+        Some(of.filter_map(|one| one.get("value")?.as_u64()).sum())
+    };
+    Usage {
+        memory: at("/data/memory/usage/usage"),
+        memory_limit: at("/data/memory/usage/limit"),
+        memory_peak: at("/data/memory/usage/max"),
+        cpu: at("/data/cpu/usage/total"),
+        cpu_user: at("/data/cpu/usage/user"),
+        cpu_system: at("/data/cpu/usage/kernel"),
+        throttled: at("/data/cpu/throttling/throttledTime"),
+        pids: at("/data/pids/current"),
+        pids_limit: at("/data/pids/limit"),
+        read: moved("read"),
+        written: moved("write"),
+    }
+}
+
+/// The exit code for what a runtime says of a program that it cannot run.
+fn code_of(message: &str) -> u8 {
+    let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    if has(&["executable file not found", "no such file or directory", "No such file"]) {
+        127
+    } else if has(&["permission denied", "Permission denied", "exec format error"]) {
+        126
+    } else {
+        FAILED
     }
 }
 
@@ -273,7 +241,11 @@ fn check_version(path: &Path, said: &str) -> Result<()> {
     if fine {
         return Ok(());
     }
-    Err(RunError::OldRuntime { path: path.to_owned(), found: first.chars().take(80).collect(), wanted })
+    Err(RunError::OldRuntime {
+        path: path.to_owned(),
+        found: first.chars().take(80).collect(),
+        wanted,
+    })
 }
 
 /// The three numbers that a version begins with; a pre-release is older than its release, so it counts
@@ -294,11 +266,24 @@ mod tests {
     #[test]
     fn releases_with_known_escapes_are_refused() {
         let said = |text: &str| check_version(Path::new("/x"), text).is_ok();
-        for fine in ["runc version 1.3.6+ds1", "runc version 1.4.3", "runc version 2.0.0", "crun version 1.28"] {
+        for fine in [
+            "runc version 1.3.6+ds1",
+            "runc version 1.4.3",
+            "runc version 2.0.0",
+            "crun version 1.28",
+        ] {
             assert!(said(fine), "{fine}");
         }
-        for old in ["runc version 1.3.5", "runc version 1.4.2", "runc version 1.1.99", "crun version 1.27.1",
-            "runc version 1.5.0-rc.1", "runc version", "runc", ""] {
+        for old in [
+            "runc version 1.3.5",
+            "runc version 1.4.2",
+            "runc version 1.1.99",
+            "crun version 1.27.1",
+            "runc version 1.5.0-rc.1",
+            "runc version",
+            "runc",
+            "",
+        ] {
             assert!(!said(old), "{old}");
         }
         assert!(said("youki version 0.7.0"));
