@@ -6,9 +6,9 @@
 //! ```
 
 use corten_run::{
-    Attach, Clock, Condition, Container, ContainerId, Containers, Enforcement, ExecRequest, Follow,
-    Freeze, HealthCheck, IfRunning, Interaction, LogLimits, LogQuery, Parted, Prepare,
-    RestartPolicy, RuntimeChoice, Timestamp, Wanted,
+    Ask, Attach, Clock, Condition, Container, ContainerId, Containers, Enforcement, ExecRequest,
+    Follow, Freeze, HealthCheck, IfRunning, Interaction, LogLimits, LogQuery, Parted, Prepare,
+    RestartPolicy, RuntimeChoice, Timestamp,
 };
 use rustix::mount::{MountFlags, mount};
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ struct Overlay;
 impl Prepare for Overlay {
     fn prepare(&self, container: &Container, directory: &Path) -> io::Result<()> {
         let text = |name: &str| {
-            let value = container.wanted.recipe.get(name).and_then(Value::as_str);
+            let value = container.asked.recipe.get(name).and_then(Value::as_str);
             value.ok_or_else(|| io::Error::other(format!("the recipe has no {name}")))
         };
         let root = directory.join("bundle/rootfs");
@@ -47,7 +47,7 @@ impl Prepare for Overlay {
         );
         let options = CString::new(options)?;
         mount("overlay", &root, "overlay", MountFlags::empty(), options.as_c_str())?;
-        let config = container.wanted.recipe.get("config").unwrap_or(&Value::Null);
+        let config = container.asked.recipe.get("config").unwrap_or(&Value::Null);
         std::fs::write(directory.join("bundle/config.json"), config.to_string())
     }
 }
@@ -181,7 +181,7 @@ fn create(containers: &Containers, words: &Words) -> Result<ContainerId, Box<dyn
         Some(path) => RuntimeChoice::Binary { path: PathBuf::from(path) },
         None => RuntimeChoice::Engine,
     };
-    let mut wanted = Wanted::new(runtime);
+    let mut wanted = Ask::new(runtime);
     wanted.name = words.flag("name").map(str::to_owned);
     wanted.terminal = words.has("terminal");
     wanted.open_stdin = words.has("interactive");

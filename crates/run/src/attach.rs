@@ -47,12 +47,12 @@ pub fn attach(containers: &Containers, id: &ContainerId, how: Attach) -> Result<
     )?;
     let container = containers.container(id)?;
     let mut stream = connect(containers, id)?;
-    let raw = if container.wanted.terminal { front::raw(how.interaction) } else { None };
+    let raw = if container.asked.terminal { front::raw(how.interaction) } else { None };
     Frame::Hello { replay: how.replay }.write(&mut stream).doing(attaching)?;
     let inputs = Inputs {
         caught: Caught::these(&[&ENDING[..], &[libc::SIGWINCH, libc::SIGQUIT]].concat())?,
         talks: how.interaction == Interaction::Talk,
-        terminal: container.wanted.terminal,
+        terminal: container.asked.terminal,
     };
     let (over, ends) =
         rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).doing(attaching)?;

@@ -35,14 +35,21 @@ pub fn status(containers: &Containers, id: &ContainerId) -> Result<Status> {
     if let (State::Exited, Some(written)) = (state, &written)
         && exit.as_ref().is_none_or(|exit| exit.at < written.started)
     {
-        exit = Some(Ended { status: ExitStatus::Unknown, at: written.started, error: None });
+        exit = Some(written.unseen(written.started));
     }
     Ok(Status {
         state,
         monitored,
         pid: alive.map(|written| written.pid),
-        started: written.as_ref().map(|written| written.started),
-        restarts: written.as_ref().map_or(0, |written| written.restarts),
+        started: written
+            .as_ref()
+            .map(|written| written.started)
+            .or_else(|| exit.as_ref().map(|exit| exit.started)),
+        restarts: written
+            .as_ref()
+            .map(|written| written.restarts)
+            .or_else(|| exit.as_ref().map(|exit| exit.restarts))
+            .unwrap_or(0),
         health: alive.and_then(|written| written.health),
         exit,
     })
@@ -91,10 +98,10 @@ pub fn stop(containers: &Containers, id: &ContainerId, timeout: Option<Duration>
     place.write_bytes("stopped", b"")?;
     let container = containers.container(id)?;
     let machine = machine(containers, &container);
-    let timeout = timeout.unwrap_or(container.wanted.stop_timeout);
+    let timeout = timeout.unwrap_or(container.asked.stop_timeout);
     if !timeout.is_zero() {
         // It may end at this moment; whether it did is seen below.
-        let _ = machine.signal(id, container.wanted.stop_signal);
+        let _ = machine.signal(id, container.asked.stop_signal);
         thaw(containers, id, machine.as_ref());
         if ended(containers, id, timeout)? {
             return stopped(containers, id);
@@ -229,7 +236,7 @@ pub fn freeze(containers: &Containers, id: &ContainerId, freeze: Freeze) -> Resu
 }
 
 pub(crate) fn machine(containers: &Containers, container: &Container) -> Box<dyn Machine> {
-    crate::runtime::open(containers, &container.wanted)
+    crate::runtime::open(containers, &container.asked)
 }
 
 pub(crate) fn allowed(

@@ -1,11 +1,11 @@
 //! Makes containers, names them, removes them, and clears away what kills left.
 
 use crate::error::{Doing, Result, RunError};
+use crate::model::Written;
 use crate::place::{Lock, Place};
 use crate::runtime::RuntimeBinary;
 use crate::{
-    Container, ContainerId, Containers, Ended, ExitStatus, RuntimeChoice, State, Timestamp, Wanted,
-    event,
+    Ask, Container, ContainerId, Containers, Ended, RuntimeChoice, State, Timestamp, event,
 };
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -28,19 +28,19 @@ pub enum IfRunning {
 }
 
 /// Makes a container. It is there whole, under its name, or not at all.
-pub fn create(containers: &Containers, wanted: Wanted, fill: Fill<'_>) -> Result<ContainerId> {
+pub fn create(containers: &Containers, asked: Ask, fill: Fill<'_>) -> Result<ContainerId> {
     let id = ContainerId::random()?;
-    let name = wanted.name.clone().unwrap_or_else(|| id.short().to_owned());
+    let name = asked.name.clone().unwrap_or_else(|| id.short().to_owned());
     crate::id::check_name(&name)?;
     // Before the work, for an early answer; the reservation below decides.
     if let Some(holder) = containers.holder(&name) {
         return Err(RunError::NameTaken { name, id: holder });
     }
-    if let RuntimeChoice::Binary { path } = &wanted.runtime {
+    if let RuntimeChoice::Binary { path } = &asked.runtime {
         RuntimeBinary::checked(path, &containers.runtime_root())?;
     }
     let embryo = containers.embryo(&id);
-    let made = hatch(containers, &embryo, wanted, (&name, fill));
+    let made = hatch(containers, &embryo, asked, (&name, fill));
     if made.is_err() {
         let _ = crate::erase::erase(&embryo.dir);
     }
@@ -52,7 +52,7 @@ pub fn create(containers: &Containers, wanted: Wanted, fill: Fill<'_>) -> Result
 fn hatch(
     containers: &Containers,
     embryo: &Place,
-    wanted: Wanted,
+    asked: Ask,
     (name, fill): (&str, Fill<'_>),
 ) -> Result<()> {
     let making = || format!("make {}", embryo.dir.display());
@@ -64,7 +64,7 @@ fn hatch(
     let _lock = embryo.lock()?;
     private.create(embryo.bundle()).doing(making)?;
     fill(&embryo.bundle()).doing(|| format!("fill {}", embryo.bundle().display()))?;
-    let container = Container { id: embryo.id.clone(), created: (containers.clock)(), wanted };
+    let container = Container { id: embryo.id.clone(), created: (containers.clock)(), asked };
     embryo.write("container.json", &container)?;
     embryo.write_bytes("name", name.as_bytes())?;
     containers.with_names(|| {
@@ -142,15 +142,16 @@ fn erase(place: &Place) -> Result<()> {
 /// Writes the end of a container whose monitor was killed, and has the runtime forget it.
 pub(crate) fn bury(containers: &Containers, place: &Place) -> Result<()> {
     let container = containers.container(&place.id)?;
-    let machine = crate::runtime::open(containers, &container.wanted);
+    let machine = crate::runtime::open(containers, &container.asked);
     // A runtime that never came to know the container refuses; then there is nothing to forget.
     let _ = machine.delete(&place.id);
-    let seen = crate::status(containers, &place.id)?
-        .exit
-        .filter(|exit| exit.status != ExitStatus::Unknown);
-    if seen.is_none() {
-        let exit = Ended { status: ExitStatus::Unknown, at: (containers.clock)(), error: None };
-        place.write("exit.json", &exit)?;
+    // A monitor that was killed after its last words has written the end itself.
+    let written: Option<Written> = place.read("state.json")?;
+    let seen: Option<Ended> = place.read("exit.json")?;
+    if let Some(written) = written
+        && seen.is_none_or(|seen| seen.at < written.started)
+    {
+        place.write("exit.json", &written.unseen((containers.clock)()))?;
     }
     place.clear("paused")?;
     place.clear("attach.sock")?;
@@ -190,7 +191,7 @@ pub fn collect(
         if place.has("state.json") {
             bury(containers, &place)?;
         }
-        if containers.container(&id)?.wanted.remove_at_end {
+        if containers.container(&id)?.asked.remove_at_end {
             discard(containers, &place, lock)?;
             erase(&containers.garbage(&id))?;
             gone.push(id);

@@ -41,7 +41,7 @@ pub fn exec(containers: &Containers, id: &ContainerId, wanted: &ExecRequest) -> 
     let interaction = if wanted.interactive { Interaction::Talk } else { Interaction::Watch };
     event::note(containers, id, "exec", None);
     let how = Execution { detach: wanted.detach, interaction, ..Execution::default() };
-    crate::runtime::open(containers, &container.wanted).exec(id, &process, how)
+    crate::runtime::open(containers, &container.asked).exec(id, &process, how)
 }
 
 /// The first process's settings with those of the request.

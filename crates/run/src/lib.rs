@@ -62,8 +62,8 @@ pub use id::{ContainerId, MAX_NAME};
 pub use log::{LogLine, Stream};
 pub use logs::{LogQuery, logs};
 pub use model::{
-    Container, Ended, Enforcement, ExitStatus, Health, HealthCheck, LogLimits, Origin,
-    RestartPolicy, RuntimeChoice, State, Status, Wanted,
+    Ask, Container, Ended, Enforcement, ExitStatus, Health, HealthCheck, LogLimits, Origin,
+    RestartPolicy, RuntimeChoice, State, Status,
 };
 pub use monitor::monitor;
 pub use place::Containers;

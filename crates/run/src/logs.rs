@@ -26,7 +26,8 @@ pub struct LogQuery {
     pub stream: Option<Stream>,
 }
 
-/// Gives the records of a container's log, oldest first, until `take` says `false`.
+/// Gives the records of a container's log, oldest first, until `take` says `false`. A container in the
+/// foreground has none: its output goes to its caller.
 pub fn logs(
     containers: &Containers,
     id: &ContainerId,
@@ -34,50 +35,61 @@ pub fn logs(
     take: &mut dyn FnMut(LogLine) -> bool,
 ) -> Result<()> {
     let place = containers.place(id);
-    let files = containers.container(id)?.wanted.log.files;
+    let files = containers.container(id)?.asked.log.files;
     let path = place.file("log");
     let watch = Watch::new(&place.dir)?;
+    let fits = |line: &LogLine| {
+        line.at >= query.since && query.stream.is_none_or(|stream| stream == line.stream)
+    };
     let mut tail = VecDeque::new();
-    let mut go = true;
-    let mut pass = |line: LogLine, tail: &mut VecDeque<LogLine>, live: bool| {
-        if !go || line.at < query.since || query.stream.is_some_and(|stream| stream != line.stream)
-        {
-            return go;
-        }
-        match query.tail.filter(|_| !live) {
-            Some(length) => {
-                tail.push_back(line);
-                while tail.len() > length {
-                    tail.pop_front();
-                }
+    let mut old = |line: LogLine| match query.tail {
+        _ if !fits(&line) => true,
+        Some(length) => {
+            tail.push_back(line);
+            if tail.len() > length {
+                tail.pop_front();
             }
-            None => go = take(line),
+            true
         }
-        go
+        None => take(line),
     };
     for number in (1..files).rev() {
-        if let Some(mut old) = Records::open(&numbered(&path, number)) {
-            old.drain(&mut |line| pass(line, &mut tail, false))?;
-        }
-    }
-    let mut current = Records::open(&path);
-    if let Some(current) = &mut current {
-        current.drain(&mut |line| pass(line, &mut tail, false))?;
-    }
-    for line in std::mem::take(&mut tail) {
-        pass(line, &mut tail, true);
-    }
-    while query.follow == Follow::Yes {
-        // The look at the state comes first, so that what is said before the end is read after it.
-        let over = crate::status(containers, id).map_or(true, |now| now.state == State::Exited);
-        let mut live = |line| pass(line, &mut tail, true);
-        if let Some(current) = &mut current
-            && !current.drain(&mut live)?
+        if let Some(mut records) = Records::open(&numbered(&path, number))
+            && !records.drain(&mut old)?
         {
             return Ok(());
         }
-        if current.as_ref().is_none_or(|current| current.replaced(&path)) {
-            let next = Records::open(&path);
+    }
+    let mut current = Records::open(&path);
+    if let Some(records) = &mut current
+        && !records.drain(&mut old)?
+    {
+        return Ok(());
+    }
+    if !tail.into_iter().all(&mut *take) || query.follow == Follow::No {
+        return Ok(());
+    }
+    let over = || crate::status(containers, id).map_or(true, |now| now.state == State::Exited);
+    follow((current, &path), &watch, &over, &mut |line| !fits(&line) || take(line))
+}
+
+/// Gives what comes, until the container is over and all of it is read.
+fn follow(
+    (mut current, path): (Option<Records>, &Path),
+    watch: &Watch,
+    over: &dyn Fn() -> bool,
+    take: &mut dyn FnMut(LogLine) -> bool,
+) -> Result<()> {
+    loop {
+        // The look at the state comes first, so that what is said before the end is read after it.
+        let over = over();
+        if let Some(current) = &mut current
+            && !current.drain(take)?
+        {
+            return Ok(());
+        }
+        if current.as_ref().is_none_or(|current| current.replaced(path)) {
+            let next = Records::open(path);
             let new = next.is_some();
             current = next;
             if new {
@@ -89,7 +101,6 @@ pub fn logs(
         }
         watch.wait(LONGEST)?;
     }
-    Ok(())
 }
 
 struct Records {

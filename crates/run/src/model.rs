@@ -87,9 +87,9 @@ pub struct Origin {
     pub digest: String,
 }
 
-/// What is wanted of a container; it never changes after `create`.
+/// What is asked of a container; it never changes after `create`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wanted {
+pub struct Ask {
     /// The first name; `None` makes one from the id.
     pub name: Option<String>,
     /// The image.
@@ -123,7 +123,7 @@ pub struct Wanted {
     pub remove_at_end: bool,
 }
 
-impl Wanted {
+impl Ask {
     /// The defaults: no restart, SIGTERM, ten seconds, no health check.
     pub fn new(runtime: RuntimeChoice) -> Self {
         Self {
@@ -152,8 +152,8 @@ pub struct Container {
     pub id: ContainerId,
     /// When it was made.
     pub created: Timestamp,
-    /// What is wanted of it.
-    pub wanted: Wanted,
+    /// What is asked of it.
+    pub asked: Ask,
 }
 
 /// How the first process of a container ended.
@@ -186,6 +186,10 @@ pub struct Ended {
     pub status: ExitStatus,
     /// When.
     pub at: Timestamp,
+    /// When that run began.
+    pub started: Timestamp,
+    /// How often the policy had started it again.
+    pub restarts: u32,
     /// Why it did not start at all, where that is so.
     pub error: Option<String>,
 }
@@ -220,6 +224,12 @@ impl Written {
     pub(crate) fn new(started: Timestamp) -> Self {
         let boot = crate::procfs::boot();
         Self { boot, pid: 0, pid_start: 0, started, restarts: 0, health: None }
+    }
+
+    /// The end of this run, for who sees that nobody saw it.
+    pub(crate) fn unseen(&self, at: Timestamp) -> Ended {
+        let (started, restarts) = (self.started, self.restarts);
+        Ended { status: ExitStatus::Unknown, at, started, restarts, error: None }
     }
 }
 
@@ -261,7 +271,7 @@ pub struct Status {
     pub monitored: bool,
     /// The first process, as this machine numbers it, while it is up.
     pub pid: Option<u32>,
-    /// The last start.
+    /// The start of the present or last run.
     pub started: Option<Timestamp>,
     /// The last end; its status is `Unknown` when nobody saw it.
     pub exit: Option<Ended>,

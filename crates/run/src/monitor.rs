@@ -73,7 +73,7 @@ fn supervised(
     })?;
     stop_when_asked(&supervisor)?;
     let status = supervisor.watch(report)?;
-    let remove = supervisor.container.wanted.remove_at_end;
+    let remove = supervisor.container.asked.remove_at_end;
     drop(supervisor);
     if remove {
         crate::remove(&containers, id, IfRunning::Refuse)?;
@@ -92,7 +92,7 @@ fn keep_report() -> Result<File> {
 }
 
 fn side(containers: &Containers, container: &Container, place: &Place) -> Result<Side> {
-    let log = LogWriter::open(&place.file("log"), container.wanted.log, containers.clock)?;
+    let log = LogWriter::open(&place.file("log"), container.asked.log, containers.clock)?;
     let hub = Arc::new(Hub::new(log));
     hub::serve(&hub, place)?;
     Ok(Side::Hub(hub))
@@ -102,8 +102,8 @@ fn side(containers: &Containers, container: &Container, place: &Place) -> Result
 fn stop_when_asked(supervisor: &Supervisor<'_>) -> Result<()> {
     let caught = Caught::these(&front::ENDING)?;
     let (place, id) = (supervisor.place.clone(), supervisor.container.id.clone());
-    let signal = supervisor.container.wanted.stop_signal;
-    let machine = crate::runtime::open(supervisor.containers, &supervisor.container.wanted);
+    let signal = supervisor.container.asked.stop_signal;
+    let machine = crate::runtime::open(supervisor.containers, &supervisor.container.asked);
     thread::spawn(move || {
         let mut byte = [0];
         loop {

@@ -56,7 +56,7 @@ pub(crate) fn prepared(
     prepare.prepare(container, &place.dir).doing(preparing)?;
     let spec = config(place)?;
     let terminal = spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or(false);
-    if terminal == container.wanted.terminal {
+    if terminal == container.asked.terminal {
         return Ok(spec);
     }
     let wrong = io::Error::new(

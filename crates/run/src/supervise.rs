@@ -55,8 +55,13 @@ pub(crate) struct Supervisor<'a> {
 struct Begun {
     pid: u32,
     spec: Spec,
-    outputs: Option<Receiver<()>>,
+    outputs: Outputs,
 }
+
+/// A process that waits for its start, and the config it came from.
+type Created = (u32, Spec);
+/// Closes with the last output that is copied, where any is.
+type Outputs = Option<Receiver<()>>;
 
 /// Who is told, once, whether it started.
 pub(crate) type Report<'a> = &'a mut dyn FnMut(std::result::Result<u32, &RunError>);
@@ -75,12 +80,12 @@ impl<'a> Supervisor<'a> {
             return Err(RunError::State { id: id.clone(), state, verb: "start" });
         };
         let container = containers.container(id)?;
-        if matches!(container.wanted.runtime, RuntimeChoice::Binary { .. }) {
+        if matches!(container.asked.runtime, RuntimeChoice::Binary { .. }) {
             // Its binary leaves the first process to whoever reaps the orphans.
             rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
                 .doing(|| "become a subreaper".to_owned())?;
         }
-        let machine = crate::runtime::open(containers, &container.wanted);
+        let machine = crate::runtime::open(containers, &container.asked);
         let side = side(&container, &place)?;
         let written = Mutex::new(Written::new((containers.clock)()));
         Ok(Self { containers, container, place, machine, prepare, side, written, _lock: lock })
@@ -142,7 +147,7 @@ impl<'a> Supervisor<'a> {
         event::note(self.containers, &self.container.id, "start", None);
         let bell = health::Bell::default();
         thread::scope(|scope| {
-            if let Some(check) = &self.container.wanted.health {
+            if let Some(check) = &self.container.asked.health {
                 scope.spawn(|| health::watch(self, check, &begun.spec, &bell));
             }
             let status = self.wait(begun.pid);
@@ -172,12 +177,12 @@ impl<'a> Supervisor<'a> {
 
     fn begin(&self) -> Result<Begun> {
         let now = (self.containers.clock)();
-        let health = self.container.wanted.health.as_ref().map(|_| Health::Starting);
+        let health = self.container.asked.health.as_ref().map(|_| Health::Starting);
         self.change(|written| {
             (written.pid, written.pid_start, written.started) = (0, 0, now);
             written.health = health;
         })?;
-        let ((pid, spec), outputs) = match self.container.wanted.terminal {
+        let ((pid, spec), outputs) = match self.container.asked.terminal {
             true => self.create_with_terminal()?,
             false => self.create_with_streams()?,
         };
@@ -188,7 +193,7 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Prepares and creates, apart from the machine's mounts.
-    fn create(&self, wires: Wires) -> Result<(u32, Spec)> {
+    fn create(&self, wires: Wires) -> Result<Created> {
         apart(|| {
             let spec = prepared(self.prepare, &self.container, &self.place)?;
             let pid = self.machine.create(&self.container.id, &self.place.bundle(), wires)?;
@@ -196,7 +201,7 @@ impl<'a> Supervisor<'a> {
         })
     }
 
-    fn create_with_terminal(&self) -> Result<((u32, Spec), Option<Receiver<()>>)> {
+    fn create_with_terminal(&self) -> Result<(Created, Outputs)> {
         let console = Console::listen(&self.place.dir, &self.container.id)?;
         let created = self.create(Wires::Console(console.path()))?;
         let master = console.accept(&self.container.id)?;
@@ -215,7 +220,7 @@ impl<'a> Supervisor<'a> {
         Ok((created, outputs))
     }
 
-    fn create_with_streams(&self) -> Result<((u32, Spec), Option<Receiver<()>>)> {
+    fn create_with_streams(&self) -> Result<(Created, Outputs)> {
         let hub = match &self.side {
             Side::Caller(_, interaction) => {
                 let streams = front::own_streams(*interaction)?;
@@ -223,7 +228,7 @@ impl<'a> Supervisor<'a> {
             }
             Side::Hub(hub) => hub,
         };
-        let (stdin, input) = match self.container.wanted.open_stdin {
+        let (stdin, input) = match self.container.asked.open_stdin {
             true => pipe().map(|(read, write)| (Some(read), Some(File::from(write))))?,
             false => (None, None),
         };
@@ -246,7 +251,12 @@ impl<'a> Supervisor<'a> {
         let failed = |error: &RunError| ExitStatus::Code(i32::from(error.exit_code()));
         let status = ended.as_ref().copied().unwrap_or_else(failed);
         let error = ended.as_ref().err().map(RunError::chain);
-        self.place.write("exit.json", &Ended { status, at: (self.containers.clock)(), error })?;
+        let (started, restarts) = {
+            let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+            (written.started, written.restarts)
+        };
+        let at = (self.containers.clock)();
+        self.place.write("exit.json", &Ended { status, at, started, restarts, error })?;
         self.place.clear("paused")?;
         event::note(self.containers, id, "die", Some(status.code()));
         Ok(status)
@@ -255,7 +265,7 @@ impl<'a> Supervisor<'a> {
     /// Whether the policy wants another run.
     fn again(&self, status: ExitStatus) -> bool {
         let restarts = self.written.lock().unwrap_or_else(PoisonError::into_inner).restarts;
-        match self.container.wanted.restart {
+        match self.container.asked.restart {
             RestartPolicy::No => false,
             RestartPolicy::OnFailure { retries } => {
                 status.code() != 0 && retries.is_none_or(|retries| restarts < retries)

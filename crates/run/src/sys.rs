@@ -7,7 +7,7 @@ use rustix::mount::MountPropagationFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, IntoRawFd};
+use std::os::fd::IntoRawFd;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Where the handler writes; -1 before the first [`Caught`].
@@ -85,21 +85,6 @@ pub(crate) fn signal(pid: u32, signal: i32) -> Result<()> {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()).doing(sending),
     }
-}
-
-/// Sends a signal of any number to the process behind a pidfd.
-pub(crate) fn signal_held(process: impl AsFd, signal: i32) -> io::Result<()> {
-    // SAFETY: plain numbers and a null pointer, which the call allows.
-    let done = unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            process.as_fd().as_raw_fd(),
-            signal,
-            std::ptr::null::<u8>(),
-            0,
-        )
-    };
-    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Gives the calling thread mounts of its own. What is mounted on the machine still comes in, and nothing

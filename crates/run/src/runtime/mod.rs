@@ -7,7 +7,7 @@ pub use binary::RuntimeBinary;
 
 use crate::error::Result;
 use crate::front::Interaction;
-use crate::{ContainerId, Containers, ExitStatus, RuntimeChoice, Wanted};
+use crate::{Ask, ContainerId, Containers, ExitStatus, RuntimeChoice};
 use oci_spec::runtime::Process;
 use serde::Serialize;
 use std::os::fd::OwnedFd;
@@ -117,7 +117,7 @@ pub(crate) trait Machine: Runtime + Control + Measure {}
 impl<T: Runtime + Control + Measure> Machine for T {}
 
 /// Opens the runtime that a container wants.
-pub(crate) fn open(containers: &Containers, wanted: &Wanted) -> Box<dyn Machine> {
+pub(crate) fn open(containers: &Containers, wanted: &Ask) -> Box<dyn Machine> {
     let root = containers.runtime_root();
     match &wanted.runtime {
         RuntimeChoice::Engine => Box::new(engine::Native::new(root, wanted.enforcement)),
