@@ -2,6 +2,7 @@
 
 use crate::error::{Result, RunError};
 use crate::model::Written;
+use crate::place::Place;
 use crate::runtime::{Freeze, Machine, Usage};
 use crate::watch::{LONGEST, Watch};
 use crate::{Container, ContainerId, Containers, Ended, ExitStatus, State, Status, event, monitor};
@@ -20,11 +21,7 @@ pub fn status(containers: &Containers, id: &ContainerId) -> Result<Status> {
     let monitored = place.monitored()?;
     let written: Option<Written> = place.read("state.json")?;
     let mut exit: Option<Ended> = place.read("exit.json")?;
-    let alive = written.as_ref().filter(|written| {
-        written.pid != 0
-            && written.boot == crate::procfs::boot()
-            && crate::procfs::start_time(written.pid) == Some(written.pid_start)
-    });
+    let alive = written.as_ref().filter(|written| lives(written));
     let state = match (&alive, monitored) {
         (Some(_), _) if place.has("paused") => State::Paused,
         (Some(_), _) => State::Running,
@@ -53,6 +50,18 @@ pub fn status(containers: &Containers, id: &ContainerId) -> Result<Status> {
         health: alive.and_then(|written| written.health),
         exit,
     })
+}
+
+fn lives(written: &Written) -> bool {
+    written.pid != 0
+        && written.boot == crate::procfs::boot()
+        && crate::procfs::start_time(written.pid) == Some(written.pid_start)
+}
+
+/// The first process, while it is up.
+pub(crate) fn alive(place: &Place) -> Result<Option<u32>> {
+    let written: Option<Written> = place.read("state.json")?;
+    Ok(written.filter(lives).map(|written| written.pid))
 }
 
 /// A container with its name and its status, for lists.
@@ -127,7 +136,7 @@ fn stopped(containers: &Containers, id: &ContainerId) -> Result<()> {
         && let Some(_lock) = place.lock()?
         && place.has("state.json")
     {
-        crate::create::bury(containers, &place)?;
+        crate::collect::bury(containers, &place)?;
     }
     Ok(())
 }

@@ -1,17 +1,16 @@
-//! Makes containers, names them, removes them, and clears away what kills left.
+//! Makes containers, names them, removes them.
 
 use crate::error::{Doing, Result, RunError};
-use crate::model::Written;
 use crate::place::{Lock, Place};
 use crate::runtime::RuntimeBinary;
 use crate::{
-    Ask, Container, ContainerId, Containers, Ended, RuntimeChoice, State, Timestamp, event,
+    Ask, Container, ContainerId, Containers, RuntimeChoice, State, event,
 };
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 /// Fills the directory of a runtime bundle, as far as it lasts from one start to the next. Whatever names a
 /// path in it must name it relative to it, as the directory is renamed once. Its `config.json` may come with
@@ -103,6 +102,10 @@ pub fn remove(containers: &Containers, id: &ContainerId, force: IfRunning) -> Re
         crate::stop(containers, id, Some(Duration::ZERO))?;
     }
     let place = containers.place(id);
+    if force == IfRunning::Kill && !place.dir.exists() {
+        // Its end was its removal.
+        return Ok(());
+    }
     let Some(lock) = place.lock()? else {
         return Err(RunError::State {
             id: id.clone(),
@@ -111,17 +114,25 @@ pub fn remove(containers: &Containers, id: &ContainerId, force: IfRunning) -> Re
         });
     };
     if place.has("state.json") {
-        bury(containers, &place)?;
+        crate::collect::bury(containers, &place)?;
     }
     discard(containers, &place, lock)?;
-    event::note(containers, id, "remove", None);
     erase(&containers.garbage(id))
 }
 
+/// Removes one that was to go at its end; another hand may have been faster.
+pub(crate) fn remove_at_end(containers: &Containers, id: &ContainerId) -> Result<()> {
+    match remove(containers, id, IfRunning::Refuse) {
+        Err(_) if !containers.place(id).dir.exists() => Ok(()),
+        other => other,
+    }
+}
+
 /// Out of sight at once, by one rename; its name is free from then on.
-fn discard(containers: &Containers, place: &Place, lock: Lock) -> Result<()> {
+pub(crate) fn discard(containers: &Containers, place: &Place, lock: Lock) -> Result<()> {
     containers.with_names(|| {
-        let name = place.name()?;
+        // One that a loss of power left without its name has none to give back.
+        let name = place.name().unwrap_or_default();
         let garbage = containers.garbage(&place.id);
         let held = containers.holder(&name).is_some_and(|holder| holder == place.id);
         fs::rename(&place.dir, &garbage.dir)
@@ -132,91 +143,10 @@ fn discard(containers: &Containers, place: &Place, lock: Lock) -> Result<()> {
         Ok(())
     })?;
     drop(lock);
+    event::note(containers, &place.id, "remove", None);
     Ok(())
 }
 
-fn erase(place: &Place) -> Result<()> {
+pub(crate) fn erase(place: &Place) -> Result<()> {
     crate::erase::erase(&place.dir).doing(|| format!("remove {}", place.dir.display()))
-}
-
-/// Writes the end of a container whose monitor was killed, and has the runtime forget it.
-pub(crate) fn bury(containers: &Containers, place: &Place) -> Result<()> {
-    let container = containers.container(&place.id)?;
-    let machine = crate::runtime::open(containers, &container.asked);
-    // A runtime that never came to know the container refuses; then there is nothing to forget.
-    let _ = machine.delete(&place.id);
-    // A monitor that was killed after its last words has written the end itself.
-    let written: Option<Written> = place.read("state.json")?;
-    let seen: Option<Ended> = place.read("exit.json")?;
-    if let Some(written) = written
-        && seen.is_none_or(|seen| seen.at < written.started)
-    {
-        place.write("exit.json", &written.unseen((containers.clock)()))?;
-    }
-    place.clear("paused")?;
-    place.clear("attach.sock")?;
-    place.clear("state.json")
-}
-
-/// Clears away what kills left: unfinished and discarded containers untouched for `grace`, the remains of
-/// containers whose monitor died, those that were to go at their end, links of names that nobody has.
-/// It never touches what lives, and may run at any time, any number at once. Gives the ids removed.
-pub fn collect(
-    containers: &Containers,
-    grace: Duration,
-    now: Timestamp,
-) -> Result<Vec<ContainerId>> {
-    let mut gone = Vec::new();
-    for id in containers.ids("garbage")? {
-        if old(&containers.garbage(&id), grace, now) {
-            erase(&containers.garbage(&id))?;
-            gone.push(id);
-        }
-    }
-    for id in containers.ids("embryos")? {
-        let embryo = containers.embryo(&id);
-        // One killed before it had its lock file cannot be locked, and needs not be.
-        if old(&embryo, grace, now) && (!embryo.has("lock") || embryo.lock()?.is_some()) {
-            erase(&embryo)?;
-            gone.push(id);
-        }
-    }
-    for id in containers.ids("containers")? {
-        let place = containers.place(&id);
-        let Ok(status) = crate::status(containers, &id) else { continue };
-        if status.monitored || status.state != State::Exited {
-            continue;
-        }
-        let Some(lock) = place.lock()? else { continue };
-        if place.has("state.json") {
-            bury(containers, &place)?;
-        }
-        if containers.container(&id)?.asked.remove_at_end {
-            discard(containers, &place, lock)?;
-            erase(&containers.garbage(&id))?;
-            gone.push(id);
-        }
-    }
-    containers.with_names(|| drop_idle_names(containers))?;
-    Ok(gone)
-}
-
-fn drop_idle_names(containers: &Containers) -> Result<()> {
-    let path = containers.root.join("names");
-    for entry in fs::read_dir(&path).doing(|| format!("list {}", path.display()))?.flatten() {
-        if let Some(name) =
-            entry.file_name().to_str().filter(|name| containers.holder(name).is_none())
-        {
-            containers.drop_name(name)?;
-        }
-    }
-    Ok(())
-}
-
-fn old(place: &Place, grace: Duration, now: Timestamp) -> bool {
-    let changed = fs::metadata(&place.dir).and_then(|dir| dir.modified()).ok();
-    let since =
-        changed.and_then(|changed| changed.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-    Duration::from_nanos(now.0).checked_sub(since).is_some_and(|age| age >= grace)
-        || grace.is_zero()
 }

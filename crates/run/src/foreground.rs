@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::front::{Front, Interaction};
 use crate::supervise::{Side, Supervisor};
-use crate::{ContainerId, Containers, ExitStatus, IfRunning, Prepare};
+use crate::{ContainerId, Containers, ExitStatus, Prepare};
 use std::sync::Mutex;
 
 /// Starts a container and watches it in this process until it has ended for good.
@@ -26,7 +26,7 @@ pub fn foreground(
     let ended = supervisor.watch(&mut |_| {});
     drop(supervisor);
     if remove {
-        crate::remove(containers, id, IfRunning::Refuse)?;
+        crate::create::remove_at_end(containers, id)?;
     }
     ended
 }

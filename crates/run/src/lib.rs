@@ -22,6 +22,7 @@
 //! A kill at any moment leaves a state that [`status`] tells rightly and that [`collect`] clears away.
 
 mod attach;
+mod collect;
 mod console;
 mod control;
 mod create;
@@ -49,10 +50,11 @@ mod time;
 mod watch;
 
 pub use attach::{Attach, Parted, attach};
+pub use collect::collect;
 pub use control::{
     Condition, Listed, freeze, inspect, kill, list, processes, start, stats, status, stop, wait,
 };
-pub use create::{Fill, IfRunning, collect, create, remove, rename};
+pub use create::{Fill, IfRunning, create, remove, rename};
 pub use error::RunError;
 pub use event::{Follow, LifeEvent, MAX_EVENTS, events};
 pub use exec::{ExecRequest, exec};

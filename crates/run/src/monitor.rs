@@ -8,7 +8,7 @@ use crate::log::LogWriter;
 use crate::place::Place;
 use crate::supervise::{Side, Supervisor};
 use crate::sys::Caught;
-use crate::{Clock, Container, ContainerId, Containers, ExitStatus, IfRunning, Prepare, front};
+use crate::{Clock, Container, ContainerId, Containers, ExitStatus, Prepare, front};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::ffi::OsString;
 use std::fs::File;
@@ -76,7 +76,7 @@ fn supervised(
     let remove = supervisor.container.asked.remove_at_end;
     drop(supervisor);
     if remove {
-        crate::remove(&containers, id, IfRunning::Refuse)?;
+        crate::create::remove_at_end(&containers, id)?;
     }
     Ok(status)
 }

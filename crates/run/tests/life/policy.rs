@@ -1,0 +1,76 @@
+//! Restarts, health, logs within their limits.
+
+use crate::machine::{Machine, until};
+use serde_json::json;
+
+#[test]
+fn a_failing_container_is_started_again_as_often_as_was_said() {
+    let Some(machine) = Machine::new() else { return };
+    let script = "echo run; test $(cat /tmp/runs 2>/dev/null | head -c 9 || :)x = xxx; \
+        echo -n x >> /tmp/runs; exit 3";
+    machine.started("one", &["--restart=on-failure", "--retries=2"], script);
+    assert_eq!(machine.life(&["wait", "one"]).code, Some(3));
+    assert_eq!(machine.fine(&["logs", "one"]), "run\nrun\nrun\n");
+    assert_eq!(machine.inspect("one")["status"]["restarts"], 2);
+    machine.started("fine", &["--restart=on-failure"], "echo run");
+    assert_eq!(machine.life(&["wait", "fine"]).code, Some(0));
+    assert_eq!(machine.fine(&["logs", "fine"]), "run\n");
+}
+
+#[test]
+fn always_goes_on_until_it_is_stopped() {
+    let Some(machine) = Machine::new() else { return };
+    machine.started("one", &["--restart=always"], "echo run");
+    until("three runs", || machine.fine(&["logs", "one"]).lines().count() >= 3);
+    machine.fine(&["stop", "one"]);
+    let runs = machine.fine(&["logs", "one"]);
+    assert_eq!(machine.state("one"), "exited");
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert_eq!(machine.fine(&["logs", "one"]), runs);
+}
+
+#[test]
+fn health_is_told_and_waited_for() {
+    let Some(machine) = Machine::new() else { return };
+    let flags = ["--health=test -e /tmp/well"];
+    machine.started("one", &flags, "sleep 100");
+    assert_eq!(machine.inspect("one")["status"]["health"], "starting");
+    let health = || machine.inspect("one")["status"]["health"].clone();
+    until("illness", || health() == "unhealthy");
+    machine.fine(&["exec", "one", "touch", "/tmp/well"]);
+    machine.fine(&["wait", "--for=healthy", "--within=20000", "one"]);
+    assert_eq!(health(), "healthy");
+    machine.fine(&["stop", "--timeout=0", "one"]);
+    assert_eq!(health(), json!(null));
+    let late = ["--health=sleep 50", "--health-timeout=50"];
+    machine.started("late", &late, "sleep 100");
+    until("illness", || machine.inspect("late")["status"]["health"] == "unhealthy");
+}
+
+#[test]
+fn a_log_stays_within_its_limits_and_its_end_is_whole() {
+    let Some(machine) = Machine::new() else { return };
+    let id = machine.started("one", &["--log-bytes=20000"], "seq 1 5000");
+    machine.life(&["wait", "one"]);
+    let said = machine.fine(&["logs", "one"]);
+    let lines: Vec<u32> = said.lines().map(|line| line.parse().unwrap()).collect();
+    assert_eq!(lines.last(), Some(&5000));
+    assert!(lines.windows(2).all(|pair| pair[0] + 1 == pair[1]), "no line is lost between files");
+    let place = machine.root().join("containers").join(id);
+    let size = |name: &str| std::fs::metadata(place.join(name)).map(|file| file.len()).ok();
+    // One read may bring more than a file holds: a buffer's worth in records.
+    for name in ["log", "log.1", "log.2"] {
+        assert!(size(name).is_some_and(|size| size < 4_000_000), "{name}");
+    }
+    assert_eq!(size("log.3"), None);
+    assert_eq!(machine.fine(&["logs", "--tail=2", "one"]), "4999\n5000\n");
+}
+
+#[test]
+fn logs_are_followed_to_the_end() {
+    let Some(machine) = Machine::new() else { return };
+    machine.started("one", &[], "for i in $(seq 1 20); do echo $i; sleep 0.02; done");
+    let said = machine.fine(&["logs", "--follow", "one"]);
+    let wanted: String = (1..=20).map(|number| format!("{number}\n")).collect();
+    assert_eq!(said, wanted);
+}
