@@ -40,6 +40,7 @@ pub fn collect(
             gone.push(id);
         }
     }
+    gone.extend(crate::pod::collect(containers, &|place| old(&place.dir, grace, now))?);
     drop_passing(containers, grace, now)?;
     containers.with_names(|| drop_idle_names(containers))?;
     Ok(gone)

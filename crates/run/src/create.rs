@@ -3,9 +3,7 @@
 use crate::error::{Doing, Result, RunError};
 use crate::place::{Lock, Place};
 use crate::runtime::RuntimeBinary;
-use crate::{
-    Ask, Container, ContainerId, Containers, RuntimeChoice, State, event,
-};
+use crate::{Ask, Container, ContainerId, Containers, RuntimeChoice, State, event};
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;

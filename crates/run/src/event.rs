@@ -23,7 +23,8 @@ pub struct LifeEvent {
     pub at: Timestamp,
     /// Whose.
     pub id: ContainerId,
-    /// What: `create`, `start`, `die`, `stop`, `kill`, `pause`, `resume`, `rename`, `health`, `exec`, `remove`.
+    /// What: `create`, `start`, `die`, `stop`, `kill`, `pause`, `resume`, `rename`, `health`, `exec`, `remove`;
+    /// of a pod `pod-create`, `pod-start`, `pod-stop`, `pod-remove`.
     pub what: String,
     /// The exit code of `die`.
     pub code: Option<i32>,

@@ -22,11 +22,7 @@ pub fn foreground(
     let supervisor = Supervisor::new(containers, id, prepare, |_, _| {
         Ok(Side::Caller(Mutex::new(Front::open(interaction)?), interaction))
     })?;
-    let remove = supervisor.container.asked.remove_at_end;
     let ended = supervisor.watch(&mut |_| {});
-    drop(supervisor);
-    if remove {
-        crate::create::remove_at_end(containers, id)?;
-    }
+    supervisor.leave()?;
     ended
 }

@@ -10,10 +10,12 @@
 //!                      stopped, paused  marks: do not start again; frozen
 //!                      log, log.1 …     the output (see `LogLine`)
 //!                      attach.sock      input and output, while it is watched
-//!                      bundle/          config.json and root file system
+//!                      bundle/          config.json and root file system, made present at each start
+//!                      upper, work      what the container wrote, where its root is an overlay
 //! ROOT/embryos/ID/     being made; renamed to containers/ when whole
 //! ROOT/garbage/ID/     renamed from containers/ to be removed
 //! ROOT/names/NAME      a link to the id; true when that container's file `name` says the same
+//! ROOT/pods/ID/        pod.json, lock, holder.json, volumes/NAME (see `Pod`)
 //! ROOT/runtime/        the runtime's own state
 //! ROOT/events          what happened
 //! ```
@@ -41,6 +43,7 @@ mod logs;
 mod model;
 mod monitor;
 mod place;
+mod pod;
 mod prepare;
 mod procfs;
 mod runtime;
@@ -69,6 +72,10 @@ pub use model::{
 };
 pub use monitor::monitor;
 pub use place::Containers;
+pub use pod::life::{PodCondition, PodStatus, pod_status, start_pod, stop_pod, wait_pod};
+pub use pod::{
+    Member, Pod, PodAsk, PodId, create_pod, find_pod, list_pods, pod_volume, remove_pod,
+};
 pub use prepare::{Prepare, Prepared};
 pub use runtime::{
     Control, Execution, Freeze, Measure, Runtime, RuntimeBinary, Streams, Usage, Wires,

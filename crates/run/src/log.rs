@@ -96,18 +96,32 @@ impl LogWriter {
             let (line, ended) = line.strip_suffix(b"\n").map_or((line, false), |line| (line, true));
             let mut pieces = line.chunks(MAX_PIECE).peekable();
             if pieces.peek().is_none() {
-                record(&mut records, now, stream, (b"", ended));
+                self.add(&mut records, &record(now, stream, (b"", ended)))?;
             }
             while let Some(piece) = pieces.next() {
-                record(&mut records, now, stream, (piece, ended && pieces.peek().is_none()));
+                let ended = ended && pieces.peek().is_none();
+                self.add(&mut records, &record(now, stream, (piece, ended)))?;
             }
         }
-        let more = u64::try_from(records.len()).unwrap_or(u64::MAX);
-        if self.length > 0 && self.length.saturating_add(more) > self.limits.file_bytes {
+        self.put(&mut records)
+    }
+
+    /// Adds a record to those that are not written yet; a full file is ended before it.
+    fn add(&mut self, records: &mut Vec<u8>, record: &[u8]) -> Result<()> {
+        let bytes = |bytes: &[u8]| u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let before = self.length.saturating_add(bytes(records));
+        if before > 0 && before.saturating_add(bytes(record)) > self.limits.file_bytes {
+            self.put(records)?;
             self.rotate()?;
         }
-        self.file.write_all(&records).doing(|| format!("write {}", self.path.display()))?;
-        self.length = self.length.saturating_add(more);
+        records.extend_from_slice(record);
+        Ok(())
+    }
+
+    fn put(&mut self, records: &mut Vec<u8>) -> Result<()> {
+        self.file.write_all(records).doing(|| format!("write {}", self.path.display()))?;
+        self.length = self.length.saturating_add(u64::try_from(records.len()).unwrap_or(u64::MAX));
+        records.clear();
         Ok(())
     }
 
@@ -132,11 +146,12 @@ fn append(path: &Path) -> Result<File> {
     opened.doing(|| format!("open {}", path.display()))
 }
 
-fn record(records: &mut Vec<u8>, now: Timestamp, stream: Stream, (piece, ended): (&[u8], bool)) {
+fn record(now: Timestamp, stream: Stream, (piece, ended): (&[u8], bool)) -> Vec<u8> {
     let end = if ended { 'F' } else { 'P' };
-    records.extend_from_slice(format!("{now} {} {end} ", stream.word()).as_bytes());
-    records.extend_from_slice(piece);
-    records.push(b'\n');
+    let mut record = format!("{now} {} {end} ", stream.word()).into_bytes();
+    record.extend_from_slice(piece);
+    record.push(b'\n');
+    record
 }
 
 /// The name of a file of the log: 0 is the current one.
@@ -171,7 +186,10 @@ mod tests {
         for _ in 0..40 {
             log.write(Stream::Stderr, b"more\n").unwrap();
         }
-        assert!(fs::metadata(&path).unwrap().len() <= 300);
+        log.write(Stream::Stdout, &b"much at once\n".repeat(50)).unwrap();
+        for number in 0..2 {
+            assert!(fs::metadata(numbered(&path, number)).unwrap().len() <= 300);
+        }
         assert!(numbered(&path, 1).exists() && !numbered(&path, 2).exists());
     }
 }

@@ -70,36 +70,35 @@ pub fn logs(
         return Ok(());
     }
     let over = || crate::status(containers, id).map_or(true, |now| now.state == State::Exited);
-    follow((current, &path), &watch, &over, &mut |line| !fits(&line) || take(line))
+    let mut new = |line: LogLine| !fits(&line) || take(line);
+    follow(current, (&path, files), &over, (&watch, &mut new))
 }
 
 /// Gives what comes, until the container is over and all of it is read.
 fn follow(
-    (mut current, path): (Option<Records>, &Path),
-    watch: &Watch,
+    mut current: Option<Records>,
+    (path, files): (&Path, u32),
     over: &dyn Fn() -> bool,
-    take: &mut dyn FnMut(LogLine) -> bool,
+    (watch, take): (&Watch, &mut dyn FnMut(LogLine) -> bool),
 ) -> Result<()> {
     loop {
-        // The look at the state comes first, so that what is said before the end is read after it.
+        // The looks at the state and at the names come first, so that what is written before either is
+        // read after it.
         let over = over();
+        let next = match &current {
+            Some(current) => current.next(path, files),
+            None => Records::open(path),
+        };
         if let Some(current) = &mut current
             && !current.drain(take)?
         {
             return Ok(());
         }
-        if current.as_ref().is_none_or(|current| current.replaced(path)) {
-            let next = Records::open(path);
-            let new = next.is_some();
-            current = next;
-            if new {
-                continue;
-            }
+        match next {
+            Some(next) => current = Some(next),
+            None if over => return Ok(()),
+            None => watch.wait(LONGEST)?,
         }
-        if over {
-            return Ok(());
-        }
-        watch.wait(LONGEST)?;
     }
 }
 
@@ -113,9 +112,18 @@ impl Records {
         Some(Self { reader: BufReader::new(File::open(path).ok()?), partial: Vec::new() })
     }
 
-    fn replaced(&self, path: &Path) -> bool {
-        let held = self.reader.get_ref().metadata().map(|file| file.ino()).ok();
-        fs::metadata(path).is_ok_and(|here| held != Some(here.ino()))
+    /// The file that was begun when this one was full, once it was; the oldest of all when this one has
+    /// been removed meanwhile.
+    fn next(&self, path: &Path, files: u32) -> Option<Self> {
+        let held = self.reader.get_ref().metadata().map(|file| file.ino()).ok()?;
+        let is = |number: &u32| {
+            fs::metadata(numbered(path, *number)).is_ok_and(|here| here.ino() == held)
+        };
+        match (0..files).find(is) {
+            Some(0) => None,
+            Some(number) => Self::open(&numbered(path, number - 1)),
+            None => (0..files).rev().find_map(|number| Self::open(&numbered(path, number))),
+        }
     }
 
     /// Reads what there is; a record that is not whole yet waits for the next time.

@@ -1,6 +1,6 @@
 //! What a container is: what was asked for, what is true of it now, how it ended.
 
-use crate::{ContainerId, Timestamp};
+use crate::{ContainerId, PodId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -121,6 +121,9 @@ pub struct Ask {
     pub log: LogLimits,
     /// Whether the container goes away when it has ended.
     pub remove_at_end: bool,
+    /// The pod whose namespaces it shares; [`crate::create_pod`] fills it in.
+    #[serde(default)]
+    pub pod: Option<PodId>,
 }
 
 impl Ask {
@@ -141,6 +144,7 @@ impl Ask {
             health: None,
             log: LogLimits::default(),
             remove_at_end: false,
+            pod: None,
         }
     }
 }
@@ -279,4 +283,11 @@ pub struct Status {
     pub restarts: u32,
     /// What the health check says.
     pub health: Option<Health>,
+}
+
+impl Status {
+    /// Whether it runs, or will by itself.
+    pub fn is_busy(&self) -> bool {
+        !matches!(self.state, State::Created | State::Exited)
+    }
 }

@@ -6,6 +6,7 @@ use crate::error::{Doing, Result, RunError};
 use crate::hub::{self, Hub};
 use crate::log::LogWriter;
 use crate::place::Place;
+use crate::pod::holder;
 use crate::supervise::{Side, Supervisor};
 use crate::sys::Caught;
 use crate::{Clock, Container, ContainerId, Containers, ExitStatus, Prepare, front};
@@ -20,28 +21,28 @@ use std::thread;
 
 /// The first argument of a monitor.
 const MONITOR: &str = "--run-monitor";
+/// The first argument of the holder of a pod's namespaces.
+pub(crate) const HOLDER: &str = "--run-holder";
 /// The longest report.
 const MAX_REPORT: u64 = 64 << 10;
 
-/// Acts when the arguments (with the program's own name first) say that this process is a monitor. A
-/// program that uses this crate calls it first in `main`, after the engine's stage, before any thread
-/// starts; `None` means that it is an ordinary start.
+/// Acts when the arguments (with the program's own name first) say that this process is a monitor, or holds
+/// the namespaces of a pod. A program that uses this crate calls it first in `main`, after the engine's
+/// stage, before any thread starts or file is opened; `None` means that it is an ordinary start.
 pub fn monitor(arguments: &[OsString], clock: Clock, prepare: &dyn Prepare) -> Option<ExitCode> {
     let [_, word, root, id] = arguments else { return None };
-    if word != MONITOR {
-        return None;
-    }
     let id = ContainerId::parse(id.to_str()?)?;
-    Some(match watch(Path::new(root), &id, clock, prepare) {
-        Ok(_) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::from(125),
-    })
+    let root = Path::new(root);
+    let done = match word.to_str()? {
+        MONITOR => watch(root, &id, clock, prepare).map(drop),
+        HOLDER => holder::hold(&Containers::open(root, clock).ok()?, &id),
+        _ => return None,
+    };
+    Some(if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(125) })
 }
 
 fn watch(root: &Path, id: &ContainerId, clock: Clock, prepare: &dyn Prepare) -> Result<ExitStatus> {
     let mut pipe = Some(keep_report()?);
-    // It fails only for a leader of a group, which has left its session already.
-    let _ = rustix::process::setsid();
     let mut report = |started: std::result::Result<u32, &RunError>| {
         let line = match started {
             Ok(pid) => format!("started {pid}\n"),
@@ -72,18 +73,18 @@ fn supervised(
         side(&containers, container, place)
     })?;
     stop_when_asked(&supervisor)?;
-    let status = supervisor.watch(report)?;
-    let remove = supervisor.container.asked.remove_at_end;
-    drop(supervisor);
-    if remove {
-        crate::create::remove_at_end(&containers, id)?;
-    }
-    Ok(status)
+    let status = supervisor.watch(report);
+    supervisor.leave()?;
+    status
 }
 
-/// Takes the report's pipe away from standard output, so that nothing else holds it.
-fn keep_report() -> Result<File> {
+/// Leaves what it was started from: its session, its descriptors but for the report's pipe, which is taken
+/// away from standard output, so that nothing else holds it.
+pub(crate) fn keep_report() -> Result<File> {
     let keeping = || "keep the report's pipe".to_owned();
+    crate::sys::close_from(3)?;
+    // It fails only for a leader of a group, which has left its session already.
+    let _ = rustix::process::setsid();
     let stdout = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3).doing(keeping)?;
     let null =
         File::options().write(true).open("/dev/null").doing(|| "open /dev/null".to_owned())?;
@@ -120,22 +121,31 @@ fn stop_when_asked(supervisor: &Supervisor<'_>) -> Result<()> {
 
 /// Starts a monitor for a container, and waits until it says that the container runs.
 pub(crate) fn spawn(containers: &Containers, id: &ContainerId) -> Result<u32> {
-    let starting = || format!("start the monitor of container {id}");
+    let said = run_again(containers, (MONITOR, id))?;
+    if let Some(pid) = said.strip_prefix("started ").and_then(|pid| pid.parse().ok()) {
+        return Ok(pid);
+    }
+    let failed = said.strip_prefix("failed ").and_then(|rest| rest.split_once(' '));
+    let (code, message) = failed.unwrap_or(("125", "its monitor was killed"));
+    let (code, message) = (code.parse().unwrap_or(125), message.to_owned());
+    Err(RunError::Start { id: id.clone(), message, code })
+}
+
+/// Runs this program again for a container or a pod, and gives what it says before it goes on alone.
+pub(crate) fn run_again(
+    containers: &Containers,
+    (word, id): (&str, &ContainerId),
+) -> Result<String> {
+    let starting = || format!("run this program again for {id}");
     let mut command = Command::new("/proc/self/exe");
-    command.arg(MONITOR).arg(&containers.root).arg(id.as_str());
+    command.arg(word).arg(&containers.root).arg(id.as_str());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).current_dir("/");
     let mut child = command.spawn().doing(starting)?;
     let mut said = String::new();
     if let Some(pipe) = child.stdout.take() {
         pipe.take(MAX_REPORT).read_to_string(&mut said).doing(starting)?;
     }
-    let said = said.trim_end();
-    if let Some(pid) = said.strip_prefix("started ").and_then(|pid| pid.parse().ok()) {
-        return Ok(pid);
-    }
-    let _ = child.wait();
-    let failed = said.strip_prefix("failed ").and_then(|rest| rest.split_once(' '));
-    let (code, message) = failed.unwrap_or(("125", "its monitor was killed"));
-    let (code, message) = (code.parse().unwrap_or(125), message.to_owned());
-    Err(RunError::Start { id: id.clone(), message, code })
+    // One that failed is over; one that goes on is not waited for.
+    let _ = child.try_wait();
+    Ok(said.trim_end().to_owned())
 }

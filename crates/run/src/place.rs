@@ -1,7 +1,7 @@
 //! Where containers live on disk: directories, names, locks, files written whole.
 
 use crate::error::{Doing, Result, RunError};
-use crate::{Clock, Container, ContainerId};
+use crate::{Clock, Container, ContainerId, PodId};
 use rustix::fs::FlockOperation;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -38,7 +38,7 @@ pub(crate) struct Lock(#[allow(dead_code)] File);
 impl Containers {
     /// The containers below `root`, which is made, readable by its owner alone, when it is missing.
     pub fn open(root: &Path, clock: Clock) -> Result<Self> {
-        for name in ["containers", "embryos", "garbage", "names", "runtime"] {
+        for name in ["containers", "embryos", "garbage", "names", "pods", "runtime"] {
             let path = root.join(name);
             DirBuilder::new()
                 .recursive(true)
@@ -70,6 +70,10 @@ impl Containers {
 
     pub(crate) fn garbage(&self, id: &ContainerId) -> Place {
         Place { id: id.clone(), dir: self.root.join("garbage").join(id.as_str()) }
+    }
+
+    pub(crate) fn pod(&self, id: &PodId) -> Place {
+        Place { id: id.0.clone(), dir: self.root.join("pods").join(id.as_str()) }
     }
 
     pub(crate) fn runtime_root(&self) -> PathBuf {

@@ -1,8 +1,9 @@
 //! What the program does before each start: mount the root file system, write the config.
 
-use crate::Container;
 use crate::error::{Doing, Result, RunError};
 use crate::place::{Place, read_bounded};
+use crate::pod::holder;
+use crate::{Container, Containers};
 use oci_spec::runtime::Spec;
 use std::io;
 use std::path::Path;
@@ -17,7 +18,8 @@ pub trait Prepare: Sync {
     /// Mounts and writes.
     fn prepare(&self, container: &Container, directory: &Path) -> io::Result<()>;
 
-    /// Told after each end that nothing of the container's runs any more.
+    /// Told after each end that nothing of the container's runs any more; nobody tells it when the watching
+    /// process is killed.
     fn settle(&self, directory: &Path) {
         let _ = directory;
     }
@@ -50,11 +52,15 @@ pub(crate) fn apart<T: Send>(act: impl FnOnce() -> Result<T> + Send) -> Result<T
 pub(crate) fn prepared(
     prepare: &dyn Prepare,
     container: &Container,
-    place: &Place,
+    containers: &Containers,
 ) -> Result<Spec> {
     let preparing = || format!("prepare container {}", container.id);
+    let place = containers.place(&container.id);
     prepare.prepare(container, &place.dir).doing(preparing)?;
-    let spec = config(place)?;
+    if let Some(pod) = &container.asked.pod {
+        holder::share(containers, pod, &place)?;
+    }
+    let spec = config(&place)?;
     let terminal = spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or(false);
     if terminal == container.asked.terminal {
         return Ok(spec);

@@ -48,7 +48,7 @@ pub(crate) struct Supervisor<'a> {
     prepare: &'a dyn Prepare,
     side: Side,
     written: Mutex<Written>,
-    _lock: Lock,
+    lock: Lock,
 }
 
 /// A run that has begun.
@@ -88,7 +88,7 @@ impl<'a> Supervisor<'a> {
         let machine = crate::runtime::open(containers, &container.asked);
         let side = side(&container, &place)?;
         let written = Mutex::new(Written::new((containers.clock)()));
-        Ok(Self { containers, container, place, machine, prepare, side, written, _lock: lock })
+        Ok(Self { containers, container, place, machine, prepare, side, written, lock })
     }
 
     /// Watches until the container has ended for good.
@@ -195,7 +195,7 @@ impl<'a> Supervisor<'a> {
     /// Prepares and creates, apart from the machine's mounts.
     fn create(&self, wires: Wires) -> Result<Created> {
         apart(|| {
-            let spec = prepared(self.prepare, &self.container, &self.place)?;
+            let spec = prepared(self.prepare, &self.container, self.containers)?;
             let pid = self.machine.create(&self.container.id, &self.place.bundle(), wires)?;
             Ok((pid, spec))
         })
@@ -282,6 +282,20 @@ impl<'a> Supervisor<'a> {
             thread::sleep(left.min(Duration::from_millis(20)));
         }
         false
+    }
+
+    /// Lets go of the container: one that was to go at its end does, and so do the namespaces of a pod that
+    /// nobody needs any more.
+    pub(crate) fn leave(self) -> Result<()> {
+        let Self { containers, container, .. } = self;
+        drop((self.machine, self.side, self.lock));
+        if container.asked.remove_at_end {
+            crate::create::remove_at_end(containers, &container.id)?;
+        }
+        match &container.asked.pod {
+            Some(pod) => crate::pod::life::settle(containers, pod),
+            None => Ok(()),
+        }
     }
 
     /// The last words: the lock goes with the process, or when `self` is dropped.

@@ -87,6 +87,26 @@ pub(crate) fn signal(pid: u32, signal: i32) -> Result<()> {
     }
 }
 
+/// Closes every descriptor from `first` on, which others left to this process: for one that has just begun
+/// and opened nothing itself.
+pub(crate) fn close_from(first: u32) -> Result<()> {
+    // SAFETY: by the rule above nothing in this process owns one of them.
+    match unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()).doing(|| "close inherited descriptors".to_owned()),
+    }
+}
+
+/// Gives the calling process, which has one thread, new network, ipc and uts namespaces.
+pub(crate) fn new_namespaces() -> Result<()> {
+    let kinds = libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+    // SAFETY: only namespaces change; no memory or descriptor is concerned.
+    match unsafe { libc::unshare(kinds) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()).doing(|| "make the namespaces of a pod".to_owned()),
+    }
+}
+
 /// Gives the calling thread mounts of its own. What is mounted on the machine still comes in, and nothing
 /// goes out; with the last process in it, what was mounted here is gone.
 pub(crate) fn private_mounts() -> Result<()> {

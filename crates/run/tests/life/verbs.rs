@@ -203,7 +203,6 @@ fn twenty_start_and_stop_at_once() {
                 until("its word", || machine.fine(&["logs", name]) == format!("{name}\n"));
                 machine.fine(&["exec", name, "true"]);
                 machine.fine(&["stop", name]);
-                machine.fine(&["wait", "--for=exited", name]);
             });
         }
     });
