@@ -7,8 +7,8 @@
 
 use corten_run::{
     Ask, Attach, Clock, Condition, Container, ContainerId, Containers, Enforcement, ExecRequest,
-    Follow, Freeze, HealthCheck, IfRunning, Interaction, LogLimits, LogQuery, Parted, Prepare,
-    RestartPolicy, RuntimeChoice, Timestamp,
+    Follow, Freeze, HealthCheck, IfRunning, Interaction, LogLimits, LogQuery, Member, Parted,
+    PodAsk, PodCondition, Prepare, RestartPolicy, RuntimeChoice, Timestamp,
 };
 use rustix::mount::{MountFlags, mount};
 use serde_json::{Value, json};
@@ -47,7 +47,17 @@ impl Prepare for Overlay {
         );
         let options = CString::new(options)?;
         mount("overlay", &root, "overlay", MountFlags::empty(), options.as_c_str())?;
-        let config = container.asked.recipe.get("config").unwrap_or(&Value::Null);
+        let mut config = container.asked.recipe.get("config").cloned().unwrap_or_default();
+        let volume = container.asked.recipe.get("volume").and_then(Value::as_str);
+        if let (Some(volume), Some(mounts)) =
+            (volume, config.pointer_mut("/mounts").and_then(Value::as_array_mut))
+        {
+            // By the pod's own directory: `pod_volume` says the same to who has the root at hand.
+            let pod = container.asked.pod.as_ref().map_or("", |pod| pod.as_str());
+            let pods = directory.ancestors().nth(2).unwrap_or(directory).join("pods");
+            let source = pods.join(pod).join("volumes").join(volume);
+            mounts.push(json!({ "destination": "/shared", "type": "bind", "source": source, "options": ["rbind"] }));
+        }
         std::fs::write(directory.join("bundle/config.json"), config.to_string())
     }
 }
@@ -168,6 +178,8 @@ fn run(arguments: &[OsString]) -> Answer {
             let gone = corten_run::collect(&containers, grace, now())?;
             gone.iter().for_each(|id| println!("{id}"));
         }
+        "pod" => return pod(&containers, &words),
+        "measure" => measure(&containers, &words)?,
         "exec" => return exec(&containers, &id()?, &words, rest()),
         "attach" => return attach(&containers, &id()?, &words),
         "inspect" | "list" | "logs" | "events" => show(&containers, verb, &words)?,
@@ -177,25 +189,29 @@ fn run(arguments: &[OsString]) -> Answer {
 }
 
 fn create(containers: &Containers, words: &Words) -> Result<ContainerId, Box<dyn Error>> {
+    Ok(corten_run::create(containers, asked_of(words), &mut |_| Ok(()))?)
+}
+
+fn asked_of(words: &Words) -> Ask {
     let runtime = match words.flag("runtime") {
         Some(path) => RuntimeChoice::Binary { path: PathBuf::from(path) },
         None => RuntimeChoice::Engine,
     };
-    let mut wanted = Ask::new(runtime);
-    wanted.name = words.flag("name").map(str::to_owned);
-    wanted.terminal = words.has("terminal");
-    wanted.open_stdin = words.has("interactive");
-    wanted.remove_at_end = words.has("rm");
-    wanted.enforcement =
+    let mut asked = Ask::new(runtime);
+    asked.name = words.flag("name").map(str::to_owned);
+    asked.terminal = words.has("terminal");
+    asked.open_stdin = words.has("interactive");
+    asked.remove_at_end = words.has("rm");
+    asked.enforcement =
         if words.has("waive") { Enforcement::Waived } else { Enforcement::Required };
     let retries = words.number("retries").and_then(|number| u32::try_from(number).ok());
-    wanted.restart = match words.flag("restart") {
+    asked.restart = match words.flag("restart") {
         Some("always") => RestartPolicy::Always,
         Some("on-failure") => RestartPolicy::OnFailure { retries },
         _ => RestartPolicy::No,
     };
     if let Some(command) = words.flag("health") {
-        wanted.health = Some(HealthCheck {
+        asked.health = Some(HealthCheck {
             command: vec!["sh".to_owned(), "-c".to_owned(), command.to_owned()],
             interval: Duration::from_millis(100),
             timeout: words.milliseconds("health-timeout").unwrap_or(Duration::from_secs(2)),
@@ -204,11 +220,12 @@ fn create(containers: &Containers, words: &Words) -> Result<ContainerId, Box<dyn
         });
     }
     if let Some(file_bytes) = words.number("log-bytes") {
-        wanted.log = LogLimits { file_bytes, files: 3 };
+        asked.log = LogLimits { file_bytes, files: 3 };
     }
     let lower = words.flag("lower").unwrap_or_default();
-    wanted.recipe = json!({ "lower": lower, "config": config(words) });
-    Ok(corten_run::create(containers, wanted, &mut |_| Ok(()))?)
+    asked.recipe =
+        json!({ "lower": lower, "volume": words.flag("volume"), "config": config(words) });
+    asked
 }
 
 fn config(words: &Words) -> Value {
@@ -241,6 +258,105 @@ fn config(words: &Words) -> Value {
             "readonlyPaths": ["/proc/sys"]
         }
     })
+}
+
+/// `pod create NAME SCRIPT …`, each script a member; `pod start|stop|remove|status|ready|exited NAME`.
+#[allow(clippy::print_stdout)]
+fn pod(containers: &Containers, words: &Words) -> Answer {
+    let verb = words.plain.first().map_or("", String::as_str);
+    let name = words.plain.get(1).map_or("", String::as_str);
+    if verb == "create" {
+        let asked = PodAsk {
+            name: name.to_owned(),
+            volumes: words.flag("volume").map(str::to_owned).into_iter().collect(),
+            ..PodAsk::default()
+        };
+        let mut fills: Vec<_> = words.plain.iter().skip(2).map(|_| |_: &Path| Ok(())).collect();
+        let mut members = Vec::new();
+        for (script, fill) in words.plain.iter().skip(2).zip(&mut fills) {
+            let member = Words {
+                flags: words.flags.clone(),
+                plain: ["sh", "-c", script].map(str::to_owned).to_vec(),
+            };
+            members.push(Member { asked: asked_of(&member), fill });
+        }
+        println!("{}", corten_run::create_pod(containers, asked, &mut members)?);
+        return Ok(0);
+    }
+    let pod = corten_run::find_pod(containers, name)?;
+    let within = words.milliseconds("within");
+    let status = match verb {
+        "start" => corten_run::start_pod(containers, &pod.id).map(|()| None)?,
+        "stop" => {
+            let timeout = words.milliseconds("timeout");
+            corten_run::stop_pod(containers, &pod.id, timeout).map(|()| None)?
+        }
+        "remove" => {
+            let running = if words.has("force") { IfRunning::Kill } else { IfRunning::Refuse };
+            corten_run::remove_pod(containers, &pod.id, running).map(|()| None)?
+        }
+        "ready" => Some(corten_run::wait_pod(containers, &pod.id, PodCondition::Ready, within)?),
+        "exited" => Some(corten_run::wait_pod(containers, &pod.id, PodCondition::Exited, within)?),
+        _ => Some(corten_run::pod_status(containers, &pod.id)?),
+    };
+    if let Some(status) = status {
+        let members: Vec<Value> = status
+            .members
+            .iter()
+            .map(|member| json!({ "id": member.container.id, "status": member.status }))
+            .collect();
+        let (holder, ready) = (status.holder, status.is_ready());
+        println!("{}", json!({ "holder": holder, "ready": ready, "members": members }));
+    }
+    Ok(0)
+}
+
+/// How long a foreground run takes, and how long the engine alone: medians of thirty, in microseconds.
+#[allow(clippy::print_stdout)]
+fn measure(containers: &Containers, words: &Words) -> Result<(), Box<dyn Error>> {
+    let engine = corten_engine::Engine {
+        root: containers.root().join("measured"),
+        program: PathBuf::from("/proc/self/exe"),
+        unenforced: corten_engine::Unenforced::Refuse,
+    };
+    let bundle = containers.root().join("measured-bundle");
+    std::fs::create_dir_all(&bundle)?;
+    let mut config = config(words);
+    if let Some(path) = config.pointer_mut("/root/path") {
+        *path = json!(words.flag("lower"));
+    }
+    std::fs::write(bundle.join("config.json"), config.to_string())?;
+    let mut taken = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
+    for _ in 0..30 {
+        let begun = std::time::Instant::now();
+        let wanted = corten_engine::Create {
+            id: "one".to_owned(),
+            bundle: bundle.clone(),
+            ..corten_engine::Create::default()
+        };
+        let state = corten_engine::create(&engine, &wanted)?;
+        corten_engine::start(&engine, "one")?;
+        corten_engine::wait(state.pid().unwrap_or(0))?;
+        corten_engine::delete(&engine, "one", corten_engine::Force::Yes)?;
+        let alone = begun.elapsed();
+        let begun = std::time::Instant::now();
+        let id = create(containers, words)?;
+        let created = begun.elapsed();
+        corten_run::foreground(containers, &id, &Overlay, Interaction::Watch)?;
+        let ran = begun.elapsed();
+        corten_run::remove(containers, &id, IfRunning::Refuse)?;
+        let all = [alone, created, ran - created, begun.elapsed() - ran];
+        taken.iter_mut().zip(all).for_each(|(taken, one)| taken.push(one.as_micros()));
+    }
+    for (name, mut taken) in ["engine alone", "create", "foreground", "remove"].iter().zip(taken) {
+        taken.sort_unstable();
+        println!(
+            "{name:12} {:6} least {:6}",
+            taken.get(15).unwrap_or(&0),
+            taken.first().unwrap_or(&0)
+        );
+    }
+    Ok(())
 }
 
 fn wait(containers: &Containers, id: &ContainerId, words: &Words) -> Answer {

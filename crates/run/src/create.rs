@@ -63,7 +63,7 @@ fn hatch(
     fill(&embryo.bundle()).doing(|| format!("fill {}", embryo.bundle().display()))?;
     let container = Container { id: embryo.id.clone(), created: (containers.clock)(), asked };
     embryo.write("container.json", &container)?;
-    embryo.write_bytes("name", name.as_bytes())?;
+    embryo.set_name(name)?;
     containers.with_names(|| {
         containers.take_name(name, &embryo.id)?;
         let place = containers.place(&embryo.id);
@@ -82,7 +82,7 @@ pub fn rename(containers: &Containers, id: &ContainerId, name: &str) -> Result<(
         }
         // A kill between these leaves two links, of which the file `name` makes one the true one.
         containers.take_name(name, id)?;
-        place.write_bytes("name", name.as_bytes())?;
+        place.set_name(name)?;
         containers.drop_name(&old)
     })?;
     event::note(containers, id, "rename", None);

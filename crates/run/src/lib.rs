@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! ROOT/containers/ID/  container.json   what was asked; never changes
-//!                      name             the name now
+//!                      name             the name now, the target of a link
 //!                      lock             held by the monitor: locked means watched
 //!                      state.json       pid and start of the first process; there from start to end
 //!                      exit.json        how the last run ended

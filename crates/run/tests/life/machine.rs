@@ -56,7 +56,7 @@ impl Machine {
         std::fs::copy(busybox, lower.join("bin/busybox")).unwrap();
         for name in [
             "sh", "ls", "cat", "id", "sleep", "stty", "tty", "kill", "touch", "seq", "true",
-            "false", "head", "test", "mkdir", "env", "pwd", "ps",
+            "false", "head", "test", "mkdir", "env", "pwd", "ps", "hostname", "ip",
         ] {
             symlink("busybox", lower.join("bin").join(name)).unwrap();
         }
@@ -129,7 +129,7 @@ impl Machine {
 
     /// What is left of containers on disk; empty when nothing is.
     pub(crate) fn left(&self) -> Vec<PathBuf> {
-        ["containers", "embryos", "garbage", "names", "runtime"]
+        ["containers", "embryos", "garbage", "names", "pods", "runtime"]
             .iter()
             .filter_map(|name| std::fs::read_dir(self.root().join(name)).ok())
             .flat_map(|entries| entries.map(|entry| entry.unwrap().path()))
@@ -138,6 +138,10 @@ impl Machine {
 
     /// Removes everything that there is, by force.
     pub(crate) fn clear(&self) {
+        for pod in std::fs::read_dir(self.root().join("pods")).into_iter().flatten().flatten() {
+            let id = pod.file_name();
+            self.life(&["pod", "--force", "remove", id.to_str().unwrap()]);
+        }
         for line in self.life(&["list"]).output.lines() {
             let id = line.split(' ').next().unwrap();
             self.life(&["remove", "--force", id]);

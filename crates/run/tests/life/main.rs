@@ -3,6 +3,7 @@
 
 mod kills;
 mod machine;
+mod pods;
 mod policy;
 mod terminal;
 mod verbs;
