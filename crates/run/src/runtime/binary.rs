@@ -70,7 +70,13 @@ impl Runtime for RuntimeBinary {
         let beside = bundle.parent().unwrap_or(bundle);
         let (pid_file, log) = (beside.join("init.pid"), beside.join("runtime.log"));
         let mut command = self.command();
-        command.arg("--log").arg(&log).arg("create").arg("--bundle").arg(bundle);
+        command
+            .arg("--log")
+            .arg(&log)
+            .args(["--log-format", "json"])
+            .arg("create")
+            .arg("--bundle")
+            .arg(bundle);
         command.arg("--pid-file").arg(&pid_file);
         match wires {
             Wires::Console(socket) => {
@@ -216,8 +222,18 @@ fn read_some(path: &Path) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// The last thing that a runtime said, be it in a log of JSON values or in plain lines.
 fn last_line(said: &str) -> String {
-    said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it says nothing").to_owned()
+    let logged = serde_json::Deserializer::from_str(said).into_iter::<Value>();
+    let message = logged
+        .map_while(std::result::Result::ok)
+        .filter_map(|value| Some(value.get("msg")?.as_str()?.to_owned()))
+        .last();
+    let plain = || {
+        let line = said.lines().rfind(|line| !line.trim().is_empty());
+        line.unwrap_or("it says nothing").to_owned()
+    };
+    message.unwrap_or_else(plain)
 }
 
 /// The releases of runc in which the escapes known in 2026 are mended, by branch.

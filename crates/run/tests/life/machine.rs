@@ -14,6 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A scratch directory with a root for containers and a directory for their files.
 pub(crate) struct Machine {
     pub(crate) scratch: tempfile::TempDir,
+    /// A script that the example binary is run by.
+    pub(crate) by: Option<PathBuf>,
 }
 
 /// What a command answered.
@@ -60,7 +62,7 @@ impl Machine {
         ] {
             symlink("busybox", lower.join("bin").join(name)).unwrap();
         }
-        Some(Machine { scratch })
+        Some(Machine { scratch, by: None })
     }
 
     pub(crate) fn root(&self) -> PathBuf {
@@ -68,7 +70,13 @@ impl Machine {
     }
 
     pub(crate) fn command<W: AsRef<OsStr>>(&self, words: &[W]) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = match &self.by {
+            Some(script) => Command::new(script),
+            None => Command::new(binary()),
+        };
+        if self.by.is_some() {
+            command.arg(binary());
+        }
         command.arg(self.root()).args(words).stdin(Stdio::null());
         command
     }

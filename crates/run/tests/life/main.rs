@@ -5,5 +5,6 @@ mod kills;
 mod machine;
 mod pods;
 mod policy;
+mod runtimes;
 mod terminal;
 mod verbs;
