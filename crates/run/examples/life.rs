@@ -153,6 +153,11 @@ fn run(arguments: &[OsString]) -> Answer {
             return Ok(ended.code());
         }
         "start" => println!("{}", corten_run::start(&containers, &id()?)?),
+        "revive" => {
+            for (id, started) in corten_run::revive(&containers)? {
+                println!("{id} {}", started?);
+            }
+        }
         "stop" => corten_run::stop(&containers, &id()?, words.milliseconds("timeout"))?,
         "kill" => {
             let signal = rest().first().and_then(|word| word.parse().ok()).unwrap_or(15);
@@ -207,6 +212,7 @@ fn asked_of(words: &Words) -> Ask {
     let retries = words.number("retries").and_then(|number| u32::try_from(number).ok());
     asked.restart = match words.flag("restart") {
         Some("always") => RestartPolicy::Always,
+        Some("unless-stopped") => RestartPolicy::UnlessStopped,
         Some("on-failure") => RestartPolicy::OnFailure { retries },
         _ => RestartPolicy::No,
     };

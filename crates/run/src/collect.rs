@@ -2,9 +2,8 @@
 
 use crate::create::{discard, erase};
 use crate::error::{Doing, Result};
-use crate::model::Written;
 use crate::place::{Place, absent_is_fine};
-use crate::{ContainerId, Containers, Ended, State, Timestamp};
+use crate::{ContainerId, Containers, Ended, State, Timestamp, control};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
@@ -60,7 +59,9 @@ fn settled(
     let over = match status.state {
         State::Exited => !status.monitored,
         // Made for one run, which was killed before it began.
-        State::Created => container.asked.remove_at_end && old(&place),
+        State::Created => {
+            container.asked.remove_at_end && container.asked.pod.is_none() && old(&place)
+        }
         _ => false,
     };
     if !over {
@@ -68,7 +69,7 @@ fn settled(
     }
     let Some(lock) = place.lock()? else { return Ok(false) };
     // It may have been started again before the lock was taken.
-    if crate::control::alive(&place)?.is_some() {
+    if control::alive(&place)?.is_some() {
         return Ok(false);
     }
     if place.has("state.json") {
@@ -89,8 +90,8 @@ pub(crate) fn bury(containers: &Containers, place: &Place) -> Result<()> {
         let _ = crate::runtime::open(containers, &container.asked).delete(&place.id);
     }
     // A monitor that was killed after its last words has written the end itself.
-    let written: Option<Written> = place.read("state.json")?;
-    let seen: Option<Ended> = place.read("exit.json")?;
+    let written = control::written(place)?;
+    let seen: Option<Ended> = control::undamaged(place.read("exit.json"))?;
     if let Some(written) = written
         && seen.is_none_or(|seen| seen.at < written.started)
     {

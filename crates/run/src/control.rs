@@ -2,12 +2,19 @@
 
 use crate::error::{Result, RunError};
 use crate::model::Written;
-use crate::place::Place;
+use crate::place::{Place, read_bounded};
 use crate::runtime::{Freeze, Machine, Usage};
 use crate::watch::{LONGEST, Watch};
-use crate::{Container, ContainerId, Containers, Ended, ExitStatus, State, Status, event, monitor};
+use crate::{
+    Container, ContainerId, Containers, Ended, ExitStatus, RestartPolicy, State, Status, event,
+    monitor,
+};
+use serde::Serialize;
 use std::time::{Duration, Instant};
 
+/// What stands in the mark `stopped`: who asked for the end.
+pub(crate) const BY_HAND: &[u8] = b"by hand";
+pub(crate) const BY_SIGNAL: &[u8] = b"by a signal to who watches";
 /// How long a killed container may take to go.
 const AFTER_KILL: Duration = Duration::from_secs(10);
 
@@ -19,8 +26,8 @@ pub fn status(containers: &Containers, id: &ContainerId) -> Result<Status> {
     }
     // The lock first: a monitor that ends after this look has written all of its files before.
     let monitored = place.monitored()?;
-    let written: Option<Written> = place.read("state.json")?;
-    let mut exit: Option<Ended> = place.read("exit.json")?;
+    let written = written(&place)?;
+    let mut exit: Option<Ended> = undamaged(place.read("exit.json"))?;
     let alive = written.as_ref().filter(|written| lives(written));
     let state = match (&alive, monitored) {
         (Some(_), _) if place.has("paused") => State::Paused,
@@ -52,6 +59,22 @@ pub fn status(containers: &Containers, id: &ContainerId) -> Result<Status> {
     })
 }
 
+/// A file that a loss of power left damaged says nothing.
+pub(crate) fn undamaged<T>(read: Result<Option<T>>) -> Result<Option<T>> {
+    match read {
+        Err(RunError::Damaged { .. }) => Ok(None),
+        other => other,
+    }
+}
+
+/// What is written of the present run; a damaged file is of a run that a loss of power ended.
+pub(crate) fn written(place: &Place) -> Result<Option<Written>> {
+    match place.read("state.json") {
+        Err(RunError::Damaged { .. }) => Ok(Some(Written::lost())),
+        other => other,
+    }
+}
+
 fn lives(written: &Written) -> bool {
     written.pid != 0
         && written.boot == crate::procfs::boot()
@@ -60,12 +83,11 @@ fn lives(written: &Written) -> bool {
 
 /// The first process, while it is up.
 pub(crate) fn alive(place: &Place) -> Result<Option<u32>> {
-    let written: Option<Written> = place.read("state.json")?;
-    Ok(written.filter(lives).map(|written| written.pid))
+    Ok(written(place)?.filter(lives).map(|written| written.pid))
 }
 
 /// A container with its name and its status, for lists.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Listed {
     /// What was asked.
     pub container: Container,
@@ -93,7 +115,31 @@ pub fn list(containers: &Containers, keep: &dyn Fn(&Listed) -> bool) -> Result<V
 /// Starts a container under a monitor of its own; gives the pid of its first process once it runs.
 pub fn start(containers: &Containers, id: &ContainerId) -> Result<u32> {
     allowed(containers, id, &[State::Created, State::Exited], "start")?;
+    containers.place(id).clear("stopped")?;
     monitor::spawn(containers, id)
+}
+
+/// Starts what its policy wants up after a boot, each under a monitor: for the one who starts things then.
+/// Gives those that were started, and with each that was not, why.
+pub fn revive(containers: &Containers) -> Result<Vec<(ContainerId, Result<u32>)>> {
+    let mut revived = Vec::new();
+    for id in containers.ids("containers")? {
+        let (Ok(container), Ok(now)) = (containers.container(&id), status(containers, &id)) else {
+            continue;
+        };
+        let by_hand =
+            read_bounded(&containers.place(&id).file("stopped")).is_ok_and(|mark| mark == BY_HAND);
+        let wanted = match container.asked.restart {
+            RestartPolicy::Always => true,
+            RestartPolicy::UnlessStopped => !by_hand,
+            RestartPolicy::No | RestartPolicy::OnFailure { .. } => false,
+        };
+        if wanted && now.state == State::Exited {
+            let started = start(containers, &id);
+            revived.push((id, started));
+        }
+    }
+    Ok(revived)
 }
 
 /// Stops a container: its stop signal, then SIGKILL when the time is over. The restart policy rests.
@@ -104,7 +150,7 @@ pub fn stop(containers: &Containers, id: &ContainerId, timeout: Option<Duration>
         return Ok(());
     }
     let place = containers.place(id);
-    place.write_bytes("stopped", b"")?;
+    place.write_bytes("stopped", BY_HAND)?;
     let container = containers.container(id)?;
     let machine = machine(containers, &container);
     let timeout = timeout.unwrap_or(container.asked.stop_timeout);

@@ -74,11 +74,12 @@ pub fn events(
     let path = containers.root.join("events");
     let mut reader = open(path.clone())?;
     loop {
+        // The look comes first: what is written to a file before its end is read from it.
+        let here = fs::metadata(&path).map(|file| file.ino()).ok();
+        let held = reader.as_ref().and_then(|reader| Some(reader.get_ref().metadata().ok()?.ino()));
         if !drain(reader.as_mut(), since, take)? {
             return Ok(());
         }
-        let here = fs::metadata(&path).map(|file| file.ino()).ok();
-        let held = reader.as_ref().and_then(|reader| Some(reader.get_ref().metadata().ok()?.ino()));
         if here != held {
             reader = open(path.clone())?;
             continue;

@@ -38,6 +38,10 @@ pub fn exec(containers: &Containers, id: &ContainerId, wanted: &ExecRequest) -> 
         return Err(RunError::State { id: id.clone(), state, verb: "run one more process" });
     };
     let process = further(process, wanted);
+    if wanted.detach && wanted.terminal {
+        let state = "not to be watched".to_owned();
+        return Err(RunError::State { id: id.clone(), state, verb: "have a terminal" });
+    }
     let interaction = if wanted.interactive { Interaction::Talk } else { Interaction::Watch };
     event::note(containers, id, "exec", None);
     let how = Execution { detach: wanted.detach, interaction, ..Execution::default() };

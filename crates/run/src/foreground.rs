@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::front::{Front, Interaction};
 use crate::supervise::{Side, Supervisor};
-use crate::{ContainerId, Containers, ExitStatus, Prepare};
+use crate::{ContainerId, Containers, ExitStatus, Prepare, State};
 use std::sync::Mutex;
 
 /// Starts a container and watches it in this process until it has ended for good.
@@ -11,7 +11,7 @@ use std::sync::Mutex;
 /// Without a terminal, its process gets this one's standard streams themselves: no byte is copied, nobody
 /// can attach, and there is no log. With one, keys and sizes are carried to it. The signals HUP, INT, QUIT,
 /// TERM, USR1, USR2 and ALRM go to its first process as long as this call lasts; a HUP, INT or TERM ends its
-/// restarts, too. A container that is to be removed at its end is. When this process is killed, the
+/// restarts, too, and the third of them kills it. A container that is to be removed at its end is. When this process is killed, the
 /// container goes on, watched by nobody, as [`crate::status`] then says.
 pub fn foreground(
     containers: &Containers,
@@ -19,6 +19,8 @@ pub fn foreground(
     prepare: &dyn Prepare,
     interaction: Interaction,
 ) -> Result<ExitStatus> {
+    crate::control::allowed(containers, id, &[State::Created, State::Exited], "start")?;
+    containers.place(id).clear("stopped")?;
     let supervisor = Supervisor::new(containers, id, prepare, |_, _| {
         Ok(Side::Caller(Mutex::new(Front::open(interaction)?), interaction))
     })?;

@@ -8,6 +8,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid};
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
+use std::cell::Cell;
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -28,8 +30,10 @@ const BUFFER: usize = 32 << 10;
 const END_OF_INPUT: u8 = 4;
 /// How long the last output of a terminal is awaited after the end, should a stray process hold it.
 const LAST_OUTPUT: Duration = Duration::from_millis(500);
-/// Signals by which a terminal's user, not a program, talks.
+/// Signals that ask to end.
 pub(crate) const ENDING: [i32; 3] = [libc::SIGHUP, libc::SIGINT, libc::SIGTERM];
+/// How often a caller is asked to end before it means it: then the process is killed.
+const MEANT: u32 = 3;
 
 /// How much of the caller's standard input a process gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +56,15 @@ pub(crate) fn own_streams(interaction: Interaction) -> Result<Streams> {
     };
     let (stdout, stderr) = (copy(rustix::stdio::stdout())?, copy(rustix::stdio::stderr())?);
     Ok(Streams { stdin, stdout, stderr })
+}
+
+/// The null device, for a process that nobody listens to.
+pub(crate) fn no_streams() -> Result<Streams> {
+    let null = || {
+        let opened = File::options().write(true).open("/dev/null");
+        opened.doing(|| "open /dev/null".to_owned())
+    };
+    Ok(Streams { stdin: None, stdout: null()?.into(), stderr: null()?.into() })
 }
 
 /// The caller's terminal while it passes every key on; it is as before when this ends.
@@ -96,6 +109,7 @@ pub(crate) struct Front {
     master: Option<OwnedFd>,
     input: Input,
     raw: Option<Raw>,
+    asked: Cell<u32>,
 }
 
 /// What was read from the caller and not taken by the process yet.
@@ -111,7 +125,8 @@ impl Front {
         caught.push(libc::SIGWINCH);
         let signals = Caught::these(&caught)?;
         let input = Input { open: interaction == Interaction::Talk, waiting: Vec::new() };
-        Ok(Self { signals, interaction, master: None, input, raw: None })
+        let asked = Cell::new(0);
+        Ok(Self { signals, interaction, master: None, input, raw: None, asked })
     }
 
     /// Takes the master side of the process's terminal, and gives it the size of the caller's.
@@ -191,17 +206,31 @@ impl Front {
         let mut bytes = [0; 64];
         let got = rustix::io::read(self.signals.pipe(), &mut bytes).unwrap_or(0);
         for signal in bytes.iter().take(got).copied().map(i32::from) {
-            match (signal, &self.master) {
-                (libc::SIGWINCH, Some(master)) => {
-                    if let Some(size) = own_size() {
-                        let _ = rustix::termios::tcsetwinsize(master, size);
-                    }
+            if signal == libc::SIGWINCH {
+                if let (Some(master), Some(size)) = (&self.master, own_size()) {
+                    let _ = rustix::termios::tcsetwinsize(master, size);
                 }
-                (libc::SIGWINCH, None) => {}
-                // One that has ended meanwhile needs no signal.
-                _ => drop(deliver(signal)),
+                continue;
+            }
+            // One that has ended meanwhile needs no signal.
+            let _ = deliver(signal);
+            if ENDING.contains(&signal) {
+                self.asked.set(self.asked.get() + 1);
+                if self.asked.get() >= MEANT {
+                    let _ = deliver(libc::SIGKILL);
+                }
             }
         }
+    }
+
+    /// Whether a signal that asks to end has come while there was no process to pass it to.
+    pub(crate) fn is_asked_to_end(&self) -> bool {
+        let asked = Cell::new(false);
+        self.pass_signals(&|signal| {
+            asked.set(asked.get() || ENDING.contains(&signal));
+            Ok(())
+        });
+        asked.get()
     }
 
     /// Carries what the terminal shows; `false` when nobody holds its other side any more.

@@ -1,11 +1,10 @@
 //! Asks a container now and then whether it is well.
 
 use crate::model::{Health, HealthCheck};
-use crate::runtime::{Execution, Streams};
+use crate::runtime::Execution;
 use crate::supervise::Supervisor;
-use crate::{ExitStatus, event};
+use crate::{ExitStatus, event, front};
 use oci_spec::runtime::Spec;
-use std::fs::OpenOptions;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -55,10 +54,9 @@ pub(crate) fn watch(supervisor: &Supervisor<'_>, check: &HealthCheck, spec: &Spe
 fn ask(supervisor: &Supervisor<'_>, check: &HealthCheck, spec: &Spec) -> bool {
     let Some(mut process) = spec.process().clone() else { return false };
     process.set_args(Some(check.command.clone())).set_terminal(Some(false));
-    let null = || OpenOptions::new().write(true).open("/dev/null");
-    let (Ok(stdout), Ok(stderr)) = (null(), null()) else { return false };
-    let streams = Some(Streams { stdin: None, stdout: stdout.into(), stderr: stderr.into() });
-    let how = Execution { streams, limit: Some(check.timeout), ..Execution::default() };
+    let Ok(streams) = front::no_streams() else { return false };
+    let how =
+        Execution { streams: Some(streams), limit: Some(check.timeout), ..Execution::default() };
     let ended = supervisor.machine.exec(&supervisor.container.id, &process, how);
     ended.is_ok_and(|status| status == ExitStatus::Code(0))
 }

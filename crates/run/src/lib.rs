@@ -7,7 +7,7 @@
 //!                      lock             held by the monitor: locked means watched
 //!                      state.json       pid and start of the first process; there from start to end
 //!                      exit.json        how the last run ended
-//!                      stopped, paused  marks: do not start again; frozen
+//!                      stopped, paused  marks: who asked for the end, so that it is not started again; frozen
 //!                      log, log.1 …     the output (see `LogLine`)
 //!                      attach.sock      input and output, while it is watched
 //!                      bundle/          config.json and root file system, made present at each start
@@ -55,7 +55,8 @@ mod watch;
 pub use attach::{Attach, Parted, attach};
 pub use collect::collect;
 pub use control::{
-    Condition, Listed, freeze, inspect, kill, list, processes, start, stats, status, stop, wait,
+    Condition, Listed, freeze, inspect, kill, list, processes, revive, start, stats, status, stop,
+    wait,
 };
 pub use create::{Fill, IfRunning, create, remove, rename};
 pub use error::RunError;

@@ -230,6 +230,12 @@ impl Written {
         Self { boot, pid: 0, pid_start: 0, started, restarts: 0, health: None }
     }
 
+    /// Of a run that a loss of power ended, and of which nothing is known.
+    pub(crate) fn lost() -> Self {
+        let (boot, started) = (String::new(), Timestamp(0));
+        Self { boot, pid: 0, pid_start: 0, started, restarts: 0, health: None }
+    }
+
     /// The end of this run, for who sees that nobody saw it.
     pub(crate) fn unseen(&self, at: Timestamp) -> Ended {
         let (started, restarts) = (self.started, self.restarts);

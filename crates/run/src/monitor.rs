@@ -43,21 +43,14 @@ pub fn monitor(arguments: &[OsString], clock: Clock, prepare: &dyn Prepare) -> O
 
 fn watch(root: &Path, id: &ContainerId, clock: Clock, prepare: &dyn Prepare) -> Result<ExitStatus> {
     let mut pipe = Some(keep_report()?);
-    let mut report = |started: std::result::Result<u32, &RunError>| {
-        let line = match started {
-            Ok(pid) => format!("started {pid}\n"),
-            Err(error) => format!("failed {} {}\n", error.exit_code(), error.chain()),
-        };
-        // Who asked may be gone; the container lives on all the same. Closing tells the end.
-        pipe.take().map(|mut pipe| pipe.write_all(line.as_bytes()));
-    };
-    let mut reported = false;
-    let status = supervised(root, id, (clock, prepare), &mut |started| {
-        reported = true;
-        report(started);
+    // Who asked may be gone; the container lives on all the same. Closing tells the end.
+    let mut report = |line: String| pipe.take().map(|mut pipe| pipe.write_all(line.as_bytes()));
+    let status = supervised(root, id, (clock, prepare), &mut |pid| {
+        report(format!("started {pid}\n"));
     });
-    if let (Err(error), false) = (&status, reported) {
-        report(Err(error));
+    if let Err(error) = &status {
+        // Told last, so that nothing of it is in the way of who hears it.
+        report(format!("failed {} {}\n", error.exit_code(), error.chain()));
     }
     status
 }
@@ -66,14 +59,18 @@ fn supervised(
     root: &Path,
     id: &ContainerId,
     (clock, prepare): (Clock, &dyn Prepare),
-    report: crate::supervise::Report<'_>,
+    report: &mut dyn FnMut(u32),
 ) -> Result<ExitStatus> {
     let containers = Containers::open(root, clock)?;
     let supervisor = Supervisor::new(&containers, id, prepare, |container, place| {
         side(&containers, container, place)
     })?;
     stop_when_asked(&supervisor)?;
-    let status = supervisor.watch(report);
+    let status = supervisor.watch(&mut |pid| {
+        report(pid);
+        // After the report, which does not wait for a disk.
+        supervisor.place.sync("container.json");
+    });
     supervisor.leave()?;
     status
 }
@@ -110,7 +107,7 @@ fn stop_when_asked(supervisor: &Supervisor<'_>) -> Result<()> {
         loop {
             let _ = poll(&mut [PollFd::new(caught.pipe(), PollFlags::IN)], None);
             if rustix::io::read(caught.pipe(), &mut byte).is_ok_and(|got| got > 0) {
-                let _ = place.write_bytes("stopped", b"");
+                let _ = place.write_bytes("stopped", crate::control::BY_SIGNAL);
                 // One that has ended meanwhile needs no signal.
                 let _ = machine.signal(&id, signal);
             }

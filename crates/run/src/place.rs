@@ -202,6 +202,13 @@ impl Place {
         written.doing(|| format!("write {}", path.display()))
     }
 
+    /// Brings a file and its name to the disk; where that fails, the next loss of power decides.
+    pub(crate) fn sync(&self, name: &str) {
+        for path in [self.file(name), self.dir.clone()] {
+            let _ = File::open(path).and_then(|file| file.sync_all());
+        }
+    }
+
     pub(crate) fn clear(&self, name: &str) -> Result<()> {
         let path = self.file(name);
         absent_is_fine(fs::remove_file(&path)).doing(|| format!("remove {}", path.display()))

@@ -1,6 +1,7 @@
 //! One process watches one container: starts it, carries its output, waits, starts it again.
 
 use crate::console::Console;
+use crate::control;
 use crate::error::{Doing, Result, RunError};
 use crate::front::{self, Front, Interaction};
 use crate::hub::{self, Hub};
@@ -63,9 +64,6 @@ type Created = (u32, Spec);
 /// Closes with the last output that is copied, where any is.
 type Outputs = Option<Receiver<()>>;
 
-/// Who is told, once, whether it started.
-pub(crate) type Report<'a> = &'a mut dyn FnMut(std::result::Result<u32, &RunError>);
-
 impl<'a> Supervisor<'a> {
     /// Takes the container's lock and all that watching needs.
     pub(crate) fn new(
@@ -91,17 +89,16 @@ impl<'a> Supervisor<'a> {
         Ok(Self { containers, container, place, machine, prepare, side, written, lock })
     }
 
-    /// Watches until the container has ended for good.
-    pub(crate) fn watch(&self, report: Report<'_>) -> Result<ExitStatus> {
+    /// Watches until the container has ended for good. `started` is told once, when it runs.
+    pub(crate) fn watch(&self, started: &mut dyn FnMut(u32)) -> Result<ExitStatus> {
         self.clean_up()?;
-        self.place.clear("stopped")?;
         let mut pause = FIRST_PAUSE;
         let mut first = true;
         loop {
             let begun = Instant::now();
             let ended = self.once(&mut |pid| {
                 if std::mem::take(&mut first) {
-                    report(Ok(pid));
+                    started(pid);
                 }
             });
             if begun.elapsed() >= GOOD_RUN {
@@ -109,9 +106,9 @@ impl<'a> Supervisor<'a> {
             }
             let status = self.ended(&ended)?;
             if first {
-                // What did not start at all is told, and not tried again.
+                // What did not start at all is not tried again.
                 self.finish();
-                return ended.inspect_err(|error| report(Err(error)));
+                return ended;
             }
             if !self.again(status) || !self.rest(pause) {
                 self.finish();
@@ -143,8 +140,8 @@ impl<'a> Supervisor<'a> {
     /// One run, from the start to the end.
     fn once(&self, started: &mut dyn FnMut(u32)) -> Result<ExitStatus> {
         let begun = self.begin()?;
-        started(begun.pid);
         event::note(self.containers, &self.container.id, "start", None);
+        started(begun.pid);
         let bell = health::Bell::default();
         thread::scope(|scope| {
             if let Some(check) = &self.container.asked.health {
@@ -167,7 +164,7 @@ impl<'a> Supervisor<'a> {
                 let mut front = front.lock().unwrap_or_else(PoisonError::into_inner);
                 front.accompany(pid, &|signal| {
                     if front::ENDING.contains(&signal) {
-                        self.place.write_bytes("stopped", b"")?;
+                        self.place.write_bytes("stopped", control::BY_SIGNAL)?;
                     }
                     self.machine.signal(&self.container.id, signal)
                 })
@@ -188,7 +185,12 @@ impl<'a> Supervisor<'a> {
         };
         let pid_start = crate::procfs::start_time(pid).unwrap_or(0);
         self.change(|written| (written.pid, written.pid_start) = (pid, pid_start))?;
-        self.machine.start(&self.container.id)?;
+        if let Err(error) = self.machine.start(&self.container.id) {
+            // Also what is left of it, which is this process's child; the first error is the one to tell.
+            let _ = self.machine.delete(&self.container.id);
+            let _ = front::ended_within(pid, Some(LAST_OUTPUT));
+            return Err(error);
+        }
         Ok(Begun { pid, spec, outputs })
     }
 
@@ -278,6 +280,11 @@ impl<'a> Supervisor<'a> {
     fn rest(&self, pause: Duration) -> bool {
         let begun = Instant::now();
         while !self.place.has("stopped") {
+            if let Side::Caller(front, _) = &self.side
+                && front.lock().unwrap_or_else(PoisonError::into_inner).is_asked_to_end()
+            {
+                return false;
+            }
             let Some(left) = pause.checked_sub(begun.elapsed()) else { return true };
             thread::sleep(left.min(Duration::from_millis(20)));
         }

@@ -6,11 +6,12 @@ use crate::place::Place;
 use crate::watch::LONGEST;
 use crate::{ContainerId, Containers, Health, Listed, PodId, State, event};
 use rustix::fs::FlockOperation;
+use serde::Serialize;
 use std::fs::File;
 use std::time::{Duration, Instant};
 
 /// What is true of a pod now.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct PodStatus {
     /// The pod.
     pub pod: Pod,
@@ -83,6 +84,12 @@ pub fn start_pod(containers: &Containers, id: &PodId) -> Result<()> {
     let place = containers.pod(id);
     let lock = lock(&place)?;
     let pod = pod(containers, id)?;
+    let before = status_of(containers, &pod)?;
+    if before.holder.is_none() && !before.is_over() {
+        // Those that run would not share with those that start now.
+        let state = "running, and its namespaces are not held any more".to_owned();
+        return Err(RunError::State { id: id.0.clone(), state, verb: "start" });
+    }
     let mut started: Vec<&ContainerId> = Vec::new();
     let done = holder::begin(containers, id).and_then(|_| {
         for member in &pod.members {

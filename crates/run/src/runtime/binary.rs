@@ -139,7 +139,11 @@ impl Control for RuntimeBinary {
             command.arg("--detach");
         }
         command.arg(id.as_str());
-        match (how.streams, how.interaction) {
+        let streams = match how.streams {
+            None if how.detach => Some(front::no_streams()?),
+            other => other,
+        };
+        match (streams, how.interaction) {
             (Some(streams), _) => wire(&mut command, streams),
             // It carries the terminal and the signals by itself.
             (None, Interaction::Talk) => drop(command.stdin(Stdio::inherit())),

@@ -97,6 +97,7 @@ impl Control for Native {
         };
         let streams = match how.streams {
             Some(streams) => Some(streams),
+            None if how.detach => Some(front::no_streams()?),
             None if console.is_some() => None,
             None => Some(front::own_streams(how.interaction)?),
         };

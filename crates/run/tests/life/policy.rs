@@ -1,6 +1,7 @@
 //! Restarts, health, logs within their limits.
 
-use crate::machine::{Machine, until};
+use crate::machine::{Machine, processes_with, until};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 #[test]
@@ -27,6 +28,42 @@ fn always_goes_on_until_it_is_stopped() {
     assert_eq!(machine.state("one"), "exited");
     std::thread::sleep(std::time::Duration::from_millis(500));
     assert_eq!(machine.fine(&["logs", "one"]), runs);
+}
+
+#[test]
+fn a_boot_brings_back_what_was_not_stopped_by_hand() {
+    let Some(machine) = Machine::new() else { return };
+    let script = "trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done";
+    for (name, policy) in [("no", "no"), ("always", "always"), ("unless", "unless-stopped")] {
+        machine.started(name, &[&format!("--restart={policy}")], script);
+    }
+    let id = machine.started("lost", &["--restart=unless-stopped"], script);
+    // A loss of power: no monitor, no process, a state that was never written out.
+    for pid in processes_with(&id) {
+        kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::KILL).unwrap();
+    }
+    until("the loss", || machine.inspect("lost")["status"]["monitored"] == false);
+    machine.fine(&["kill", "lost", "9"]);
+    until("the end", || machine.state("lost") == "exited");
+    let place = machine.root().join("containers").join(&id);
+    std::fs::write(place.join("state.json"), "").unwrap();
+    assert_eq!(machine.inspect("lost")["status"]["exit"]["status"], "unknown");
+    for name in ["no", "always", "unless"] {
+        machine.fine(&["stop", name]);
+    }
+    machine.fine(&["revive"]);
+    for (name, state) in
+        [("no", "exited"), ("always", "running"), ("unless", "exited"), ("lost", "running")]
+    {
+        assert_eq!(machine.state(name), state, "{name}");
+    }
+    // What a loss of power left of a container can still be removed.
+    machine.fine(&["stop", "lost"]);
+    for file in ["container.json", "state.json", "exit.json"] {
+        std::fs::write(place.join(file), "").unwrap();
+    }
+    machine.fine(&["remove", "lost"]);
+    assert!(!place.exists());
 }
 
 #[test]

@@ -172,6 +172,21 @@ fn signals_reach_the_first_process_of_a_foreground_run() {
     assert_eq!(output.status.code(), Some(3));
     assert_eq!(output.stdout, b"up\nusr\n");
     assert_eq!(machine.fine(&["logs", "one"]), "");
+    // What does not listen is killed by the third wish.
+    let script = "trap '' TERM; while :; do sleep 0.05; done";
+    let mut child =
+        machine.command(&machine.words("run", &["--name=two"], script)).spawn().unwrap();
+    until("the run", || machine.life(&["inspect", "two"]).output.contains("\"running\""));
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    for _ in 0..3 {
+        rustix::process::kill_process(
+            rustix::process::Pid::from_child(&child),
+            rustix::process::Signal::TERM,
+        )
+        .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(137));
 }
 
 #[test]
