@@ -55,6 +55,11 @@ impl Containers {
         &self.root
     }
 
+    /// The directory of a container, as [`crate::Prepare`] gets it.
+    pub fn directory(&self, id: &ContainerId) -> PathBuf {
+        self.place(id).dir
+    }
+
     /// Where a container's runtime bundle is.
     pub fn bundle(&self, id: &ContainerId) -> PathBuf {
         self.place(id).bundle()

@@ -193,6 +193,48 @@ fn signals_reach_the_first_process_of_a_foreground_run() {
 }
 
 #[test]
+fn a_wish_to_end_between_two_runs_ends_them() {
+    let Some(machine) = Machine::new() else { return };
+    let words = machine.words("run", &["--name=one", "--restart=on-failure"], "exit 3");
+    let mut child = machine.command(&words).spawn().unwrap();
+    // By now the pause before the next run is a matter of seconds.
+    until("some runs", || {
+        machine.life(&["events"]).output.lines().filter(|line| line.ends_with("die 3")).count() == 5
+    });
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let begun = std::time::Instant::now();
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(1));
+    assert_eq!(machine.state("one"), "exited");
+}
+
+#[test]
+fn no_descriptor_of_the_caller_goes_where_it_was_not_sent() {
+    let Some(machine) = Machine::new() else { return };
+    machine.create(&["--name=one"], "sleep 100");
+    let with_nine = |words: &[String]| {
+        let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+        let line = format!(
+            "exec '{}' '{}' {} 9>&1",
+            crate::machine::binary().display(),
+            machine.root().display(),
+            words.join(" ")
+        );
+        std::process::Command::new("sh").arg("-c").arg(line).output().unwrap()
+    };
+    // This comes to an end only if the monitor and the container let go of the pipe.
+    let output = with_nine(&["start".to_owned(), "one".to_owned()]);
+    assert!(output.status.success());
+    assert_eq!(machine.state("one"), "running");
+    let words = machine.words("run", &["--rm"], "echo /proc/self/fd/*");
+    let output = with_nine(&words);
+    let seen = String::from_utf8(output.stdout).unwrap();
+    // The last is the shell's own, of the directory that it reads.
+    assert_eq!(seen.trim(), "/proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2 /proc/self/fd/3");
+}
+
+#[test]
 fn an_attached_caller_talks_and_sees_the_end() {
     let Some(machine) = Machine::new() else { return };
     let script = "echo first; while read line; do echo got $line; done; echo eof; exit 4";
