@@ -1,0 +1,84 @@
+//! The life of a container and of a pod, from creation to removal: state by rename and lock, no
+//! daemon. It knows runtime bundles and nothing of images.
+//!
+//! ```text
+//! ROOT/containers/ID/  container.json   what was asked; never changes
+//!                      name             the name now, the target of a link
+//!                      lock             held by the monitor: locked means watched
+//!                      state.json       pid and start of the first process; there from start to end
+//!                      exit.json        how the last run ended
+//!                      stopped, paused  marks: who asked for the end, so that it is not started again; frozen
+//!                      log, log.1 …     the output (see `LogLine`)
+//!                      attach.sock      input and output, while it is watched
+//!                      bundle/          config.json and root file system, made present at each start
+//!                      upper, work      what the container wrote, where its root is an overlay
+//! ROOT/embryos/ID/     being made; renamed to containers/ when whole
+//! ROOT/garbage/ID/     renamed from containers/ to be removed
+//! ROOT/names/NAME      a link to the id; true when that container's file `name` says the same
+//! ROOT/pods/ID/        pod.json, lock, holder.json, volumes/NAME (see `Pod`)
+//! ROOT/runtime/        the runtime's own state
+//! ROOT/events          what happened
+//! ```
+//!
+//! Nothing is ever half there: a file is written beside and renamed, a directory is renamed into place.
+//! A kill at any moment leaves a state that [`status`] tells rightly and that [`collect`] clears away.
+
+mod attach;
+mod collect;
+mod console;
+mod control;
+mod create;
+mod erase;
+mod error;
+mod event;
+mod exec;
+mod foreground;
+mod frame;
+mod front;
+mod health;
+mod hub;
+mod id;
+mod log;
+mod logs;
+mod model;
+mod monitor;
+mod place;
+mod pod;
+mod prepare;
+mod procfs;
+mod runtime;
+mod supervise;
+mod sys;
+mod time;
+mod watch;
+
+pub use attach::{Attach, Parted, attach};
+pub use collect::collect;
+pub use control::{
+    Condition, Listed, freeze, inspect, kill, list, processes, revive, start, stats, status, stop,
+    wait,
+};
+pub use create::{Fill, IfRunning, create, remove, rename};
+pub use error::RunError;
+pub use event::{Follow, LifeEvent, MAX_EVENTS, events};
+pub use exec::{ExecRequest, exec};
+pub use foreground::foreground;
+pub use front::Interaction;
+pub use id::{ContainerId, MAX_NAME};
+pub use log::{LogLine, Stream};
+pub use logs::{LogQuery, logs};
+pub use model::{
+    Ask, Container, Ended, Enforcement, ExitStatus, Health, HealthCheck, LogLimits, Origin,
+    RestartPolicy, RuntimeChoice, State, Status,
+};
+pub use monitor::monitor;
+pub use place::Containers;
+pub use pod::life::{PodCondition, PodStatus, pod_status, start_pod, stop_pod, wait_pod};
+pub use pod::{
+    Member, Pod, PodAsk, PodId, create_pod, find_pod, list_pods, pod_volume, remove_pod,
+};
+pub use prepare::{Prepare, Prepared};
+pub use runtime::{
+    Control, Execution, Freeze, Measure, Runtime, RuntimeBinary, Streams, Usage, Wires,
+};
+pub use time::{Clock, Timestamp};

@@ -1,0 +1,137 @@
+//! The engine behind the ports: no other program is needed.
+
+use super::{Control, Execution, Freeze, Measure, Runtime, Streams, Usage, Wires};
+use crate::console::Console;
+use crate::error::{Doing, Result, RunError};
+use crate::front::{self, Front};
+use crate::model::Enforcement;
+use crate::{ContainerId, ExitStatus};
+use corten_engine::{Create, Engine, Exec, Force, Stdio, Unenforced};
+use oci_spec::runtime::Process;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// The engine, with its own state below the containers' root.
+#[derive(Clone, Debug)]
+pub(crate) struct Native {
+    engine: Engine,
+}
+
+impl Native {
+    pub(crate) fn new(root: PathBuf, enforcement: Enforcement) -> Self {
+        let unenforced = match enforcement {
+            Enforcement::Required => Unenforced::Refuse,
+            Enforcement::Waived => Unenforced::Ignore,
+        };
+        Self { engine: Engine { root, program: PathBuf::from("/proc/self/exe"), unenforced } }
+    }
+}
+
+/// Names the verb and the container of what the engine said.
+fn told<T>(
+    verb: &'static str,
+    id: &ContainerId,
+    done: std::result::Result<T, corten_engine::Error>,
+) -> Result<T> {
+    done.map_err(|error| RunError::Runtime {
+        verb,
+        object: id.to_string(),
+        message: error.to_string(),
+        code: error.exit_code(),
+    })
+}
+
+/// What the engine does not do yet.
+fn unsupported<T>(verb: &'static str, id: &ContainerId) -> Result<T> {
+    let message = "the engine does not support it".to_owned();
+    Err(RunError::Runtime { verb, object: id.to_string(), message, code: 125 })
+}
+
+fn stdio(streams: Streams) -> Result<Stdio> {
+    let input = match streams.stdin {
+        Some(input) => input,
+        None => File::open("/dev/null").doing(|| "open /dev/null".to_owned())?.into(),
+    };
+    Ok(Stdio { input: Some(input), output: Some(streams.stdout), error: Some(streams.stderr) })
+}
+
+impl Runtime for Native {
+    fn create(&self, id: &ContainerId, bundle: &Path, wires: Wires) -> Result<u32> {
+        let mut wanted =
+            Create { id: id.as_str().to_owned(), bundle: bundle.to_owned(), ..Create::default() };
+        match wires {
+            Wires::Streams(streams) => wanted.stdio = stdio(streams)?,
+            Wires::Console(socket) => wanted.console_socket = Some(socket),
+        }
+        let state = told("create", id, corten_engine::create(&self.engine, &wanted))?;
+        Ok(state.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0))
+    }
+
+    fn start(&self, id: &ContainerId) -> Result<()> {
+        told("start", id, corten_engine::start(&self.engine, id.as_str()))
+    }
+
+    fn delete(&self, id: &ContainerId) -> Result<()> {
+        told("delete", id, corten_engine::delete(&self.engine, id.as_str(), Force::Yes))
+    }
+}
+
+impl Control for Native {
+    fn signal(&self, id: &ContainerId, signal: i32) -> Result<()> {
+        told("signal", id, corten_engine::kill(&self.engine, id.as_str(), signal))
+    }
+
+    fn freeze(&self, id: &ContainerId, freeze: Freeze) -> Result<()> {
+        unsupported(if freeze == Freeze::Pause { "pause" } else { "resume" }, id)
+    }
+
+    fn exec(&self, id: &ContainerId, process: &Process, how: Execution) -> Result<ExitStatus> {
+        let console = match process.terminal().unwrap_or(false) {
+            true => Some(Console::listen(&self.engine.root, id)?),
+            false => None,
+        };
+        // Before the process is there, so that no signal for it is lost.
+        let mut front = match how.streams {
+            None if !how.detach => Some(Front::open(how.interaction)?),
+            _ => None,
+        };
+        let streams = match how.streams {
+            Some(streams) => Some(streams),
+            None if how.detach => Some(front::no_streams()?),
+            None if console.is_some() => None,
+            None => Some(front::own_streams(how.interaction)?),
+        };
+        let wanted = Exec {
+            process: process.clone(),
+            console_socket: console.as_ref().map(Console::path),
+            stdio: streams.map(stdio).transpose()?.unwrap_or_default(),
+            ..Exec::default()
+        };
+        let pid = told("exec", id, corten_engine::exec(&self.engine, id.as_str(), &wanted))?;
+        // Closes this side of the streams.
+        drop(wanted);
+        let pid = u32::try_from(pid).unwrap_or(0);
+        let master = console.map(|console| console.accept(id)).transpose()?;
+        match (&mut front, how.detach) {
+            (_, true) => Ok(ExitStatus::Code(0)),
+            (Some(front), false) => {
+                front.connect(master)?;
+                front.accompany(pid, &|signal| crate::sys::signal(pid, signal))
+            }
+            (None, false) => {
+                let ended = front::ended_within(pid, how.limit)?;
+                ended.ok_or(RunError::Late { id: id.clone(), verb: "end a process" })
+            }
+        }
+    }
+}
+
+impl Measure for Native {
+    fn processes(&self, id: &ContainerId) -> Result<Vec<u32>> {
+        unsupported("list the processes of", id)
+    }
+
+    fn usage(&self, id: &ContainerId) -> Result<Usage> {
+        unsupported("measure", id)
+    }
+}

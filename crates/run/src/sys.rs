@@ -1,0 +1,148 @@
+//! Signals as bytes in a pipe, signals by number, and a thread's own mounts: the things here that no
+//! crate has a safe word for.
+#![allow(unsafe_code)]
+
+use crate::error::{Doing, Result};
+use rustix::mount::MountPropagationFlags;
+use rustix::pipe::{PipeFlags, pipe_with};
+use std::fs::File;
+use std::io;
+use std::os::fd::IntoRawFd;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+/// Where the handler writes; -1 before the first [`Caught`].
+static PIPE: AtomicI32 = AtomicI32::new(-1);
+
+extern "C" fn caught(signal: libc::c_int) {
+    let fd = PIPE.load(Ordering::Relaxed);
+    let byte = u8::try_from(signal).unwrap_or(0);
+    // SAFETY: errno belongs to this thread, and is put back so that the interrupted code sees its own.
+    // `write` is safe in a handler (signal-safety(7)); the descriptor is never closed once it is set, and
+    // a full pipe drops the signal, as the kernel joins equal signals too.
+    unsafe {
+        let errno = *libc::__errno_location();
+        libc::write(fd, (&raw const byte).cast(), 1);
+        *libc::__errno_location() = errno;
+    }
+}
+
+/// Signals that are caught: each comes as one byte, its number. What they did before comes back with the
+/// end of this value. A program that is executed meanwhile starts with their default actions.
+pub(crate) struct Caught {
+    pipe: File,
+    before: Vec<(i32, libc::sigaction)>,
+}
+
+impl Caught {
+    /// Catches signals from now on. One process has one of these at a time: a second one takes over.
+    pub(crate) fn these(signals: &[i32]) -> Result<Self> {
+        let making = || "make a pipe for signals".to_owned();
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).doing(making)?;
+        // The pipe of an earlier one is left open: its handler may run at this moment.
+        PIPE.store(write.into_raw_fd(), Ordering::SeqCst);
+        let mut this = Self { pipe: File::from(read), before: Vec::new() };
+        for signal in signals {
+            // SAFETY: all zeros is a valid `sigaction`; the handler only makes calls that are allowed in
+            // one, and the old action is written into a structure of this frame.
+            let (done, before) = unsafe {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                let mut before: libc::sigaction = std::mem::zeroed();
+                action.sa_sigaction = caught as extern "C" fn(libc::c_int) as libc::sighandler_t;
+                action.sa_flags = libc::SA_RESTART;
+                (libc::sigaction(*signal, &raw const action, &raw mut before), before)
+            };
+            if done != 0 {
+                return Err(io::Error::last_os_error()).doing(|| format!("catch signal {signal}"));
+            }
+            this.before.push((*signal, before));
+        }
+        Ok(this)
+    }
+
+    /// The pipe, to be waited for; its reads do not block.
+    pub(crate) fn pipe(&self) -> &File {
+        &self.pipe
+    }
+}
+
+impl Drop for Caught {
+    fn drop(&mut self) {
+        for (signal, before) in &self.before {
+            // SAFETY: puts back an action that the kernel gave.
+            unsafe { libc::sigaction(*signal, &raw const *before, std::ptr::null_mut()) };
+        }
+    }
+}
+
+/// Sends a signal of any number to a child of this process that nobody has waited for, so that its number
+/// still is its own.
+pub(crate) fn signal(pid: u32, signal: i32) -> Result<()> {
+    let sending = || format!("send signal {signal} to process {pid}");
+    let number = i32::try_from(pid).ok().filter(|number| *number > 0);
+    let number = number.ok_or(rustix::io::Errno::SRCH).doing(sending)?;
+    // SAFETY: two numbers.
+    match unsafe { libc::kill(number, signal) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()).doing(sending),
+    }
+}
+
+/// Closes every descriptor from `first` on, which others left to this process: for one that has just begun
+/// and opened nothing itself.
+pub(crate) fn close_from(first: u32) -> Result<()> {
+    // SAFETY: by the rule above nothing in this process owns one of them.
+    match unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()).doing(|| "close inherited descriptors".to_owned()),
+    }
+}
+
+/// Gives the calling process, which has one thread, new network, ipc and uts namespaces.
+pub(crate) fn new_namespaces() -> Result<()> {
+    let kinds = libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+    // SAFETY: only namespaces change; no memory or descriptor is concerned.
+    match unsafe { libc::unshare(kinds) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()).doing(|| "make the namespaces of a pod".to_owned()),
+    }
+}
+
+/// Gives the calling thread mounts of its own. What is mounted on the machine still comes in, and nothing
+/// goes out; with the last process in it, what was mounted here is gone.
+pub(crate) fn private_mounts() -> Result<()> {
+    // SAFETY: the thread leaves the mounts, the root and the working directory it shares with others; no
+    // memory or descriptor is concerned.
+    let done = unsafe { libc::unshare(libc::CLONE_NEWNS | libc::CLONE_FS) };
+    if done != 0 {
+        return Err(io::Error::last_os_error())
+            .doing(|| "make a private mount namespace".to_owned());
+    }
+    let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+    rustix::mount::mount_change("/", flags).doing(|| "keep mounts from spreading".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn a_signal_comes_as_its_number_and_then_means_what_it_did_before() {
+        let caught = Caught::these(&[libc::SIGUSR2, libc::SIGCONT]).unwrap();
+        signal(std::process::id(), libc::SIGUSR2).unwrap();
+        let mut byte = [0];
+        // Another thread of the test may be the one that is interrupted.
+        while caught.pipe().read_exact(&mut byte).is_err() {
+            std::thread::yield_now();
+        }
+        assert_eq!(i32::from(byte[0]), libc::SIGUSR2);
+        drop(caught);
+        // SAFETY: reads an action into a structure of this frame.
+        let now = unsafe {
+            let mut now: libc::sigaction = std::mem::zeroed();
+            libc::sigaction(libc::SIGUSR2, std::ptr::null(), &raw mut now);
+            now
+        };
+        assert_eq!(now.sa_sigaction, libc::SIG_DFL);
+    }
+}
