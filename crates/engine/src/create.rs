@@ -187,7 +187,8 @@ fn converse(stage: &mut Stage, order: &Order, built: &mut Built<'_>) -> Result<(
     let channel = &stage.channel;
     channel.send(&Message::Go)?;
     loop {
-        match channel.receive()? {
+        let (message, sender) = channel.receive_from()?.unzip();
+        match message {
             Some(Message::Map) => {
                 let linux = order.spec.linux().clone().unwrap_or_default();
                 let uids = linux.uid_mappings().clone().unwrap_or_default();
@@ -195,8 +196,9 @@ fn converse(stage: &mut Stage, order: &Order, built: &mut Built<'_>) -> Result<(
                 namespaces::map(stage.pid(), &uids, &gids)?;
                 channel.send(&Message::Go)?;
             }
-            Some(Message::Forked(pid)) => {
-                built.pid = Some(pid);
+            Some(Message::Forked(pid)) => built.pid = Some(pid),
+            Some(Message::Here) => {
+                built.pid = built.pid.or(sender.flatten());
                 channel.send(&Message::Go)?;
             }
             Some(Message::Hooks) => {

@@ -89,10 +89,12 @@ fn converse(
     let channel = &stage.channel;
     channel.send(&Message::Go)?;
     loop {
-        match channel.receive()? {
-            Some(Message::Forked(forked)) => {
-                *pid = Some(forked);
-                join(forked)?;
+        let (message, sender) = channel.receive_from()?.unzip();
+        match message {
+            Some(Message::Forked(forked)) => *pid = Some(forked),
+            Some(Message::Here) => {
+                *pid = pid.or(sender.flatten());
+                pid.map_or(Ok(()), join)?;
                 channel.send(&Message::Go)?;
             }
             Some(Message::Ready) => {

@@ -158,6 +158,12 @@ pub(crate) fn unshare(namespaces: i32) -> io::Result<()> {
     checked(i64::from(unsafe { libc::unshare(namespaces & NAMESPACES) })).map(drop)
 }
 
+/// Gives the calling thread a mount namespace, and its root and working directory, of its own.
+pub(crate) fn unshare_mounts() -> io::Result<()> {
+    // SAFETY: the thread gets copies; neither memory nor descriptors of other threads change.
+    checked(i64::from(unsafe { libc::unshare(libc::CLONE_NEWNS | libc::CLONE_FS) })).map(drop)
+}
+
 /// Enters the namespaces of kinds `kinds` behind a namespace file or a pidfd.
 pub(crate) fn join(namespace: impl AsFd, kinds: i32) -> io::Result<()> {
     // SAFETY: a descriptor and a number.
