@@ -2,10 +2,10 @@
 //! shows what a `main` does first of all: it lets the engine act when this process is one of its stages.
 
 use corten_engine::{
-    Create, Engine, Exec, Force, Mapping, Unenforced, create, delete, exec, features, kill, list,
-    reenter, start, state, wait,
+    Create, Engine, Exec, Force, Groups, Mapping, Unenforced, create, delete, exec, features, kill,
+    kill_all, list, pause, paused, processes, reenter, resume, start, state, stats, update, wait,
 };
-use oci_spec::runtime::Process;
+use oci_spec::runtime::{LinuxResources, Process};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::ffi::OsString;
@@ -124,17 +124,13 @@ fn report(words: &Words, error: &dyn Error) {
 }
 
 fn engine(words: &Words) -> Engine {
+    let choice = words.flag(&["cgroups", "cgroup-manager"]).map(String::as_str);
+    let (off, ignored) = (choice == Some("disabled"), choice == Some("lenient"));
     Engine {
         root: words.path(&["root"]).unwrap_or_else(|| PathBuf::from("/run/corten-engine")),
         program: PathBuf::from("/proc/self/exe"),
-        unenforced: if words
-            .flag(&["cgroups", "cgroup-manager"])
-            .is_some_and(|word| word == "disabled")
-        {
-            Unenforced::Ignore
-        } else {
-            Unenforced::Refuse
-        },
+        groups: if off { Groups::Off } else { Groups::Auto },
+        unenforced: if off || ignored { Unenforced::Ignore } else { Unenforced::Refuse },
     }
 }
 
@@ -146,10 +142,26 @@ fn run(words: &Words) -> Answer {
         Some("run") => return run_whole(&engine, words),
         Some("start") => start(&engine, words.id()?)?,
         Some("state") => {
-            println!("{}", serde_json::to_string_pretty(&state(&engine, words.id()?)?)?)
+            let paused = paused(&engine, words.id()?)?;
+            let mut told = serde_json::to_value(state(&engine, words.id()?)?)?;
+            if let Some(status) = told.get_mut("status").filter(|_| paused) {
+                *status = "paused".into();
+            }
+            println!("{}", serde_json::to_string_pretty(&told)?);
         }
         Some("kill") => {
-            kill(&engine, words.id()?, signal(words.plain.get(2).map_or("TERM", String::as_str))?)?;
+            let signal = signal(words.plain.get(2).map_or("TERM", String::as_str))?;
+            let kill = if words.has(&["all", "a"]) { kill_all } else { kill };
+            kill(&engine, words.id()?, signal)?;
+        }
+        Some("pause") => pause(&engine, words.id()?)?,
+        Some("resume") => resume(&engine, words.id()?)?,
+        Some("ps") => println!("{}", serde_json::to_string(&processes(&engine, words.id()?)?)?),
+        Some("stats") => println!("{}", serde_json::to_string(&stats(&engine, words.id()?)?)?),
+        Some("update") => {
+            let file = words.path(&["resources", "r"]).ok_or("update needs --resources FILE")?;
+            let resources: LinuxResources = serde_json::from_slice(&std::fs::read(file)?)?;
+            update(&engine, words.id()?, &resources)?;
         }
         Some("delete") => {
             let force = if words.has(&["force", "f"]) { Force::Yes } else { Force::No };

@@ -1,6 +1,8 @@
 //! The creation of a container, seen from its caller.
 
 use crate::error::{Doing, Error, Result};
+use crate::groups::Group;
+use crate::groups::plan::Plan;
 use crate::order::{Message, Order, Task, write_order};
 use crate::record::{CONFIG_FILE, CONFIG_LIMIT, Record, Room, START_SOCKET, parse_config};
 use crate::spawn::{Stage, Stdio};
@@ -37,7 +39,7 @@ pub fn create(engine: &Engine, wanted: &Create) -> Result<State> {
         .doing(|| format!("find the bundle {}", wanted.bundle.display()))?;
     let (bytes, spec) = read_config(&bundle)?;
     let room = Room::make(&engine.root, &wanted.id)?;
-    let mut built = Built { engine, pid: None };
+    let mut built = Built { engine, pid: None, group: Group::default() };
     let done = room
         .write(CONFIG_FILE, &bytes)
         .and_then(|()| build(&room, wanted, bundle, spec, &mut built));
@@ -53,6 +55,7 @@ pub fn create(engine: &Engine, wanted: &Create) -> Result<State> {
 struct Built<'a> {
     engine: &'a Engine,
     pid: Option<i32>,
+    group: Group,
 }
 
 impl Built<'_> {
@@ -60,6 +63,8 @@ impl Built<'_> {
         if let Some(pid) = self.pid {
             spawn::end(pid);
         }
+        // The first error is the one to tell.
+        let _ = self.group.end();
     }
 }
 
@@ -149,16 +154,23 @@ fn build(
         console: console.as_ref().map(AsRawFd::as_raw_fd),
         task: Task::Create { start: listener.as_raw_fd(), no_pivot: wanted.no_pivot },
     };
-    crate::unenforced::check(built.engine, &linux)?;
+    let plan = Plan::of(built.engine, &linux)?;
     let order_file = spawn::lift(write_order(&order)?, above)?;
     let passed = [Some(&listener), console.as_ref()];
     let passed: Vec<_> = passed.into_iter().flatten().map(AsRawFd::as_raw_fd).collect();
     let mut stage =
         Stage::spawn(&built.engine.program, &order_file, &passed, &wanted.stdio, above)?;
     drop((listener, console));
-    let done = converse(&mut stage, &order, built);
+    let done = plan
+        .make(room)
+        .and_then(|group| {
+            built.group = group;
+            plan.enter(&mut built.group, stage.pid())
+        })
+        .and_then(|()| converse(&mut stage, &order, built));
     stage.reap(&done)?;
     done?;
+    plan.finish(&built.group)?;
     let pid = built.pid.ok_or_else(|| Error::Stage { text: "the stage told no pid".to_owned() })?;
     let state = hooks::state(&order, ContainerState::Created, pid.unsigned_abs());
     let record = Record { state, start_time: crate::start_time(pid).unwrap_or(0) };
@@ -175,7 +187,8 @@ fn converse(stage: &mut Stage, order: &Order, built: &mut Built<'_>) -> Result<(
     let channel = &stage.channel;
     channel.send(&Message::Go)?;
     loop {
-        match channel.receive()? {
+        let (message, sender) = channel.receive_from()?.unzip();
+        match message {
             Some(Message::Map) => {
                 let linux = order.spec.linux().clone().unwrap_or_default();
                 let uids = linux.uid_mappings().clone().unwrap_or_default();
@@ -183,8 +196,9 @@ fn converse(stage: &mut Stage, order: &Order, built: &mut Built<'_>) -> Result<(
                 namespaces::map(stage.pid(), &uids, &gids)?;
                 channel.send(&Message::Go)?;
             }
-            Some(Message::Forked(pid)) => {
-                built.pid = Some(pid);
+            Some(Message::Forked(pid)) => built.pid = Some(pid),
+            Some(Message::Here) => {
+                built.pid = built.pid.or(sender.flatten());
                 channel.send(&Message::Go)?;
             }
             Some(Message::Hooks) => {

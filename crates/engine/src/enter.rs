@@ -2,7 +2,8 @@
 
 use crate::error::{Doing, Error, Result};
 use crate::procfs::Procfs;
-use crate::sys;
+use crate::sys::{self, Reach};
+use crate::tree;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::os::fd::{AsFd, OwnedFd};
@@ -54,6 +55,16 @@ pub fn join_namespaces_of(pid: i32, start: u64) -> Result<()> {
     sys::join(&held, kinds)
         .doing(|| format!("join the user and mount namespaces of process {pid}"))?;
     crate::namespaces::become_root()
+}
+
+/// Gives the calling thread, and the processes that it starts from now on, a mount namespace of its own: what
+/// the machine mounts and unmounts later is seen there, and what is mounted there is seen nowhere else and
+/// vanishes with the last process. Its root and working directory are no longer those of other threads.
+pub fn private_mounts() -> Result<()> {
+    sys::unshare_mounts().doing(|| "make a mount namespace")?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::openat(CWD, "/", flags, Mode::empty()).doing(|| "open the root")?;
+    tree::propagate(&root, Reach::Tree, libc::MS_SLAVE, "the machine's mounts")
 }
 
 /// When the process `pid` started, in clock ticks since boot, to know it again; `None` when it is gone.

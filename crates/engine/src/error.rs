@@ -77,6 +77,16 @@ pub enum Error {
         /// How it failed.
         detail: String,
     },
+    /// A control group could not be made or changed: by custom it names controller and path.
+    #[error("control groups: {action} at {}: {source}", path.display())]
+    Group {
+        /// What was tried, with its controller.
+        action: String,
+        /// The group, or its file.
+        path: PathBuf,
+        /// What the system answered.
+        source: io::Error,
+    },
     /// A system call failed.
     #[error("{action}: {source}")]
     Io {

@@ -1,6 +1,7 @@
 //! One more process in a container that runs.
 
 use crate::error::{Error, Result};
+use crate::groups::Motion;
 use crate::order::{Message, Order, Task, write_order};
 use crate::record::{Access, Room};
 use crate::spawn::{Stage, Stdio};
@@ -35,6 +36,11 @@ pub fn exec(engine: &Engine, id: &str, wanted: &Exec) -> Result<i32> {
     if status != ContainerState::Running {
         return Err(stopped());
     }
+    let group = room.groups()?;
+    if group.motion() == Motion::Frozen {
+        let (id, status) = (id.to_owned(), "paused".to_owned());
+        return Err(Error::Status { id, status, wanted: "running" });
+    }
     let target = room.hold(&record)?.ok_or_else(stopped)?;
     let config = room.config()?;
     let preserve = i32::try_from(wanted.preserve_fds).unwrap_or(i32::MAX - 3);
@@ -55,8 +61,8 @@ pub fn exec(engine: &Engine, id: &str, wanted: &Exec) -> Result<i32> {
         [Some(&target), console.as_ref()].into_iter().flatten().map(AsRawFd::as_raw_fd).collect();
     let mut stage = Stage::spawn(&engine.program, &order_file, &passed, &wanted.stdio, above)?;
     drop(console);
-    let mut pid = None;
-    let done = converse(&stage, wanted, &mut pid);
+    let (mut pid, first) = (None, record.state.pid().unwrap_or(0));
+    let done = converse(&stage, wanted, &mut pid, &|pid| group.join(pid, first));
     stage.reap(&done)?;
     match (done, pid) {
         (Ok(()), Some(pid)) => Ok(pid),
@@ -74,13 +80,21 @@ fn needed(config: Spec) -> Spec {
     spec
 }
 
-fn converse(stage: &Stage, wanted: &Exec, pid: &mut Option<i32>) -> Result<()> {
+fn converse(
+    stage: &Stage,
+    wanted: &Exec,
+    pid: &mut Option<i32>,
+    join: &dyn Fn(i32) -> Result<()>,
+) -> Result<()> {
     let channel = &stage.channel;
     channel.send(&Message::Go)?;
     loop {
-        match channel.receive()? {
-            Some(Message::Forked(forked)) => {
-                *pid = Some(forked);
+        let (message, sender) = channel.receive_from()?.unzip();
+        match message {
+            Some(Message::Forked(forked)) => *pid = Some(forked),
+            Some(Message::Here) => {
+                *pid = pid.or(sender.flatten());
+                pid.map_or(Ok(()), join)?;
                 channel.send(&Message::Go)?;
             }
             Some(Message::Ready) => {

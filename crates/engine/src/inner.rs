@@ -21,6 +21,7 @@ pub(crate) fn run(channel: BorrowedFd<'_>, order: &Order, carried: &Carried) -> 
     // Nobody in the container may look into this process while it is not yet one of theirs.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .doing(|| "hide from tracers")?;
+    channel.send(&Message::Here)?;
     // Said once the caller knows this process's pid, which it may need to end it.
     channel.expect_go()?;
     let linux = order.spec.linux().clone().unwrap_or_default();

@@ -16,6 +16,7 @@ mod error;
 mod exec;
 mod features;
 mod filter;
+mod groups;
 mod hooks;
 mod inner;
 mod life;
@@ -25,6 +26,7 @@ mod mounts;
 mod namespaces;
 mod options;
 mod order;
+mod oversight;
 mod process;
 mod procfs;
 mod record;
@@ -38,15 +40,16 @@ mod sys;
 mod sysctl;
 mod terminal;
 mod tree;
-mod unenforced;
 
 pub use create::{Create, create};
-pub use enter::{join_namespaces_of, start_time};
+pub use enter::{join_namespaces_of, private_mounts, start_time};
 pub use error::{Error, Result};
 pub use exec::{Exec, exec};
 pub use features::{SPECIFICATION, features};
+pub use groups::Stats;
 pub use life::{Force, delete, kill, list, start, state};
 pub use mapping::{Mapping, Subordinate};
+pub use oversight::{kill_all, pause, paused, processes, resume, stats, update};
 pub use reenter::reenter;
 pub use spawn::{Stdio, wait};
 pub use stage::stage;
@@ -60,16 +63,31 @@ pub struct Engine {
     pub root: PathBuf,
     /// The binary that is run again as a stage: `/proc/self/exe` of one that calls [`stage`].
     pub program: PathBuf,
-    /// What becomes of limits and device rules: no control groups are made.
+    /// Whether containers get control groups.
+    pub groups: Groups,
+    /// What becomes of limits and device rules that no control group enforces.
     pub unenforced: Unenforced,
 }
 
-/// What becomes of the part of a configuration that only control groups could enforce.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether containers get control groups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Groups {
+    /// A group of its own in every hierarchy that this process may write. Where it may not, the container goes
+    /// without, unless its configuration asks something of that hierarchy: then see [`Unenforced`].
+    #[default]
+    Auto,
+    /// None.
+    Off,
+}
+
+/// What becomes of the part of a configuration that only control groups could enforce, where they cannot.
+///
+/// Denied devices need none for a container inside a user namespace: the kernel keeps it from them anyway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unenforced {
-    /// A container whose configuration limits resources or denies devices is not created.
+    /// The container is not created.
+    #[default]
     Refuse,
-    /// It is created without. For images that are trusted with the machine's devices, or containers whose
-    /// user namespace keeps them from those.
+    /// It is created without. For images that are trusted with the machine's devices and its memory.
     Ignore,
 }

@@ -1,6 +1,7 @@
 //! The life of a container after its creation: start, state, signals, end.
 
 use crate::error::{Doing, Error, Result};
+use crate::groups::Group;
 use crate::order::{Channel, Message};
 use crate::record::{Access, Record, Room, START_SOCKET};
 use crate::{Engine, create, hooks, sys};
@@ -93,14 +94,22 @@ pub fn kill(engine: &Engine, id: &str, signal: i32) -> Result<()> {
     let room = Room::open(&engine.root, id, Access::Look)?;
     let record = room.load()?;
     match room.hold(&record)? {
-        Some(process) => sys::signal(&process, signal)
-            .doing(|| format!("send signal {signal} to container {id}")),
+        Some(process) => {
+            sys::signal(&process, signal)
+                .doing(|| format!("send signal {signal} to container {id}"))?;
+            if signal == libc::SIGKILL {
+                // In version 1 a paused process rests until it is let out, even from dying.
+                room.groups()?.thaw();
+            }
+            Ok(())
+        }
         None => expect(&record, ContainerState::Running, "created or running"),
     }
 }
 
-/// Deletes what is left of a container, and runs its poststop hooks. Processes of a container that shares its
-/// pid namespace are not found: whoever shares one ends them.
+/// Deletes what is left of a container, and runs its poststop hooks. Ends whatever runs in its control groups
+/// and removes them. Without groups, processes of a container that shares its pid namespace are not found:
+/// whoever shares one ends them.
 pub fn delete(engine: &Engine, id: &str, force: Force) -> Result<()> {
     let room = match Room::open(&engine.root, id, Access::Change) {
         Err(Error::Missing { .. }) if force == Force::Yes => return Ok(()),
@@ -111,9 +120,11 @@ pub fn delete(engine: &Engine, id: &str, force: Force) -> Result<()> {
     if force == Force::No && *record.state.status() == ContainerState::Running {
         expect(&record, ContainerState::Stopped, "stopped")?;
     }
+    let group = room.groups()?;
     if let Some(process) = room.hold(&record)? {
-        end(&process)?;
+        end(&process, &group)?;
     }
+    group.end()?;
     record.state.set_status(ContainerState::Stopped).set_pid(None);
     // A creation that was broken off has no configuration, and no hooks.
     let _ = run_hooks(&room, &record, Hooks::poststop);
@@ -121,11 +132,12 @@ pub fn delete(engine: &Engine, id: &str, force: Force) -> Result<()> {
 }
 
 /// Kills the first process, and with it the pid namespace, and waits for its end.
-fn end(process: &OwnedFd) -> Result<()> {
+fn end(process: &OwnedFd, group: &Group) -> Result<()> {
     match sys::signal(process, libc::SIGKILL) {
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(()),
         other => other.doing(|| "end the first process")?,
     }
+    group.thaw();
     let limit = Timespec { tv_sec: END_SECONDS, tv_nsec: 0 };
     let mut ends = [PollFd::new(process, PollFlags::IN)];
     let ended = rustix::io::retry_on_intr(|| rustix::event::poll(&mut ends, Some(&limit)));

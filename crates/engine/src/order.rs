@@ -6,19 +6,27 @@
 //!    ◄─ Map ───────────── │                                             │
 //!    ── Go ─────────────► │                                             │
 //!    ◄─ Forked(pid) ───── ┘                                             │
+//!    ◄─ Here ────────────────────────────────────────────────────────── │
 //!    ── Go ───────────────────────────────────────────────────────────► │
 //!    ◄─ Hooks ───────────────────────────────────────────────────────── │
 //!    ── Go ───────────────────────────────────────────────────────────► │
 //!    ◄─ Ready, or Failed ────────────────────────────────────────────── │
 //!    ── Go, the state is written ─────────────────────────────────────► ┘
 //! ```
+//!
+//! The pid comes twice, since either side of the fork may be killed before its word: from the outer stage as
+//! a number, and from the inner one as the kernel's own note of who sent the message.
 
 use crate::error::{Doing, Error, Result};
 use oci_spec::runtime::{Process, Spec};
 use rustix::fs::{MemfdFlags, SealFlags};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags,
+    SocketType,
+};
 use serde::{Deserialize, Serialize};
-use std::io::{Read, Seek, Write};
+use std::io::{IoSliceMut, Read, Seek, Write};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 
@@ -58,6 +66,8 @@ pub(crate) enum Message {
     Go,
     /// The inner stage has this pid, in the numbering of the caller.
     Forked(i32),
+    /// The inner stage runs.
+    Here,
     /// The namespaces and mounts stand: time for the hooks of the runtime's namespace.
     Hooks,
     /// All is prepared.
@@ -104,7 +114,7 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    /// Both ends of a new pair.
+    /// Both ends of a new pair. The first one learns who sends.
     pub(crate) fn pair() -> Result<(Channel, Channel)> {
         let (one, other) = rustix::net::socketpair(
             AddressFamily::UNIX,
@@ -113,6 +123,8 @@ impl Channel {
             None,
         )
         .doing(|| "make a socket pair")?;
+        rustix::net::sockopt::set_socket_passcred(&one, true)
+            .doing(|| "ask for the senders of messages")?;
         Ok((Channel { socket: one }, Channel { socket: other }))
     }
 
@@ -138,17 +150,39 @@ impl Channel {
 
     /// Hears one word; `None` when the other side is gone.
     pub(crate) fn receive(&self) -> Result<Option<Message>> {
+        Ok(self.hear(RecvFlags::empty())?.map(|(message, _)| message))
+    }
+
+    /// Hears one word, and from which process, in the numbering of this one. For a channel of [`Channel::pair`]'s
+    /// first end.
+    pub(crate) fn receive_from(&self) -> Result<Option<(Message, Option<i32>)>> {
+        self.hear(RecvFlags::empty())
+    }
+
+    /// Takes what was said and not heard: a socket that is closed with it is an error to the other side.
+    pub(crate) fn drain(&self) {
+        while let Ok(Some(_)) = self.hear(RecvFlags::DONTWAIT) {}
+    }
+
+    fn hear(&self, flags: RecvFlags) -> Result<Option<(Message, Option<i32>)>> {
         let mut buffer = vec![0_u8; MESSAGE_LIMIT];
-        let (length, _) = rustix::io::retry_on_intr(|| {
-            rustix::net::recv(&self.socket, buffer.as_mut_slice(), RecvFlags::empty())
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let received = rustix::io::retry_on_intr(|| {
+            let mut parts = [IoSliceMut::new(&mut buffer)];
+            rustix::net::recvmsg(&self.socket, &mut parts, &mut control, flags)
         })
         .doing(|| "receive a message")?;
-        match buffer.get(..length) {
+        let sender = control.drain().find_map(|note| match note {
+            RecvAncillaryMessage::ScmCredentials(sender) => Some(sender.pid.as_raw_pid()),
+            _ => None,
+        });
+        match buffer.get(..received.bytes) {
             None | Some([]) => Ok(None),
             Some(bytes) => serde_json::from_slice(bytes)
                 .map_err(std::io::Error::from)
                 .doing(|| "read a message")
-                .map(Some),
+                .map(|message| Some((message, sender))),
         }
     }
 

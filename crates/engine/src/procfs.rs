@@ -14,7 +14,7 @@ const PROC_MAGIC: i64 = 0x9fa0;
 /// The inode of proc's root directory.
 const ROOT_INODE: u64 = 1;
 /// The most bytes read of one file.
-const FILE_LIMIT: u64 = 1 << 20;
+const FILE_LIMIT: u64 = 8 << 20;
 
 /// An opened and verified proc file system.
 #[derive(Debug)]
@@ -54,12 +54,12 @@ impl Procfs {
         file.write_all(value).doing(|| format!("write {name} of proc"))
     }
 
-    /// Reads a whole file.
+    /// Reads a whole file. Names in it are whatever their owner chose: bytes that are no text are replaced.
     pub(crate) fn read(&self, name: &str) -> Result<String> {
         let file = self.open(name, OFlags::RDONLY).doing(|| format!("open {name} of proc"))?;
-        let mut text = String::new();
-        file.take(FILE_LIMIT).read_to_string(&mut text).doing(|| format!("read {name} of proc"))?;
-        Ok(text)
+        let mut bytes = Vec::new();
+        file.take(FILE_LIMIT).read_to_end(&mut bytes).doing(|| format!("read {name} of proc"))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// When the process `pid` started, in clock ticks since boot; `None` when it is gone or a corpse.

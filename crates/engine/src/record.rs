@@ -4,11 +4,13 @@
 //! ROOT/ID/            mode 0700; locked (flock) while an operation changes the container
 //!   state.json        the OCI state and what else is needed, replaced by rename
 //!   config.json       the configuration as it was at creation
+//!   groups.json       the control groups, when there are any
 //!   start.sock        until the start: where the first process waits
 //! ```
 
 use crate::enter;
 use crate::error::{Doing, Error, Result};
+use crate::groups::{Group, Kept};
 use oci_spec::runtime::{ContainerState, Spec, State};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use serde::{Deserialize, Serialize};
@@ -25,6 +27,7 @@ pub(crate) const CONFIG_LIMIT: u64 = 8 << 20;
 const STATE_FILE: &str = "state.json";
 /// The configuration's name, in the bundle and in the state directory.
 pub(crate) const CONFIG_FILE: &str = "config.json";
+const GROUPS_FILE: &str = "groups.json";
 /// The socket's name in the state directory.
 pub(crate) const START_SOCKET: &str = "start.sock";
 
@@ -110,6 +113,13 @@ impl Room {
         PathBuf::from(format!("/proc/self/fd/{}/{name}", self.directory.as_raw_fd()))
     }
 
+    /// A number that no other container of this machine has.
+    pub(crate) fn number(&self) -> Result<u64> {
+        let found = rustix::fs::fstat(&self.directory)
+            .doing(|| format!("ask what {} is", self.path.display()))?;
+        Ok(found.st_dev.rotate_left(40) ^ found.st_ino)
+    }
+
     /// Replaces a file at once.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let new = format!(".{name}.new");
@@ -176,6 +186,28 @@ impl Room {
     /// The configuration as it was at creation.
     pub(crate) fn config(&self) -> Result<Spec> {
         parse_config(&self.read(CONFIG_FILE)?, &self.path.join(CONFIG_FILE))
+    }
+
+    /// Writes which control groups the container has.
+    pub(crate) fn keep_groups(&self, kept: &[Kept]) -> Result<()> {
+        let bytes =
+            serde_json::to_vec(kept).map_err(std::io::Error::from).doing(|| "write the groups")?;
+        self.write(GROUPS_FILE, &bytes)
+    }
+
+    /// The container's control groups, those that are still there; none when it never had any.
+    pub(crate) fn groups(&self) -> Result<Group> {
+        let bytes = match self.read(GROUPS_FILE) {
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Group::default());
+            }
+            other => other?,
+        };
+        let kept = serde_json::from_slice(&bytes).map_err(|error| Error::Config {
+            path: self.path.join(GROUPS_FILE),
+            detail: error.to_string(),
+        })?;
+        Ok(Group::open(kept))
     }
 
     /// A hold on the first process, if it lives.

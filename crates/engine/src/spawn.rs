@@ -74,7 +74,10 @@ impl Stage {
             // It may have ended by itself.
             let _ = self.child.kill();
         }
-        self.child.wait().doing(|| "wait for the stage").map(drop)
+        let ended = self.child.wait().doing(|| "wait for the stage").map(drop);
+        // Its word of the pid may have come after that of the inner stage.
+        self.channel.drain();
+        ended
     }
 }
 

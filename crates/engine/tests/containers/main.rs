@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)]
 
 mod attacks;
+mod groups;
 mod life;
 mod machine;
 mod process;
+mod stages;

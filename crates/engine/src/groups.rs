@@ -1,0 +1,303 @@
+//! The control groups of a container: one group of its own in every hierarchy that this process may write.
+//!
+//! ```text
+//! find the hierarchies ─ make the groups ─ put the first stage in ─ set limits ─ ... ─ empty and remove
+//! ```
+//!
+//! The groups are made by the caller of `create`, while the first stage waits for its word; the namespace of
+//! control groups is made by that stage afterwards, so that its root is the container's own group.
+
+mod block;
+mod delegation;
+mod directory;
+mod figures;
+mod members;
+mod memory;
+mod place;
+pub(crate) mod plan;
+pub(crate) mod program;
+mod rules;
+mod settings;
+mod table;
+
+use crate::error::{Error, Result};
+use directory::Directory;
+pub use figures::Stats;
+pub(crate) use members::Motion;
+use oci_spec::runtime::LinuxResources;
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use settings::{Absent, Setting};
+use std::collections::BTreeSet;
+use std::io;
+use std::path::PathBuf;
+pub(crate) use table::{Hierarchy, Version};
+
+/// `CGROUP_SUPER_MAGIC` and `CGROUP2_SUPER_MAGIC` of linux/magic.h.
+const MAGIC: [i64; 2] = [0x0027_e0eb, 0x6367_7270];
+/// The file that tells, and takes, the processes of a group.
+pub(crate) const PROCESSES: &str = "cgroup.procs";
+/// Controllers of version 2 that are wanted for the figures they keep.
+const FIGURES: [&str; 4] = ["cpu", "io", "memory", "pids"];
+/// Controllers that version 2 has under no or another name.
+const OLD: [&str; 6] = ["blkio", "cpuacct", "devices", "freezer", "net_cls", "net_prio"];
+
+/// A container's groups.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    pub(crate) members: Vec<Member>,
+    refused: Vec<Refused>,
+    /// What was about to be made when its maker was broken off.
+    leftover: Vec<PathBuf>,
+}
+
+/// The group in one hierarchy.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) version: Version,
+    /// Version 1: what the hierarchy is for.
+    pub(crate) controllers: Vec<String>,
+    pub(crate) directory: Directory,
+    /// How many directories from the group's own upwards were made for it.
+    made: usize,
+}
+
+/// A hierarchy, or a controller of version 2, that could not be had.
+#[derive(Debug)]
+struct Refused {
+    version: Version,
+    controllers: Vec<String>,
+    path: PathBuf,
+    error: io::Error,
+}
+
+/// The number of a group which is about to be made: no directory has it.
+const INTENDED: u64 = 0;
+
+/// What is kept of a member on disk.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    version: Version,
+    controllers: Vec<String>,
+    path: PathBuf,
+    inode: u64,
+    made: usize,
+}
+
+/// What a configuration asks of its groups.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    settings: Vec<Setting>,
+}
+
+impl Asked {
+    /// Reads the resources, device rules apart.
+    pub(crate) fn of(resources: &LinuxResources, hierarchies: &[Hierarchy]) -> Result<Asked> {
+        let version = |controller: &str| {
+            let listed =
+                |hierarchy: &Hierarchy| hierarchy.controllers.iter().any(|name| name == controller);
+            if hierarchies.iter().any(listed) {
+                return Some(Version::One);
+            }
+            let unified = hierarchies.iter().any(|hierarchy| hierarchy.version == Version::Two);
+            (unified && !OLD.contains(&controller)).then_some(Version::Two)
+        };
+        Ok(Asked { settings: settings::settings(resources, &version)? })
+    }
+
+    fn controllers(&self) -> BTreeSet<&str> {
+        self.settings.iter().map(|setting| setting.controller.as_str()).collect()
+    }
+}
+
+impl Group {
+    /// Makes the groups at one place. What cannot be had is kept in mind, and is an error only when something
+    /// is asked of it; that the place is taken is an error at once.
+    fn make(hierarchies: &[Hierarchy], wanted: &place::Wanted, asked: &Asked) -> Result<Group> {
+        let mut controllers = asked.controllers();
+        controllers.extend(FIGURES);
+        let mut group = Group::default();
+        for hierarchy in hierarchies {
+            match place::make(hierarchy, wanted, &controllers, &asked.controllers()) {
+                Ok((member, closed)) => {
+                    group.members.push(member);
+                    group.refused.extend(closed);
+                }
+                Err(refused) if refused.is_taken() => {
+                    // The first error is the one to tell.
+                    let _ = group.remove();
+                    return Err(refused.into_error());
+                }
+                Err(refused) => group.refused.push(refused),
+            }
+        }
+        Ok(group)
+    }
+
+    /// What to keep on disk before the groups are made at `wanted`.
+    fn intended(hierarchies: &[Hierarchy], wanted: &place::Wanted) -> Vec<Kept> {
+        let intend = |hierarchy: &Hierarchy, path: PathBuf| Kept {
+            version: hierarchy.version,
+            controllers: hierarchy.controllers.clone(),
+            path: hierarchy.top.path.join(path),
+            inode: INTENDED,
+            made: 0,
+        };
+        let all = hierarchies
+            .iter()
+            .flat_map(|one| wanted.paths(one).into_iter().map(move |path| intend(one, path)));
+        all.collect()
+    }
+
+    /// What to keep on disk.
+    pub(crate) fn kept(&self) -> Result<Vec<Kept>> {
+        let keep = |member: &Member| {
+            let path = member.directory.path.clone();
+            let inode = member.directory.inode().map_err(|error| member.fault("", error))?;
+            let Member { version, made, .. } = *member;
+            Ok(Kept { version, controllers: member.controllers.clone(), path, inode, made })
+        };
+        self.members.iter().map(keep).collect()
+    }
+
+    /// Opens the groups again. One that is gone is left out, and so is another one in its place.
+    pub(crate) fn open(kept: Vec<Kept>) -> Group {
+        let intended = kept.iter().filter(|kept| kept.inode == INTENDED);
+        let leftover = intended.map(|kept| kept.path.clone()).collect();
+        let open = |kept: Kept| {
+            let directory = Directory::open(&kept.path).ok()?;
+            let same = directory.inode().is_ok_and(|inode| inode == kept.inode)
+                && directory.kind().is_ok_and(|kind| MAGIC.contains(&kind));
+            let Kept { version, controllers, made, .. } = kept;
+            same.then_some(Member { version, controllers, directory, made })
+        };
+        Group { members: kept.into_iter().filter_map(open).collect(), leftover, ..Group::default() }
+    }
+
+    /// The member that has a controller; for no controller at all the one of version 2.
+    pub(crate) fn member(&self, controller: &str) -> Option<&Member> {
+        let old = |member: &&Member| member.controllers.iter().any(|name| name == controller);
+        let new = |member: &&Member| member.version == Version::Two && !OLD.contains(&controller);
+        self.members.iter().find(old).or_else(|| self.members.iter().find(new))
+    }
+
+    /// Puts a process into every group. A group that does not take it and of which nothing is asked is given
+    /// up.
+    pub(crate) fn enter(&mut self, pid: i32, asked: &Asked) -> Result<()> {
+        let controllers = asked.controllers();
+        let mut given_up = Vec::new();
+        for (index, member) in self.members.iter().enumerate() {
+            let Err(error) = member.directory.write(PROCESSES, &pid.to_string()) else { continue };
+            let needed = match member.version {
+                Version::One => member.controllers.iter().any(|name| controllers.contains(&**name)),
+                Version::Two => controllers.iter().any(|name| self.is_member(name, member)),
+            };
+            if needed {
+                return Err(member.fault(PROCESSES, error));
+            }
+            given_up.push(index);
+        }
+        for index in given_up.into_iter().rev() {
+            let member = self.members.remove(index);
+            place::remove(&member)?;
+        }
+        Ok(())
+    }
+
+    fn is_member(&self, controller: &str, member: &Member) -> bool {
+        self.member(controller).is_some_and(|found| std::ptr::eq(found, member))
+    }
+
+    /// Sets limits. `late` tells which half: see [`Setting::is_late`].
+    pub(crate) fn apply(&self, asked: &Asked, late: bool) -> Result<()> {
+        let mut again = Vec::new();
+        for setting in asked.settings.iter().filter(|setting| setting.is_late() == late) {
+            match self.set(setting) {
+                // Some limits have an order among them which depends on what was there before.
+                Err(Error::Group { source, .. })
+                    if matches!(
+                        Errno::from_io_error(&source),
+                        Some(Errno::INVAL | Errno::BUSY)
+                    ) =>
+                {
+                    again.push(setting);
+                }
+                other => other?,
+            }
+        }
+        again.into_iter().try_for_each(|setting| self.set(setting))
+    }
+
+    fn set(&self, setting: &Setting) -> Result<()> {
+        let controller = &setting.controller;
+        let held = |refused: &&Refused| refused.controllers.contains(controller);
+        let Some(member) = self.member(controller) else {
+            let refused = self.refused.iter().find(held);
+            return Err(
+                match refused.or(self.refused.iter().find(|one| one.version == Version::Two)) {
+                    Some(refused) => refused.error(controller),
+                    None => Error::Unsupported {
+                        what: format!("a limit of {controller}: it has no control group here"),
+                    },
+                },
+            );
+        };
+        let known = setting.files.iter().find(|(file, _)| member.directory.has(file));
+        match known.or(setting.files.first()) {
+            None => Ok(()),
+            Some(_) if known.is_none() && setting.absent == Absent::Fine => Ok(()),
+            Some((file, value)) => {
+                member.directory.write(file, value).map_err(|error| {
+                    match self.refused.iter().find(held) {
+                        Some(refused) if error.kind() == io::ErrorKind::NotFound => {
+                            refused.error(controller)
+                        }
+                        _ => Error::Group {
+                            action: format!("controller {controller}: write {value:?}"),
+                            path: member.directory.path.join(file),
+                            source: error,
+                        },
+                    }
+                })
+            }
+        }
+    }
+
+    /// Removes the groups, which must be empty of processes. All are tried.
+    pub(crate) fn remove(&self) -> Result<()> {
+        self.leftover.iter().for_each(|path| place::remove_leftover(path));
+        let removed: Vec<_> = self.members.iter().map(place::remove).collect();
+        removed.into_iter().collect()
+    }
+}
+
+impl Member {
+    /// The error of an act on a file of this member.
+    pub(crate) fn fault(&self, file: &str, source: io::Error) -> Error {
+        let controllers = self.controllers.join(",");
+        let name = if controllers.is_empty() { "unified" } else { &controllers };
+        let path = self.directory.path.join(file);
+        Error::Group { action: format!("controller {name}"), path, source }
+    }
+}
+
+impl Refused {
+    /// Whether the group is in use already.
+    fn is_taken(&self) -> bool {
+        self.error.kind() == io::ErrorKind::AlreadyExists
+    }
+
+    fn error(&self, controller: &str) -> Error {
+        let source = match Errno::from_io_error(&self.error) {
+            Some(errno) => io::Error::from(errno),
+            None => io::Error::other(self.error.to_string()),
+        };
+        let action = format!("controller {controller}");
+        Error::Group { action, path: self.path.clone(), source }
+    }
+
+    fn into_error(self) -> Error {
+        let Refused { path, error: source, .. } = self;
+        Error::Group { action: "make a group".to_owned(), path, source }
+    }
+}
