@@ -105,11 +105,13 @@ fn agree(stack: &[Vec<u8>], algorithm: Algorithm) -> Result<bool, String> {
             (Err(wanted), Err(error)) => {
                 // Directories find the links that lead nowhere last, so they may name another entry.
                 let named = form == Form::Directories && error.contains("entry '");
-                // A link to a directory that the same layer hides later is both.
-                let text = |text: &str| {
-                    text.replace("names a directory", "names a file that is not there")
+                // Of two broken entries each may be told, and a link to a directory that the same
+                // layer hides later breaks two rules.
+                let rule = |text: &str| {
+                    let last = text.trim_end_matches(": ").rsplit(": ").next().unwrap().to_owned();
+                    last.replace("names a directory", "names a file that is not there")
                 };
-                if !named && !text(&error).ends_with(&text(wanted)) {
+                if !named && rule(&error) != rule(wanted) {
                     return Err(format!("{form:?}: {error} instead of {wanted}"));
                 }
             }
@@ -362,7 +364,7 @@ fn random_stacks_are_one_tree_in_every_form() {
     }
     let mut dice = Dice(3);
     let (mut trees, mut refusals) = (0, 0);
-    for round in 0..400 {
+    for round in 0..200 {
         let stack: Vec<_> = (0..3).map(|_| random_layer(&mut dice)).collect();
         match agree(&stack, Algorithm::Sha256) {
             Ok(true) => trees += 1,
@@ -370,7 +372,7 @@ fn random_stacks_are_one_tree_in_every_form() {
             Err(error) => panic!("round {round}: {error} {}", listing(&stack)),
         }
     }
-    assert!(trees > 50 && refusals > 50, "{trees} trees and {refusals} refusals");
+    assert!(trees > 30 && refusals > 30, "{trees} trees and {refusals} refusals");
 }
 
 fn listing(stack: &[Vec<u8>]) -> String {

@@ -13,6 +13,8 @@ pub(crate) enum Fate {
     Inside,
     /// It is refused with this rule, limit or action, and the message has this name in it.
     Refused(&'static str, &'static str),
+    /// The same where a layer of its own is completed by who may not look into the lower ones.
+    NeedsRights(&'static str, &'static str),
 }
 
 /// One attack: a stack of layers, mostly one.
@@ -23,7 +25,7 @@ pub(crate) struct Attack {
     pub(crate) fate: Fate,
 }
 
-use Fate::{Inside, Refused};
+use Fate::{Inside, NeedsRights, Refused};
 
 fn link(flag: u8, name: &str, target: &str) -> Vec<u8> {
     Header::new(flag, name, 0).set(157, target.as_bytes()).block()
@@ -389,7 +391,7 @@ fn special() -> Vec<Attack> {
                 &[mode(b'5', "d", "0000000\0"), file("d/f", b"x")],
                 &[file("d/g", b"x"), white("d/.wh.f")],
             ],
-            Inside,
+            NeedsRights("lookup", "d"),
         ),
         attack(
             "a negative owner",
