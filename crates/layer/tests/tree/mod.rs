@@ -30,6 +30,11 @@ impl fmt::Debug for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, mode, owner, mtime, device, xattrs, content, first } = self;
         let (content, first) = (content.escape_ascii(), first.escape_ascii());
+        let short = |(name, value): (&Vec<u8>, &Vec<u8>)| {
+            let head = value[..value.len().min(9)].escape_ascii();
+            format!("{}={head}/{}", name.escape_ascii(), value.len())
+        };
+        let xattrs: Vec<_> = xattrs.iter().map(short).collect();
         write!(f, "{kind}{mode:o} {owner:?} {mtime:?} {device:?} {xattrs:?} {content} ={first}")
     }
 }
