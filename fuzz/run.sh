@@ -39,7 +39,7 @@ pack_seeds() { # folder
 # Leaks are not looked for: what a thread that is just ending still holds would count as one.
 for target in "${targets[@]}"; do
   seeds=seeds/$target
-  if [[ $target == tar || $target == layer ]]; then
+  if [[ $target == tar || $target == layer || $target == erofs || $target == unpack ]]; then
     seeds=corpus/packed
     mkdir -p "$seeds"
     pack_seeds "$seeds"

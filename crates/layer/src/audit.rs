@@ -180,7 +180,10 @@ impl Auditor {
             broken.extend(self.judge_link(entry));
         }
         match Whiteout::of(&path) {
-            Ok(None) => broken.extend(self.judge_place(entry, &path)),
+            Ok(None) => {
+                broken.extend(entry.check_device().err());
+                broken.extend(self.judge_place(entry, &path));
+            }
             Ok(Some(whiteout)) => broken.extend(judge_whiteout(entry, &whiteout)),
             Err(rule) => broken.push(rule),
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::EntryPosition;
-use crate::{LayerRule, TreePath};
+use crate::{LayerError, LayerRule, TreePath};
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -117,6 +117,18 @@ impl Entry {
     /// The normalised target of a hard link, which counts from the root of the tree.
     pub fn link_path(&self) -> Result<TreePath, LayerRule> {
         TreePath::parse(&self.link)
+    }
+
+    /// Refuses what an overlay filesystem would take for a whiteout: a plain tree would have it, and
+    /// an overlay would hide it and what lower layers have there.
+    pub(crate) fn check_device(&self) -> Result<(), LayerRule> {
+        let whiteout = self.kind == EntryKind::CharDevice && self.device == Device::default();
+        if whiteout { Err(LayerRule::WhiteoutDevice) } else { Ok(()) }
+    }
+
+    /// The same as an error, where layers are made.
+    pub(crate) fn refuse_device(&self) -> Result<(), LayerError> {
+        self.check_device().map_err(|rule| LayerError::Refused { entry: self.place(), rule })
     }
 
     /// Name and offset, for messages.

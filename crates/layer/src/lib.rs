@@ -37,7 +37,9 @@ mod tar;
 mod whiteout;
 mod writer;
 
-pub use apply::{Applied, Apply, Devices, IdRange, Owners, Root, Whiteouts, apply, unpack};
+pub use apply::{
+    Applied, Apply, Devices, IdRange, Owners, Root, Whiteouts, apply, complete, unpack,
+};
 pub use audit::{Audit, MAX_PROBLEMS, Problem, audit, audit_each, list};
 pub use change::{Aspect, Change, ChangeKind, changes};
 pub use compression::{Compression, MAGIC_BYTES};

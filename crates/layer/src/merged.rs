@@ -193,6 +193,7 @@ impl Merged {
 
     /// Puts an entry where it belongs.
     pub(crate) fn put(&mut self, path: TreePath, node: Node) -> Result<(), LayerRule> {
+        node.entry.check_device()?;
         self.make_parents(&path, node.layer)?;
         if node.entry.kind == EntryKind::HardLink {
             return self.link(path, &node);

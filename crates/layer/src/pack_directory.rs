@@ -159,6 +159,7 @@ impl<W: Write> Walk<'_, W> {
     /// Packs an entry without content.
     fn put(&mut self, mut entry: Entry, path: &TreePath) -> Result<(), LayerError> {
         self.options.canonical(&mut entry, path);
+        entry.refuse_device()?;
         self.count(&entry)?;
         self.writer.entry(&entry)
     }

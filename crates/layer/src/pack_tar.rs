@@ -58,6 +58,7 @@ pub fn pack_tar<R: Read + Seek, W: Write>(
         }
         let mut entry = source.clone();
         options.canonical(&mut entry, path);
+        entry.refuse_device()?;
         entries += 1;
         let first = first_names.claim(*file, path);
         if let Some(first) = first {

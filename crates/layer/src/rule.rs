@@ -101,6 +101,10 @@ rules! {
     SparseEntry, "sparse-entry", "a sparse file, which few readers support";
     /// An attribute that overlay filesystems use internally.
     OverlayXattr, "overlay-xattr", "an extended attribute is reserved by overlay filesystems";
+    /// A character device 0:0. The image-spec knows whiteouts by their names alone (`layer.md`,
+    /// Whiteouts), but an overlay filesystem takes this device for one, so that the same layer
+    /// would be two trees.
+    WhiteoutDevice, "whiteout-device", "a character device 0:0, which overlay filesystems take for a whiteout";
     /// The parent of the entry is a file or a symbolic link of the same layer.
     BelowNonDirectory, "below-non-directory", "the parent of the entry is not a directory";
     /// The entry of the root is no directory.

@@ -80,7 +80,7 @@ fn every_rule_of_a_layer_is_told() {
     found(&[file(".", b"")], &[(".", Rule::RootNotDirectory)]);
     let overlay = pax(b'x', &["SCHILY.xattr.trusted.overlay.opaque=y"]);
     found(&[overlay, directory("a")], &[("a", Rule::OverlayXattr)]);
-    let sparse = pax(b'x', &["GNU.sparse.size=8", "GNU.sparse.map=0,4"]);
+    let sparse = pax(b'x', &["GNU.sparse.size=8", "GNU.sparse.map=0,4,8,0"]);
     found(&[sparse, file("a", b"abcd")], &[("a", Rule::SparseEntry)]);
 }
 

@@ -119,17 +119,18 @@ fn the_map_of_a_sparse_file_is_kept() {
             "GNU.sparse.major=0",
             "GNU.sparse.minor=1",
             "GNU.sparse.size=1000000",
-            "GNU.sparse.map=4096,3,500000,2",
+            "GNU.sparse.map=4096,512,500000,2,1000000,0",
         ],
     );
-    let archive = raw::archive(&[records, raw::file("sparse", b"abcde")]);
+    let archive = raw::archive(&[records, raw::file("sparse", &[b'a'; 514])]);
     let (streamed, plain) = both(std::slice::from_ref(&archive));
     assert_eq!(streamed, plain);
     let seen = plain.unwrap();
     let entry = &seen[1].2.entry;
-    let map = [Extent { offset: 4096, length: 3 }, Extent { offset: 500_000, length: 2 }];
+    let map = [(4096, 512), (500_000, 2), (1_000_000, 0)];
+    let map = map.map(|(offset, length)| Extent { offset, length });
     assert_eq!(entry.sparse.as_deref(), Some(map.as_slice()));
-    assert_eq!(&archive[entry.content as usize..][..5], b"abcde");
+    assert_eq!(&archive[entry.content as usize..][..514], &[b'a'; 514]);
 }
 
 #[test]

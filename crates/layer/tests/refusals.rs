@@ -242,38 +242,45 @@ fn gnu_sparse(pieces: &[(u64, u64)], real: u64, stored: &[u8]) -> Vec<u8> {
 
 #[test]
 fn sparse_files_are_read_with_their_holes() {
-    let wanted = b"\0\0ab\0cd\0";
-    let old = gnu_sparse(&[(2, 2), (5, 2)], 8, b"abcd");
+    // All pieces but the last fill their blocks, and the last one is where the file ends.
+    let content = [&[b'a'; 512][..], b"cd"].concat();
+    let wanted = [b"\0\0", &content[..512], b"\0cd\0"].concat();
+    let old = gnu_sparse(&[(2, 512), (515, 2), (518, 0)], 518, &content);
     let zero_zero = [
         pax(
             b'x',
             &[
-                "GNU.sparse.size=8",
-                "GNU.sparse.numblocks=2",
+                "GNU.sparse.size=518",
+                "GNU.sparse.numblocks=3",
                 "GNU.sparse.offset=2",
+                "GNU.sparse.numbytes=512",
+                "GNU.sparse.offset=515",
                 "GNU.sparse.numbytes=2",
-                "GNU.sparse.offset=5",
-                "GNU.sparse.numbytes=2",
+                "GNU.sparse.offset=518",
+                "GNU.sparse.numbytes=0",
             ],
         ),
-        file("sparse", b"abcd"),
+        file("sparse", &content),
     ]
     .concat();
     let zero_one = [
-        pax(b'x', &["GNU.sparse.size=8", "GNU.sparse.map=2,2,5,2", "GNU.sparse.name=sparse"]),
-        file("GNUSparseFile.0/sparse", b"abcd"),
+        pax(
+            b'x',
+            &["GNU.sparse.size=518", "GNU.sparse.map=2,512,515,2,518,0", "GNU.sparse.name=sparse"],
+        ),
+        file("GNUSparseFile.0/sparse", &content),
     ]
     .concat();
-    let mut stored = b"2\n2\n2\n5\n2\n".to_vec();
+    let mut stored = b"3\n2\n512\n515\n2\n518\n0\n".to_vec();
     stored.resize(512, 0);
-    stored.extend_from_slice(b"abcd");
+    stored.extend_from_slice(&content);
     let one_zero = [
         pax(
             b'x',
             &[
                 "GNU.sparse.major=1",
                 "GNU.sparse.minor=0",
-                "GNU.sparse.realsize=8",
+                "GNU.sparse.realsize=518",
                 "GNU.sparse.name=sparse",
             ],
         ),
@@ -283,9 +290,9 @@ fn sparse_files_are_read_with_their_holes() {
     for form in [old, zero_zero, zero_one, one_zero] {
         let entries = read(&archive(&[form, file("next", b"n")])).unwrap();
         let (entry, content) = &entries[0];
-        assert_eq!((entry.name.as_slice(), entry.size), (b"sparse".as_slice(), 8));
-        assert_eq!(entry.sparse.as_ref().unwrap().len(), 2);
-        assert_eq!(content, wanted);
+        assert_eq!((entry.name.as_slice(), entry.size), (b"sparse".as_slice(), 518));
+        assert_eq!(entry.sparse.as_ref().unwrap().len(), 3);
+        assert_eq!(content, &wanted);
         assert_eq!(entries[1].0.name, b"next");
     }
 }
@@ -295,6 +302,9 @@ fn sparse_maps_that_do_not_fit_are_refused() {
     refused(&[gnu_sparse(&[(4, 2), (0, 2)], 8, b"abcd")], LayerRule::SparseMap);
     refused(&[gnu_sparse(&[(0, 2)], 8, b"abcd")], LayerRule::SparseMap);
     refused(&[gnu_sparse(&[(6, 4)], 8, b"abcd")], LayerRule::SparseMap);
+    // Some readers would look for the second piece in a block of its own, or not see the end.
+    refused(&[gnu_sparse(&[(0, 2), (6, 2)], 8, b"abcd")], LayerRule::SparseMap);
+    refused(&[gnu_sparse(&[(0, 4)], 8, b"abcd")], LayerRule::SparseMap);
     refused(&[Header::new(b'S', "posix", 0).block()], LayerRule::SparseMap);
     for records in [
         ["GNU.sparse.major=2", "GNU.sparse.minor=0"].as_slice(),
@@ -333,7 +343,7 @@ fn limits_are_named_in_the_error() {
     one("xattrs", Limits { xattrs: 8, ..limits }, &[xattr, file("a", b"")]);
     one("metadata", Limits { metadata: 8, ..limits }, &[file("name1", b""), file("name2", b"")]);
     one("unpacked", Limits { unpacked: 1000, ..limits }, &[file("a", &[0; 600])]);
-    let bomb = gnu_sparse(&[(0, 4)], 1 << 32, b"abcd");
+    let bomb = gnu_sparse(&[(0, 4), (1 << 32, 0)], 1 << 32, b"abcd");
     one("unpacked", Limits { unpacked: 1 << 30, ..limits }, &[bomb]);
     one("unpacked", Limits { unpacked: 2000, ..limits }, &[file("a", b""), vec![0; 3000]]);
     // A header that promises a gigabyte of records does not get it.
@@ -346,7 +356,7 @@ fn hostile_bytes_never_panic() {
     let whole = archive(&[
         pax(b'x', &["path=a", "mtime=1.5", "SCHILY.xattr.user.k=v"]),
         file("a", b"abc"),
-        gnu_sparse(&[(2, 2), (5, 2)], 8, b"abcd"),
+        gnu_sparse(&[(2, 4), (8, 0)], 8, b"abcd"),
         long(b'L', b"name\0"),
         Header::new(b'2', "link", 0).set(157, b"x").block(),
     ]);

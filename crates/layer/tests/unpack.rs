@@ -139,12 +139,12 @@ fn holes_stay_holes() {
     let applied = apply(writer.as_slice(), &root, &how, Limits::default()).unwrap();
     let path = directory.path().join("sparse");
     let meta = path.metadata().unwrap();
-    assert_eq!((meta.len(), applied.written), (1 << 32, 5));
+    assert_eq!((meta.len(), applied.written), (1 << 32, 514));
     assert!(meta.blocks() * 512 < 1 << 20, "{} blocks", meta.blocks());
     let mut head = [1; 8];
     std::os::unix::fs::FileExt::read_at(&std::fs::File::open(path).unwrap(), &mut head, 4095)
         .unwrap();
-    assert_eq!(&head, b"\0abc\0\0\0\0");
+    assert_eq!(&head, b"\0aaaaaaa");
 }
 
 #[path = "raw/mod.rs"]
@@ -155,7 +155,7 @@ fn sparse_file() -> Vec<u8> {
         "GNU.sparse.major=0",
         "GNU.sparse.minor=1",
         "GNU.sparse.size=4294967296",
-        "GNU.sparse.map=4096,3,1000000,2",
+        "GNU.sparse.map=4096,512,1000000,2,4294967296,0",
     ];
-    raw::archive(&[raw::pax(b'x', &records), raw::file("sparse", b"abcde")])
+    raw::archive(&[raw::pax(b'x', &records), raw::file("sparse", &[b'a'; 514])])
 }

@@ -46,6 +46,14 @@ pub enum ErofsError {
         /// What is wrong.
         what: &'static str,
     },
+    /// The bytes are not an index as [`crate::erofs::write`] makes it.
+    #[error("not an index of ours: {what} at byte {offset}")]
+    Corrupt {
+        /// What is wrong.
+        what: &'static str,
+        /// Where it stands.
+        offset: u64,
+    },
     /// The index or an archive could not be opened to be mounted.
     #[error("{}: opening it to be mounted failed", path.display())]
     Open {

@@ -78,10 +78,28 @@ pub(crate) fn types(kind: EntryKind) -> (u16, u8) {
     }
 }
 
+/// What a mode's type bits stand for.
+pub(crate) fn kind(mode: u16) -> Option<EntryKind> {
+    let kinds = [
+        EntryKind::File,
+        EntryKind::Directory,
+        EntryKind::CharDevice,
+        EntryKind::BlockDevice,
+        EntryKind::Fifo,
+        EntryKind::Symlink,
+    ];
+    kinds.into_iter().find(|kind| types(*kind).0 == mode & 0o170_000)
+}
+
 /// The kernel's word for device numbers; `None` when they are too large for it.
 pub(crate) fn pack_device(device: Device) -> Option<u32> {
     let fits = device.major < 1 << 12 && device.minor < 1 << 20;
     fits.then_some(device.minor & 0xff | device.major << 8 | (device.minor & !0xff) << 12)
+}
+
+/// The inverse of [`pack_device`].
+pub(crate) fn unpack_device(word: u32) -> Device {
+    Device { major: word >> 8 & 0xfff, minor: word & 0xff | word >> 12 & 0xf_ff00 }
 }
 
 /// An extended inode.

@@ -102,7 +102,13 @@ impl Shape {
 
 /// Attributes of a file, laid out.
 pub(crate) fn attributes(named: Named<'_>) -> Result<Encoded, ErofsError> {
-    xattr::encode(&named.node.entry.xattrs).map_err(|(what, limit)| named.limit(what, limit))
+    let entry = &named.node.entry;
+    let kept = if matches!(entry.kind, EntryKind::File | EntryKind::Directory) {
+        xattr::encode(&entry.xattrs)
+    } else {
+        xattr::encode_unowned(&entry.xattrs)
+    };
+    kept.map_err(|(what, limit)| named.limit(what, limit))
 }
 
 /// Bytes of an inode with these attributes.
@@ -187,8 +193,9 @@ impl<'a> Plan<'a> {
                 Content::Empty => Ok(Shape::bare(head)),
                 Content::Chunks { count, .. } => Ok(Shape::of_chunks(head, count)),
                 Content::Aside(pieces) => {
-                    let offset = align(self.aside_bytes, ASIDE_UNIT);
-                    let end = offset.saturating_add(entry.size);
+                    let offset = self.aside_bytes;
+                    // The kernel reads whole blocks, and fails where the file ends within one.
+                    let end = align(offset.saturating_add(entry.size), ASIDE_UNIT);
                     if end > MAX_DEVICE {
                         return Err(named.limit("the aside file", MAX_DEVICE));
                     }

@@ -42,7 +42,7 @@ pub struct Indexed {
     pub uuid: [u8; 16],
     /// Contents that the aside file must hold; see [`super::write_aside`].
     pub aside: Vec<Aside>,
-    /// Length of the aside file in bytes; 0 when none is needed.
+    /// Length of the aside file in bytes, a multiple of 4096; 0 when none is needed.
     pub aside_bytes: u64,
     /// Attributes of overlay that were escaped, so that an overlay on top does not obey them.
     pub escaped: u64,

@@ -79,6 +79,16 @@ pub(crate) fn encode(attributes: &Attributes) -> Result<Encoded, Over> {
     Ok(encoded)
 }
 
+/// The same for what is neither a file nor a directory: the kernel would list the attributes of users
+/// there and let nobody read them.
+pub(crate) fn encode_unowned(attributes: &Attributes) -> Result<Encoded, Over> {
+    let is_user = |name: &[u8]| name.starts_with(b"user.");
+    let kept = attributes.iter().filter(|(name, _)| !is_user(name));
+    let mut encoded = encode(&kept.map(|(name, value)| (name.clone(), value.clone())).collect())?;
+    encoded.dropped += attributes.keys().filter(|name| is_user(name)).count() as u64;
+    Ok(encoded)
+}
+
 /// The index of the name's beginning and its rest; `None` for a name no file system takes.
 fn split(name: &[u8]) -> Option<(u8, &[u8])> {
     if name.len() > MAX_NAME || name.contains(&0) {

@@ -8,6 +8,8 @@
 //! ├─ indexes/<chain>          an EROFS index over the tars of one stack, the base first
 //! ├─ indexes/<chain>.aside    contents that the index cannot point at in a tar
 //! ├─ directories/<diff>/      a layer as a directory, for overlay without privileges
+//! ├─ directories/<diff>.later what only the layers below it can decide, as an archive
+//! ├─ directories/<chain>.over what they decided in one stack: directories between its layers
 //! ├─ unsynced/<form>-<name>   the boot in which a form was made and not yet synced
 //! ├─ leases/<process>-<n>     what a process uses, locked while it lives
 //! └─ staged/<n>               a form on its way in, locked by its maker
@@ -86,6 +88,10 @@ pub struct Stacked {
     diff_ids: Vec<DiffId>,
     /// Where the layers are: tars or directories, the base first.
     layers: Vec<PathBuf>,
+    /// Of directories, the one that says what the root is.
+    root: Option<PathBuf>,
+    /// Of directories, what is used beside them.
+    beside: Vec<PathBuf>,
     /// The index over the tars, and what it could not point at.
     index: Option<index::IndexFiles>,
 }
@@ -116,7 +122,8 @@ impl Snapshots {
     /// Whether the layer is ready in this form.
     pub fn has(&self, form: Form, diff_id: &DiffId) -> bool {
         let (folder, name) = (folder_of(form), name_of(&diff_id.0));
-        self.files.is_believed(folder, &name)
+        let noted = form != Form::Directories || self.has_note(diff_id);
+        noted && self.files.is_believed(folder, &name)
     }
 
     /// Makes a layer ready from its packed bytes; nothing to do when it is. Succeeds when the
@@ -138,7 +145,8 @@ impl Snapshots {
     }
 
     /// The stack of `diff_ids`, the base first, all of which must be ready. The first call for a
-    /// stack makes its index.
+    /// stack makes its index, or what stands between its directories. Both forms of a stack are the
+    /// same tree; a hard link to what no lower layer has is refused here, if not before.
     pub fn stack(&self, form: Form, diff_ids: &[DiffId]) -> Result<Stacked, SnapshotError> {
         let mut layers = Vec::with_capacity(diff_ids.len());
         for diff_id in diff_ids {
@@ -147,11 +155,16 @@ impl Snapshots {
             }
             layers.push(self.files.path(folder_of(form), &name_of(&diff_id.0)));
         }
-        let index = match form {
-            Form::Index => Some(self.index(diff_ids, &layers)?),
-            Form::Directories => None,
+        let (diff_ids, index) = match form {
+            Form::Index => (diff_ids.to_vec(), Some(self.index(diff_ids, &layers)?)),
+            Form::Directories => {
+                let laid = self.lay(diff_ids)?;
+                let (root, beside, layers) = (laid.root, laid.beside, laid.directories);
+                let diff_ids = diff_ids.to_vec();
+                return Ok(Stacked { form, diff_ids, layers, root, beside, index: None });
+            }
         };
-        Ok(Stacked { form, diff_ids: diff_ids.to_vec(), layers, index })
+        Ok(Stacked { form, diff_ids, layers, root: None, beside: Vec::new(), index })
     }
 }
 

@@ -16,6 +16,8 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::XattrFlags;
+use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, unmount,
@@ -99,7 +101,11 @@ impl Snapshots {
             None if stack.layers.is_empty() => vec![lower.clone()],
             None => stack.layers.iter().rev().cloned().collect(),
         };
-        let made = fill_top(&top, &layers, wanted.purpose)
+        let roots = match &stack.root {
+            Some(root) => std::slice::from_ref(root),
+            None => &layers,
+        };
+        let made = fill_top(&top, (roots, &layers), wanted.purpose)
             .map_err(io_error(&top, "filling"))
             .and_then(|()| overlay(stack.form, &top, &layers, wanted));
         if stack.index.is_some() {
@@ -113,8 +119,9 @@ impl Snapshots {
     /// Notes that the stack is in use now, for collection by last use; best effort.
     fn used(&self, stack: &Stacked) {
         let index = stack.index.iter().flat_map(|index| index.all());
-        for path in stack.layers.iter().map(PathBuf::as_path).chain(index) {
-            if stack.form == Form::Index {
+        let beside = stack.beside.iter().map(PathBuf::as_path);
+        for path in stack.layers.iter().map(PathBuf::as_path).chain(beside).chain(index) {
+            if path.is_file() {
                 let _ = File::options().write(true).open(path).and_then(|file| {
                     let omit = rustix::fs::UTIME_OMIT;
                     let now = rustix::fs::UTIME_NOW;
@@ -134,10 +141,14 @@ impl Snapshots {
 }
 
 /// Makes the entries of ours, with the metadata that the image gives to theirs.
-fn fill_top(top: &Path, layers: &[PathBuf], purpose: Purpose) -> io::Result<()> {
+fn fill_top(
+    top: &Path,
+    (roots, layers): (&[PathBuf], &[PathBuf]),
+    purpose: Purpose,
+) -> io::Result<()> {
     if purpose == Purpose::Look {
         // Empty, since overlay wants two layers where nothing can be written.
-        return like(top, "", layers);
+        return like(top, "", roots);
     }
     for name in MOUNTED_ON {
         let path = top.join(name);
@@ -155,22 +166,51 @@ fn fill_top(top: &Path, layers: &[PathBuf], purpose: Purpose) -> io::Result<()> 
         }
     }
     like(&etc, "etc", layers)?;
-    like(top, "", layers)
+    like(top, "", roots)
 }
 
 /// Gives `path` the metadata of the directory `name` of the uppermost layer that has one.
 fn like(path: &Path, name: &str, layers: &[PathBuf]) -> io::Result<()> {
     let found = layers.iter().find_map(|layer| {
-        let meta = std::fs::symlink_metadata(layer.join(name)).ok()?;
-        meta.is_dir().then_some(meta)
+        let from = layer.join(name);
+        let meta = std::fs::symlink_metadata(&from).ok()?;
+        meta.is_dir().then_some((from, meta))
     });
-    let Some(meta) = found else {
+    let Some((from, meta)) = found else {
         return std::fs::set_permissions(path, Permissions::from_mode(0o755));
     };
     // Who may not give directories away has none to give.
     let _ = std::os::unix::fs::lchown(path, Some(meta.uid()), Some(meta.gid()));
+    copy_xattrs(&from, path)?;
     std::fs::set_permissions(path, Permissions::from_mode(meta.mode() & 0o7777))?;
     File::open(path)?.set_modified(meta.modified()?)
+}
+
+/// Largest value of an attribute, and longest list of their names, that the kernel hands out.
+const MAX_XATTR: usize = 64 * 1024;
+
+/// Copies the attributes of a directory, those aside that mean something to overlay.
+fn copy_xattrs(from: &Path, to: &Path) -> io::Result<()> {
+    let mut list = vec![0; MAX_XATTR];
+    let length = match rustix::fs::llistxattr(from, list.as_mut_slice()) {
+        Err(Errno::OPNOTSUPP) => 0,
+        length => length?,
+    };
+    for name in list.get(..length).unwrap_or_default().split(|byte| *byte == 0) {
+        let internal = [&b"trusted.overlay."[..], b"user.overlay."];
+        if name.is_empty() || internal.iter().any(|prefix| name.starts_with(prefix)) {
+            continue;
+        }
+        let mut value = vec![0; MAX_XATTR];
+        let length = rustix::fs::lgetxattr(from, name, value.as_mut_slice())?;
+        value.truncate(length);
+        match rustix::fs::lsetxattr(to, name, &value, XattrFlags::empty()) {
+            // What the system gives by itself, or takes from the privileged alone.
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
 }
 
 fn overlay(

@@ -50,7 +50,8 @@ impl Snapshots {
         for stack in stacks {
             self.verify_index(stack, &mut verified)?;
         }
-        verified.directories = self.listed(DIRECTORIES)?.len() as u64;
+        let directories = self.listed(DIRECTORIES)?;
+        verified.directories = directories.iter().filter(|name| !name.contains('.')).count() as u64;
         Ok(verified)
     }
 

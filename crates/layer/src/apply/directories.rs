@@ -76,7 +76,6 @@ impl Applying<'_> {
         self.pending.insert(path.clone(), Pending::IMPLIED);
         let fd = self.open_kept(&parent, name, path)?;
         self.set_implied(&fd, path)?;
-        self.report.implied.push(path.clone());
         Ok(fd)
     }
 

@@ -5,6 +5,7 @@ use std::io::Read;
 
 use rustix::io::Errno;
 
+use crate::apply::complete::REPLACED;
 use crate::apply::directories::{Kept, Pending};
 use crate::apply::{Applied, Apply, Root, Whiteouts};
 use crate::merged::Also;
@@ -44,6 +45,13 @@ pub(super) struct Applying<'a> {
     pub(super) hidden: BTreeSet<TreePath>,
     /// The same of opaque directories.
     pub(super) opaque: BTreeSet<TreePath>,
+    /// There, further names of files that only lower layers have.
+    pub(super) later: BTreeMap<TreePath, Entry>,
+    /// Those of them that something replaced: their targets must be there all the same.
+    pub(super) replaced: Vec<Entry>,
+    /// There, paths at which this layer had something else than a directory for a while: what lower
+    /// layers had below them went away with it.
+    pub(super) renewed: BTreeSet<TreePath>,
     pub(super) kept: Kept,
     /// Modes and times that directories get in the end; every directory that was opened has some.
     pub(super) pending: BTreeMap<TreePath, Pending>,
@@ -89,6 +97,9 @@ impl<'a> Applying<'a> {
             links_down: Vec::new(),
             hidden: BTreeSet::new(),
             opaque: BTreeSet::new(),
+            later: BTreeMap::new(),
+            replaced: Vec::new(),
+            renewed: BTreeSet::new(),
             kept: Kept::default(),
             pending: BTreeMap::new(),
             buffer: vec![0; BUFFER],
@@ -115,6 +126,7 @@ impl<'a> Applying<'a> {
         if let Some(whiteout) = Whiteout::of(&path)? {
             return self.whiteout(whiteout);
         }
+        entry.check_device()?;
         if matches!(self.mine(&path), Some(Mine::Directory | Mine::Leaf | Mine::LinkDown)) {
             self.report.duplicates += 1;
         }
@@ -139,6 +151,11 @@ impl<'a> Applying<'a> {
         Ok(())
     }
 
+    /// Whether the directory is one layer of an overlay.
+    pub(super) fn is_overlay(&self) -> bool {
+        self.how.whiteouts != Whiteouts::Remove
+    }
+
     /// What this layer has at exactly this path.
     pub(super) fn mine(&self, path: &TreePath) -> Option<Mine> {
         self.ours.get(path).copied()
@@ -152,8 +169,13 @@ impl<'a> Applying<'a> {
 
     /// Notes what the layer has at a path now.
     pub(super) fn count(&mut self, path: &TreePath, mine: Mine) -> Result<(), Fault> {
-        if self.ours.insert(path.clone(), mine).is_none() {
-            self.made += 1;
+        match self.ours.insert(path.clone(), mine) {
+            None => self.made += 1,
+            Some(Mine::LinkDown) if mine != Mine::LinkDown => {
+                self.drop_link(path);
+                self.renewed.insert(path.clone());
+            }
+            Some(_) => {}
         }
         // One deep path makes hundreds of directories.
         if self.made > self.limits.entries {
@@ -162,14 +184,25 @@ impl<'a> Applying<'a> {
         Ok(())
     }
 
+    fn drop_link(&mut self, path: &TreePath) {
+        let link = self.later.remove(path);
+        self.replaced.extend(link.map(|link| Entry { mode: REPLACED, ..link }));
+    }
+
     /// Forgets everything at a path that is no more, and below it.
     pub(super) fn forget(&mut self, path: &TreePath) {
         fn below<T>(map: &BTreeMap<TreePath, T>, path: &TreePath) -> Vec<TreePath> {
             let names = map.range(path..).map(|(name, _)| name);
             names.take_while(|name| *name == path || name.is_below(path)).cloned().collect()
         }
+        if matches!(self.mine(path), Some(Mine::Leaf | Mine::LinkDown)) {
+            self.renewed.insert(path.clone());
+        }
         for gone in below(&self.ours, path) {
             self.ours.remove(&gone);
+        }
+        for gone in below(&self.later, path) {
+            self.drop_link(&gone);
         }
         for gone in below(&self.pending, path) {
             self.pending.remove(&gone);
@@ -180,11 +213,12 @@ impl<'a> Applying<'a> {
 
     /// Ends a layer: what it had is below the next one.
     pub(super) fn end_layer(&mut self, unpacked: Unpacked) -> Result<(), LayerError> {
-        if self.how.whiteouts != Whiteouts::Remove {
-            self.make_whiteouts()?;
+        if self.is_overlay() {
+            self.end_overlay()?;
         }
         self.ours.clear();
         self.links_down.clear();
+        self.renewed.clear();
         self.report.layers.push(unpacked);
         Ok(())
     }

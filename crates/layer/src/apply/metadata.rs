@@ -4,7 +4,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use rustix::fs::{
     AtFlags, CWD, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags, fchmod, fchown,
-    flistxattr, fremovexattr, fsetxattr, lsetxattr,
+    fgetxattr, flistxattr, fremovexattr, fsetxattr, fstat, lsetxattr,
 };
 use rustix::io::Errno;
 
@@ -145,20 +145,51 @@ impl Applying<'_> {
 
 /// Takes away the attributes of an earlier entry. What belongs to the system stays.
 pub(super) fn clear_xattrs(fd: &OwnedFd, path: &TreePath) -> Result<(), Fault> {
-    let mut list = vec![0; 64 * 1024];
-    let length = match flistxattr(fd, list.as_mut_slice()) {
-        Ok(length) => length,
-        Err(Errno::OPNOTSUPP) => return Ok(()),
-        Err(errno) => return Err(fault(path, "reading of the attributes", errno)),
-    };
-    let names = list.get(..length).unwrap_or_default().split(|byte| *byte == 0);
-    for name in names.filter(|name| !name.is_empty()) {
-        match fremovexattr(fd, name) {
+    for name in xattr_names(fd, path)? {
+        match fremovexattr(fd, name.as_slice()) {
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS | Errno::NODATA) => {}
             Err(errno) => return Err(fault(path, "removal of an attribute", errno)),
         }
     }
     Ok(())
+}
+
+/// Largest value of an attribute, and longest list of their names, that the kernel hands out.
+const MAX_XATTR: usize = 64 * 1024;
+
+fn xattr_names(fd: &OwnedFd, path: &TreePath) -> Result<Vec<Vec<u8>>, Fault> {
+    let mut list = vec![0; MAX_XATTR];
+    let length = match flistxattr(fd, list.as_mut_slice()) {
+        Ok(length) => length,
+        Err(Errno::OPNOTSUPP) => 0,
+        Err(errno) => return Err(fault(path, "reading of the attributes", errno)),
+    };
+    let names = list.get(..length).unwrap_or_default().split(|byte| *byte == 0);
+    Ok(names.filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect())
+}
+
+/// Gives one directory what another one has: owner, attributes, mode and times.
+pub(super) fn copy_metadata(from: &OwnedFd, to: &OwnedFd, path: &TreePath) -> Result<(), Fault> {
+    let stat = |fd| fstat(fd).map_err(|errno| fault(path, "stat", errno));
+    let (source, target) = (stat(from)?, stat(to)?);
+    // Who may not give directories away has none to give.
+    if (source.st_uid, source.st_gid) != (target.st_uid, target.st_gid) {
+        let (uid, gid) = (Uid::from_raw(source.st_uid), Gid::from_raw(source.st_gid));
+        fchown(to, Some(uid), Some(gid)).map_err(|e| fault(path, "change of owner", e))?;
+    }
+    for name in xattr_names(from, path)?.iter().filter(|name| !is_overlay_xattr(name)) {
+        let mut value = vec![0; MAX_XATTR];
+        let read = |errno| fault(path, "reading of the attributes", errno);
+        let length = fgetxattr(from, name.as_slice(), value.as_mut_slice()).map_err(read)?;
+        value.truncate(length);
+        match fsetxattr(to, name.as_slice(), &value, XattrFlags::empty()) {
+            // What the system gives by itself.
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS) => {}
+            Err(errno) => return Err(fault(path, "setting of an attribute", errno)),
+        }
+    }
+    let nanos = u32::try_from(source.st_mtime_nsec).unwrap_or_default();
+    settle(to, source.st_mode, Mtime { seconds: source.st_mtime, nanos }, path)
 }
 
 /// Sets the mode, whatever the umask, and then the times.

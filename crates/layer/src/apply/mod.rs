@@ -9,6 +9,7 @@
 //! is opened below the [`Root`] without following links, and every file is made by its name in that
 //! parent. Modes and times of directories are set when everything else is there, the deepest first.
 
+mod complete;
 mod directories;
 mod entries;
 mod finish;
@@ -19,18 +20,21 @@ mod root;
 
 use std::io::Read;
 
+use corten_spec::Algorithm;
+
+pub use complete::complete;
 pub use root::Root;
 
 use crate::apply::entries::Applying;
-use crate::{DiffReader, LayerError, LayerSource, Limits, Tar, TreePath, Unpacked};
+use crate::{DiffReader, Entry, LayerError, LayerSource, Limits, Tar, Unpacked};
 
 /// How whiteouts are carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Whiteouts {
     /// What they hide is removed from the directory, which holds the lower layers.
     Remove,
-    /// They become whiteouts of an overlay filesystem, of which the directory is one layer: a
-    /// character device 0:0, and an attribute on an opaque directory.
+    /// They become whiteouts of an overlay filesystem, of which the directory is one layer: an
+    /// attribute on an opaque directory, and a character device 0:0, which [`complete`] makes.
     Overlay {
         /// Whether the overlay is mounted with `userxattr`: the attribute is then
         /// `user.overlay.opaque` instead of `trusted.overlay.opaque`.
@@ -83,17 +87,19 @@ pub struct Apply {
     pub owners: Owners,
     /// What becomes of devices.
     pub devices: Devices,
+    /// The algorithms of the DiffIds that are computed, the base first; sha256 where none is named.
+    pub algorithms: Vec<Algorithm>,
 }
 
 impl Apply {
     /// Everything as the archive says: what root does.
     pub fn faithful(whiteouts: Whiteouts) -> Self {
-        Self { whiteouts, owners: Owners::Keep, devices: Devices::Keep }
+        Self { whiteouts, owners: Owners::Keep, devices: Devices::Keep, algorithms: Vec::new() }
     }
 
     /// What an ordinary user can do: everything belongs to the caller, devices are left out.
     pub fn ordinary(whiteouts: Whiteouts) -> Self {
-        Self { whiteouts, owners: Owners::Caller, devices: Devices::Skip }
+        Self { whiteouts, owners: Owners::Caller, devices: Devices::Skip, algorithms: Vec::new() }
     }
 }
 
@@ -109,9 +115,10 @@ pub struct Applied {
     pub whiteouts: u64,
     /// Bytes of content written, holes not counted.
     pub written: u64,
-    /// Directories that no entry stands for, in the order in which they were made. In an overlay
-    /// they cover the metadata of what lower layers have there.
-    pub implied: Vec<TreePath>,
+    /// With [`Whiteouts::Overlay`]: what only the layers below can decide, for [`complete`]. Hard
+    /// links to files that this layer does not have, whiteouts, and the directories that no entry
+    /// stands for, the root among them.
+    pub later: Vec<Entry>,
     /// With [`Owners::Caller`]: entries of another owner than 0:0.
     pub foreign_owners: u64,
     /// Devices left out, and further names of them.
@@ -127,7 +134,7 @@ pub struct Applied {
 ///
 /// The directory becomes what [`crate::Merged::add`] says of the layer: whiteouts hide only what was
 /// there before, wherever in the archive they stand. With [`Whiteouts::Overlay`] the directory holds
-/// this layer alone, so a hard link to a file of a lower layer is [`crate::LayerRule::HardlinkTarget`].
+/// this layer alone, and [`Applied::later`] says what is still to be made above it.
 /// After an error the directory holds some part of the layer and is of no use.
 ///
 /// ```
@@ -176,7 +183,11 @@ pub fn unpack(
 }
 
 fn layer(applying: &mut Applying<'_>, packed: impl Read, limits: Limits) -> Result<(), LayerError> {
-    let mut tar = Tar::new(DiffReader::open(packed, None, limits)?, limits);
+    let number = applying.report.layers.len();
+    let diff_id = applying.how.algorithms.get(number).copied().unwrap_or(Algorithm::Sha256);
+    let algorithms = (Algorithm::Sha256, diff_id);
+    let reader = DiffReader::with_algorithms(packed, None, limits, algorithms)?;
+    let mut tar = Tar::new(reader, limits);
     while let Some(entry) = tar.next_entry()? {
         applying.entry(&entry, &mut tar)?;
     }

@@ -8,10 +8,11 @@ use std::os::unix::fs::FileExt as _;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::apply::Devices;
+use crate::apply::complete::later;
 use crate::apply::directories::{OPEN_MODE, Pending};
 use crate::apply::entries::{Applying, Fault, Mine, fault};
 use crate::apply::metadata::{clear_xattrs, settle};
-use crate::apply::{Devices, Whiteouts};
 use crate::{Device, Entry, EntryKind, LayerError, LayerRule, Tar, TreePath};
 
 /// Mode of a file while it is written.
@@ -69,7 +70,7 @@ impl Applying<'_> {
                 })?;
                 self.own_unopened(&parent, entry, path)?;
             }
-            _ if self.is_left_out(entry) => {
+            EntryKind::CharDevice | EntryKind::BlockDevice if self.how.devices == Devices::Skip => {
                 self.vacate(&parent, name, path)?;
                 self.skip(path);
             }
@@ -88,14 +89,6 @@ impl Applying<'_> {
             }
         }
         self.count(path, Mine::Leaf)
-    }
-
-    /// Devices where none are made, and the one that an overlay takes for a whiteout.
-    fn is_left_out(&self, entry: &Entry) -> bool {
-        let device = matches!(entry.kind, EntryKind::CharDevice | EntryKind::BlockDevice);
-        let whiteout = entry.kind == EntryKind::CharDevice && entry.device == Device::default();
-        let overlay = matches!(self.how.whiteouts, Whiteouts::Overlay { .. });
-        device && (self.how.devices == Devices::Skip || (whiteout && overlay))
     }
 
     fn skip(&mut self, path: &TreePath) {
@@ -117,6 +110,9 @@ impl Applying<'_> {
                 self.skip(path);
             }
             return self.count(path, Mine::Leaf);
+        }
+        if self.is_overlay() && matches!(self.mine(&target), None | Some(Mine::LinkDown)) {
+            return self.link_later(entry, &parent, path, target);
         }
         let Some(source) = self.existing(&beside)? else {
             return Err(LayerRule::HardlinkTarget.into());
@@ -147,6 +143,35 @@ impl Applying<'_> {
             }
             Some(mine) => self.count(path, mine),
         }
+    }
+
+    /// A further name of a file that only lower layers can have: made when they are known.
+    fn link_later(
+        &mut self,
+        entry: &Entry,
+        parent: &OwnedFd,
+        path: &TreePath,
+        target: TreePath,
+    ) -> Result<(), Fault> {
+        let further = self.later.get(&target).map(|other| other.link.clone());
+        let taken =
+            |above: &TreePath| matches!(self.mine(above), Some(Mine::Leaf | Mine::LinkDown));
+        let gone = self.renewed.contains(&target)
+            || target.ancestors().any(|above| taken(&above) || self.renewed.contains(&above));
+        if (further.is_none() && gone) || target.is_below(path) {
+            return Err(LayerRule::HardlinkTarget.into());
+        }
+        if target == *path && further.is_some() {
+            return Ok(());
+        }
+        if let Some((_, name)) = path.split() {
+            self.vacate(parent, name, path)?;
+        }
+        self.count(path, Mine::LinkDown)?;
+        let link = further.unwrap_or_else(|| target.as_bytes().to_vec());
+        let link = Entry { link, offset: entry.offset, ..later(EntryKind::HardLink, path) };
+        self.later.insert(path.clone(), link);
+        Ok(())
     }
 
     /// Makes something new at a path; what was there gives way.

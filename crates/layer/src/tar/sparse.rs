@@ -31,7 +31,10 @@ pub(super) fn extension(block: &[u8; BLOCK]) -> (&[u8], bool) {
     (block.get(..PIECES_IN_BLOCK).unwrap_or_default(), more)
 }
 
-/// Checks a map: ascending, not overlapping, inside the file, and as long as what is stored.
+/// Checks a map: ascending, not overlapping, inside the file, and as long as what is stored. Some
+/// readers look for each piece at the next border of a block and some right behind the one before,
+/// so all pieces but the last fill their blocks. Some take the end of the last piece for that of the
+/// file, whatever size is stated; writers put an empty piece where a hole ends.
 pub(super) fn check(map: &[Extent], real_size: u64, stored: u64) -> Result<(), LayerRule> {
     let (mut end, mut sum) = (0_u64, 0_u64);
     if real_size > MAX_SIZE {
@@ -41,10 +44,13 @@ pub(super) fn check(map: &[Extent], real_size: u64, stored: u64) -> Result<(), L
         if extent.offset < end {
             return Err(BROKEN);
         }
+        if extent.length > 0 && !sum.is_multiple_of(BLOCK as u64) {
+            return Err(BROKEN);
+        }
         end = extent.offset.checked_add(extent.length).ok_or(BROKEN)?;
         sum = sum.checked_add(extent.length).ok_or(BROKEN)?;
     }
-    if end > real_size || sum != stored { Err(BROKEN) } else { Ok(()) }
+    if end != real_size || sum != stored { Err(BROKEN) } else { Ok(()) }
 }
 
 /// Reads the map that form 1.0 puts before the content: decimal lines, the number of pieces first,
@@ -173,11 +179,13 @@ mod tests {
 
     #[test]
     fn maps_must_fit_their_sizes() {
-        assert_eq!(check(&[extent(0, 2), extent(4, 2)], 8, 4), Ok(()));
+        assert_eq!(check(&[extent(0, 512), extent(514, 2), extent(516, 0)], 516, 514), Ok(()));
         assert_eq!(check(&[extent(8, 0)], 8, 0), Ok(()));
         for (map, stored) in [
-            (vec![extent(4, 2), extent(0, 2)], 4),
-            (vec![extent(0, 4), extent(3, 2)], 6),
+            (vec![extent(0, 2), extent(4, 4)], 6),
+            (vec![extent(0, 4)], 4),
+            (vec![extent(4, 2), extent(0, 0)], 2),
+            (vec![extent(0, 4), extent(3, 0)], 4),
             (vec![extent(6, 4)], 4),
             (vec![extent(0, 4)], 3),
             (vec![extent(u64::MAX, 2)], 2),

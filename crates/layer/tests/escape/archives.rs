@@ -13,8 +13,8 @@ pub(crate) enum Fate {
     Inside,
     /// It is refused with this rule, limit or action, and the message has this name in it.
     Refused(&'static str, &'static str),
-    /// Refused where the directory is a layer of its own; inside on top of the lower layer.
-    NeedsLower(&'static str, &'static str),
+    /// The same where a layer of its own is completed by who may not look into the lower ones.
+    NeedsRights(&'static str, &'static str),
 }
 
 /// One attack: a stack of layers, mostly one.
@@ -25,7 +25,7 @@ pub(crate) struct Attack {
     pub(crate) fate: Fate,
 }
 
-use Fate::{Inside, NeedsLower, Refused};
+use Fate::{Inside, NeedsRights, Refused};
 
 fn link(flag: u8, name: &str, target: &str) -> Vec<u8> {
     Header::new(flag, name, 0).set(157, target.as_bytes()).block()
@@ -257,11 +257,7 @@ fn hard_links() -> Vec<Attack> {
             Refused(TARGET, "d"),
         ),
         attack("to a whiteout", &[white(".wh.x"), hard("a", ".wh.x")], Refused(TARGET, "a")),
-        stack(
-            "to a file of a lower layer",
-            &[&[file("f", b"x")], &[hard("a", "f")]],
-            NeedsLower(TARGET, "a"),
-        ),
+        stack("to a file of a lower layer", &[&[file("f", b"x")], &[hard("a", "f")]], Inside),
         stack(
             "to a file that the same layer hides later",
             &[&[file("f", b"x")], &[hard("a", "f"), white(".wh.f")]],
@@ -344,10 +340,16 @@ fn overlays() -> Vec<Attack> {
             Inside,
         ),
         stack(
-            "overlay: a whiteout as a device",
+            "a whiteout as a device",
             &[&[file("f", b"x")], &[device(b'3', "f", 0, 0), hard("g", "f")]],
-            Inside,
+            Refused("whiteout-device", "f"),
         ),
+        attack(
+            "a whiteout as a device, of nothing",
+            &[dir("d"), device(b'3', "d/f", 0, 0)],
+            Refused("whiteout-device", "d/f"),
+        ),
+        attack("a block device 0:0 is but a device", &[device(b'4', "f", 0, 0)], Inside),
     ]
 }
 
@@ -389,7 +391,7 @@ fn special() -> Vec<Attack> {
                 &[mode(b'5', "d", "0000000\0"), file("d/f", b"x")],
                 &[file("d/g", b"x"), white("d/.wh.f")],
             ],
-            Inside,
+            NeedsRights("lookup", "d"),
         ),
         attack(
             "a negative owner",

@@ -92,13 +92,13 @@ pub(crate) fn sizes() -> Vec<Attack> {
         limited(
             "a huge hole",
             base,
-            sparse("GNU.sparse.size=9000000000000", "GNU.sparse.map=0,1"),
+            sparse("GNU.sparse.size=9000000000000", "GNU.sparse.map=0,1,9000000000000,0"),
             Refused("limit unpacked", "sparse"),
         ),
         limited(
             "a hole that fits",
             base,
-            sparse("GNU.sparse.size=900000000000", "GNU.sparse.map=0,1"),
+            sparse("GNU.sparse.size=900000000000", "GNU.sparse.map=0,1,900000000000,0"),
             Inside,
         ),
         limited(

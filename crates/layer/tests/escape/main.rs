@@ -19,7 +19,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use archives::{Attack, Fate};
-use corten_layer::{Apply, LayerError, Root, Whiteouts, apply, unpack};
+use corten_layer::{Apply, LayerError, Root, Whiteouts, apply, complete, unpack};
 
 /// What an untouched file keeps, the time of the last change of its metadata included.
 type Canary = BTreeMap<Vec<u8>, (tree::Seen, u64, u64, i64, i64)>;
@@ -70,20 +70,28 @@ fn strike(attack: &Attack, root: &Path, how: &Apply) -> Result<(), LayerError> {
         let root = Root::open(root).unwrap();
         return unpack(&mut source, attack.layers.len(), &root, how, attack.limits).map(drop);
     }
+    let mut below: Vec<Root> = Vec::new();
     for (number, layer) in attack.layers.iter().enumerate() {
-        let path = root.join(number.to_string());
+        let [path, above] = [number.to_string(), format!("{number}-over")].map(|n| root.join(n));
         std::fs::create_dir(&path).unwrap();
-        apply(layer.as_slice(), &Root::open(&path).unwrap(), how, attack.limits)?;
+        std::fs::create_dir(&above).unwrap();
+        let (layer_root, over) = (Root::open(&path).unwrap(), Root::open(&above).unwrap());
+        let applied = apply(layer.as_slice(), &layer_root, how, attack.limits)?;
+        complete(&applied.later, &layer_root, &below, &over, how.whiteouts)?;
+        below.insert(0, layer_root);
+        below.insert(0, over);
     }
     Ok(())
 }
 
 fn judge(attack: &Attack, how: &Apply, result: Result<(), LayerError>) -> Result<(), String> {
-    let overlay = how.whiteouts != Whiteouts::Remove;
     let wanted = match attack.fate {
         Fate::Inside => None,
-        Fate::NeedsLower(..) if !overlay => None,
-        Fate::Refused(code, name) | Fate::NeedsLower(code, name) => Some((code, name)),
+        Fate::NeedsRights(code, name) => {
+            let overlay = how.whiteouts != Whiteouts::Remove;
+            (overlay && !rustix::process::geteuid().is_root()).then_some((code, name))
+        }
+        Fate::Refused(code, name) => Some((code, name)),
     };
     match (wanted, result) {
         (None, Ok(())) => Ok(()),

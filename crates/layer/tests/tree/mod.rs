@@ -30,13 +30,18 @@ impl fmt::Debug for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, mode, owner, mtime, device, xattrs, content, first } = self;
         let (content, first) = (content.escape_ascii(), first.escape_ascii());
+        let short = |(name, value): (&Vec<u8>, &Vec<u8>)| {
+            let head = value[..value.len().min(9)].escape_ascii();
+            format!("{}={head}/{}", name.escape_ascii(), value.len())
+        };
+        let xattrs: Vec<_> = xattrs.iter().map(short).collect();
         write!(f, "{kind}{mode:o} {owner:?} {mtime:?} {device:?} {xattrs:?} {content} ={first}")
     }
 }
 
 pub(crate) type Tree = BTreeMap<Vec<u8>, Seen>;
 
-fn hash(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn hash(bytes: &[u8]) -> Vec<u8> {
     let mut hasher = Hasher::new(Algorithm::Sha256);
     hasher.update(bytes);
     hasher.finish().to_string().into_bytes()
@@ -103,7 +108,8 @@ fn xattrs(at: &Path) -> Attributes {
     let mut found = Attributes::new();
     for name in list[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
         let mut value = vec![0; 65_536];
-        let length = rustix::fs::lgetxattr(at, name, value.as_mut_slice()).unwrap();
+        let length = rustix::fs::lgetxattr(at, name, value.as_mut_slice());
+        let length = length.unwrap_or_else(|e| panic!("{at:?} {}: {e}", name.escape_ascii()));
         value.truncate(length);
         found.insert(name.to_vec(), value);
     }

@@ -1,0 +1,58 @@
+//! Indexes of anybody: what is read ends with a tree or an error, never with a panic. The superblock
+//! is made right, so that the bytes behind it are looked at.
+
+#![no_main]
+
+use corten_bundle::erofs::{Reader, visit};
+use libfuzzer_sys::fuzz_target;
+
+const BLOCK: usize = 512;
+
+fuzz_target!(|bytes: &[u8]| {
+    look(bytes);
+    let Some((head, rest)) = bytes.split_first_chunk::<8>() else { return };
+    look(&framed(head, rest));
+});
+
+fn look(bytes: &[u8]) {
+    let Ok(reader) = Reader::new(bytes) else { return };
+    let _ = reader.devices();
+    let _ = visit(&reader, |_, inode| {
+        let _ = (reader.link(inode), reader.extents(inode), reader.xattrs(inode));
+        Ok(())
+    });
+}
+
+/// `rest` as all that follows the superblock, of an index with the devices and inodes of `head`.
+fn framed(head: &[u8; 8], rest: &[u8]) -> Vec<u8> {
+    let devices = usize::from(head[0] % 4);
+    let meta = (1536 + devices * 128).next_multiple_of(BLOCK);
+    let mut bytes = vec![0; 1536];
+    bytes.extend_from_slice(rest);
+    bytes.resize(bytes.len().max(meta).next_multiple_of(BLOCK), 0);
+    let blocks = (bytes.len() / BLOCK) as u32;
+    let mut put = |at: usize, value: &[u8]| {
+        bytes[1024 + at..][..value.len()].copy_from_slice(value);
+    };
+    put(0, &0xe0f5_e1e2_u32.to_le_bytes());
+    put(8, &3_u32.to_le_bytes());
+    put(12, &[9, 0]);
+    put(14, &u16::from(head[1]).to_le_bytes());
+    put(16, &u64::from(head[2]).to_le_bytes());
+    put(36, &blocks.to_le_bytes());
+    put(40, &((meta / BLOCK) as u32).to_le_bytes());
+    put(80, &0xc_u32.to_le_bytes());
+    put(86, &(devices as u16).to_le_bytes());
+    put(88, &12_u16.to_le_bytes());
+    let sum = crc32c(&bytes[1024..1536]).to_le_bytes();
+    bytes[1028..1032].copy_from_slice(&sum);
+    bytes
+}
+
+fn crc32c(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(u32::MAX, |state, byte| {
+        (0..8).fold(state ^ u32::from(*byte), |state, _| {
+            (state >> 1) ^ (0x82f6_3b78 & (state & 1).wrapping_neg())
+        })
+    })
+}
