@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// What the file says.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -59,7 +59,7 @@ pub struct RunSettings {
 }
 
 /// How layers are kept ready.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum FormWord {
     /// Plain tars under an EROFS index.

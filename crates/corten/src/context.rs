@@ -11,6 +11,7 @@ use corten_layer::Limits;
 use corten_registry::{
     Connection, Insecure, Keyrings, Programs, Proxies, Registry, Timeouts, Tls, Transport,
 };
+use corten_run::{Containers, Timestamp};
 use corten_spec::{Location, Platform};
 use corten_store::{LayoutStore, Progress, Resolver};
 
@@ -27,6 +28,7 @@ pub struct Environment {
     now: SystemTime,
     user: u32,
     powers: Powers,
+    here: PathBuf,
 }
 
 impl Environment {
@@ -40,12 +42,19 @@ impl Environment {
             now: SystemTime::now(),
             user: rustix::process::geteuid().as_raw(),
             powers: powers(),
+            // Where there is none any more, relative paths lead nowhere.
+            here: std::env::current_dir().unwrap_or_default(),
         }
     }
 
     /// A variable that is set and not empty.
     pub(crate) fn variable(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// A variable that is set, be it empty.
+    pub(crate) fn set(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
     }
 
     /// The user's number, for the runtime directory.
@@ -77,7 +86,7 @@ impl Environment {
 }
 
 /// Root of the machine, root of a user namespace with ranges of ids or with one, or nobody special.
-fn powers() -> Powers {
+pub(crate) fn powers() -> Powers {
     if !rustix::process::geteuid().is_root() {
         return Powers::OneId;
     }
@@ -106,7 +115,10 @@ pub struct Context {
 }
 
 /// Where the layers that are ready are, below the local store.
-const RENDERED: &str = ".corten/rendered";
+pub(crate) const RENDERED: &str = ".corten/rendered";
+
+/// Where containers are, below the local store.
+const CONTAINERS: &str = ".corten/containers";
 
 /// Blobs in flight where nobody says otherwise.
 const DEFAULT_JOBS: usize = 4;
@@ -224,6 +236,22 @@ impl Context {
         })
     }
 
+    /// The containers of the local store.
+    pub fn containers(&self) -> Result<Containers, Failure> {
+        Ok(Containers::open(&self.store()?.path().join(CONTAINERS), clock)?)
+    }
+
+    /// The same, where there are any; asking makes none.
+    pub(crate) fn containers_there(&self) -> Result<Option<Containers>, Failure> {
+        let there = self.store()?.path().join(CONTAINERS).is_dir();
+        there.then(|| self.containers()).transpose()
+    }
+
+    /// The directory that relative paths are meant from.
+    pub(crate) fn here(&self) -> PathBuf {
+        self.environment.here.clone()
+    }
+
     /// Which images may run.
     pub fn policy(&self) -> Policy {
         Policy { deny: self.config.admission.deny.clone() }
@@ -315,6 +343,12 @@ impl Context {
 
 /// Most bytes of a certificate or key file.
 const MAX_PEM: u64 = 1024 * 1024;
+
+/// The time of day, for what is told of containers.
+pub(crate) fn clock() -> Timestamp {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
+}
 
 fn read_pem(path: &Path) -> Result<Vec<u8>, Failure> {
     use std::io::Read;

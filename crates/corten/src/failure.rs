@@ -3,6 +3,7 @@
 use corten_bundle::SnapshotError;
 use corten_layer::LayerError;
 use corten_registry::CredentialError;
+use corten_run::RunError;
 use corten_spec::{Digest, DocumentError, ReferenceError};
 use corten_store::StoreError;
 
@@ -160,6 +161,9 @@ pub enum ContainerFailure {
     /// A layer or a stack could not be unpacked or mounted.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// A container could not be made, started, or acted on.
+    #[error(transparent)]
+    Life(#[from] RunError),
 }
 
 impl ContainerFailure {
@@ -168,7 +172,8 @@ impl ContainerFailure {
             Self::Refused(_) => Exit::Denied,
             Self::Snapshot(SnapshotError::Layer { source, .. }) => layer_exit(source),
             Self::Snapshot(SnapshotError::Mismatch { .. }) => Exit::Corrupt,
-            Self::Snapshot(_) => Exit::Failed,
+            Self::Life(RunError::NotFound(_)) => Exit::NotFound,
+            Self::Snapshot(_) | Self::Life(_) => Exit::Failed,
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod ops;
 mod output;
 mod place;
 mod plain;
+mod rootless;
 mod signal;
 
 pub use admission::{Admitted, Evidence, Policy, Refusal};

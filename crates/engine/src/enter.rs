@@ -45,15 +45,14 @@ pub(crate) fn mount_namespace(process: impl AsFd) -> Result<OwnedFd> {
     Ok(file)
 }
 
-/// Enters the user namespace and the mount namespace of the process `pid`, for a process with one thread:
-/// what is mounted there is then seen here. `start` is the process's start time as [`crate::start_time`]
-/// gave it.
-pub fn join_namespaces_of(pid: i32, start: u64) -> Result<()> {
+/// Enters the user namespace of the process `pid` and becomes its root, for a process with one thread that is
+/// the namespace's owner: an ordinary user reaches the containers that run inside it so. `start` is the
+/// process's start time as [`crate::start_time`] gave it.
+pub fn join_user_namespace_of(pid: i32, start: u64) -> Result<()> {
     let held =
         hold(pid, start)?.ok_or_else(|| Error::Stage { text: format!("process {pid} is gone") })?;
-    let kinds = libc::CLONE_NEWUSER | libc::CLONE_NEWNS;
-    sys::join(&held, kinds)
-        .doing(|| format!("join the user and mount namespaces of process {pid}"))?;
+    sys::join(&held, libc::CLONE_NEWUSER)
+        .doing(|| format!("join the user namespace of process {pid}"))?;
     crate::namespaces::become_root()
 }
 

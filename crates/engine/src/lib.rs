@@ -42,7 +42,7 @@ mod terminal;
 mod tree;
 
 pub use create::{Create, create};
-pub use enter::{join_namespaces_of, private_mounts, start_time};
+pub use enter::{join_user_namespace_of, private_mounts, start_time};
 pub use error::{Error, Result};
 pub use exec::{Exec, exec};
 pub use features::{SPECIFICATION, features};

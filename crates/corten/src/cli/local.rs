@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::words::span;
 use super::{Context, Exit, Failure};
 use crate::ops;
 use crate::output::{Table, age, bytes, count, print, print_json};
@@ -119,33 +120,4 @@ pub(super) async fn gc(context: &Context, args: &GcArgs, json: bool) -> Result<E
         print(&format!("deleted {blobs} and {staged}{unpacked}, {freed}{young}\n"))?;
     }
     Ok(Exit::Done)
-}
-
-/// `90s`, `15m`, `24h`, `7d`, or a bare number of seconds.
-fn span(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let factor = match text.get(digits.len()..) {
-        Some("" | "s") => 1,
-        Some("m") => 60,
-        Some("h") => 3_600,
-        Some("d") => 86_400,
-        _ => return Err("write a number and s, m, h or d".to_owned()),
-    };
-    let number: u64 = digits.parse().map_err(|_| "write a number and s, m, h or d".to_owned())?;
-    number.checked_mul(factor).map(Duration::from_secs).ok_or_else(|| "that is too long".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spans_of_time_have_a_unit() {
-        assert_eq!(span("0"), Ok(Duration::ZERO));
-        assert_eq!(span("15m"), Ok(Duration::from_secs(900)));
-        assert_eq!(span("7d"), Ok(Duration::from_secs(604_800)));
-        for wrong in ["", "h", "1w", "-1s", "1.5h", "99999999999999999999d"] {
-            assert!(span(wrong).is_err(), "{wrong}");
-        }
-    }
 }

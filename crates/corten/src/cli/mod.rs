@@ -1,6 +1,7 @@
 //! The command line: arguments in, one verb run, an exit code out.
 
 mod completion;
+mod containers;
 mod copy;
 mod diff;
 mod import;
@@ -12,8 +13,10 @@ mod mount;
 mod oci;
 mod page;
 mod reference;
+mod run;
 mod store;
 mod validate;
+mod words;
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -28,6 +31,7 @@ use crate::config::InsecureWord;
 use crate::output::{Bars, Lines};
 use crate::plain::plain;
 use crate::{Context, Environment, Exit, Failure};
+use crate::{ops, rootless};
 
 /// Make, move, look at and check OCI images.
 #[derive(Parser)]
@@ -72,6 +76,34 @@ pub(crate) struct Global {
 
 #[derive(Subcommand)]
 enum Verb {
+    #[command(flatten)]
+    Image(ImageVerb),
+    #[command(flatten)]
+    Container(containers::ContainerVerb),
+    Oci(Box<oci::OciArgs>),
+}
+
+impl Verb {
+    /// For an ordinary user: becomes the root of a user namespace where the verb needs one.
+    fn become_root(&self, context: &Context, words: &[OsString]) -> Result<(), Failure> {
+        match self {
+            Self::Image(ImageVerb::Gc(_)) => Err(rootless::enter(words)),
+            Self::Container(verb) => match verb.needs_root() {
+                containers::NeedsRoot::Own => Err(rootless::enter(words)),
+                containers::NeedsRoot::Of(name) => match ops::first_process(context, name)? {
+                    Some(pid) => rootless::join(pid),
+                    None => Ok(()),
+                },
+                containers::NeedsRoot::No => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Verbs about images and where they are.
+#[derive(Subcommand)]
+enum ImageVerb {
     Import(Box<import::ImportArgs>),
     Export(look::ExportArgs),
     Copy(copy::CopyArgs),
@@ -88,10 +120,10 @@ enum Verb {
     Diff(diff::DiffArgs),
     Tags(inspect::TagsArgs),
     Unpack(mount::UnpackArgs),
+    Bundle(Box<mount::BundleArgs>),
     Mount(mount::MountArgs),
     Unmount(mount::UnmountArgs),
     Validate(validate::ValidateArgs),
-    Oci(Box<oci::OciArgs>),
     Login(login::LoginArgs),
     Logout(login::LogoutArgs),
     Completion(completion::CompletionArgs),
@@ -131,7 +163,11 @@ pub fn main() -> ExitCode {
     if let Some(code) = corten_engine::stage(&words) {
         return code;
     }
-    let matches = match command().try_get_matches_from(oci::by_name(words)) {
+    if let Some(code) = corten_run::monitor(&words, crate::context::clock, &crate::ops::Recipes) {
+        return code;
+    }
+    let words = oci::by_name(words);
+    let matches = match command().try_get_matches_from(&words) {
         Ok(matches) => matches,
         Err(error) => {
             let _ = error.print();
@@ -143,7 +179,7 @@ pub fn main() -> ExitCode {
         Ok(command) => command,
         Err(error) => error.exit(),
     };
-    match run(command) {
+    match run(command, &words) {
         Ok(outcome) => ExitCode::from(outcome.code()),
         // A reader that went away (`corten … | head`) has what it wanted.
         Err(Failure::Io { source, .. }) if source.kind() == ErrorKind::BrokenPipe => {
@@ -156,54 +192,64 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<Outcome, Failure> {
+fn run(command: Command, words: &[OsString]) -> Result<Outcome, Failure> {
     let environment = Environment::of_this_process();
     let command = match command {
-        // It knows nothing of stores and registries, and its callers wait for it.
+        // Its callers wait for it: neither a context nor threads are made.
         Command { verb: Verb::Oci(args), .. } => return oci::oci(*args, &environment),
         other => other,
     };
     let progress = progress(&command.global);
     let context = Context::new(&environment, &command.global, progress)?;
+    if rootless::is_ordinary() {
+        // Before any thread starts: a process with threads enters no user namespace.
+        command.verb.become_root(&context, words)?;
+    }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|source| {
             Failure::Io { object: "the runtime".to_owned(), action: "starting", source }
         })?;
-    let exit = runtime.block_on(dispatch(&context, command));
-    let exit = exit.map(Outcome::Verb).map_err(|failure| context.advice().apply(failure));
+    let exit = runtime.block_on(dispatch(&context, command.verb, command.global.json));
+    let exit = exit.map_err(|failure| context.advice().apply(failure));
     // A reader of standard input may still sit in a system call; there is nothing to wait for.
     runtime.shutdown_background();
     exit
 }
 
-async fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> {
-    let json = command.global.json;
-    match command.verb {
-        Verb::Import(args) => import::import(context, *args, json).await,
-        Verb::Export(args) => look::export(context, args, json).await,
-        Verb::Copy(args) => copy::copy(context, args, json).await,
-        Verb::Pull(args) => copy::pull(context, args, json).await,
-        Verb::Push(args) => copy::push(context, args, json).await,
-        Verb::Images(args) => local::images(context, &args, json).await,
-        Verb::Tag(args) => local::tag(context, &args, json).await,
-        Verb::Remove(args) => local::remove(context, args, json).await,
-        Verb::Gc(args) => local::gc(context, &args, json).await,
-        Verb::Store(args) => store::store(context, args, json).await,
-        Verb::Inspect(args) => inspect::inspect(context, args, json).await,
-        Verb::Ls(args) => look::ls(context, args, json).await,
-        Verb::Cat(args) => look::cat(context, args).await,
-        Verb::Diff(args) => diff::diff(context, args, json).await,
-        Verb::Unpack(args) => mount::unpack(context, args, json).await,
-        Verb::Mount(args) => mount::mount(context, args, json).await,
-        Verb::Unmount(args) => mount::unmount(context, &args, json).await,
-        Verb::Tags(args) => inspect::tags(context, &args, json).await,
-        Verb::Validate(args) => validate::validate(context, args, json).await,
-        Verb::Login(args) => login::login(context, args, json).await,
-        Verb::Logout(args) => login::logout(context, &args, json).await,
-        Verb::Completion(args) => completion::completion(&args),
-        Verb::Reference(args) => reference::reference(&args),
-        // Ran already, without a context.
-        Verb::Oci(_) => Ok(Exit::Usage),
+async fn dispatch(context: &Context, verb: Verb, json: bool) -> Result<Outcome, Failure> {
+    match verb {
+        Verb::Image(verb) => of_images(context, verb, json).await.map(Outcome::Verb),
+        Verb::Container(verb) => containers::dispatch(context, verb, json).await,
+        Verb::Oci(args) => oci::oci(*args, context.environment()),
+    }
+}
+
+async fn of_images(context: &Context, verb: ImageVerb, json: bool) -> Result<Exit, Failure> {
+    match verb {
+        ImageVerb::Import(args) => import::import(context, *args, json).await,
+        ImageVerb::Export(args) => look::export(context, args, json).await,
+        ImageVerb::Copy(args) => copy::copy(context, args, json).await,
+        ImageVerb::Pull(args) => copy::pull(context, args, json).await,
+        ImageVerb::Push(args) => copy::push(context, args, json).await,
+        ImageVerb::Images(args) => local::images(context, &args, json).await,
+        ImageVerb::Tag(args) => local::tag(context, &args, json).await,
+        ImageVerb::Remove(args) => local::remove(context, args, json).await,
+        ImageVerb::Gc(args) => local::gc(context, &args, json).await,
+        ImageVerb::Store(args) => store::store(context, args, json).await,
+        ImageVerb::Inspect(args) => inspect::inspect(context, args, json).await,
+        ImageVerb::Ls(args) => look::ls(context, args, json).await,
+        ImageVerb::Cat(args) => look::cat(context, args).await,
+        ImageVerb::Diff(args) => diff::diff(context, args, json).await,
+        ImageVerb::Unpack(args) => mount::unpack(context, args, json).await,
+        ImageVerb::Bundle(args) => mount::bundle(context, *args, json).await,
+        ImageVerb::Mount(args) => mount::mount(context, args, json).await,
+        ImageVerb::Unmount(args) => mount::unmount(context, &args, json).await,
+        ImageVerb::Tags(args) => inspect::tags(context, &args, json).await,
+        ImageVerb::Validate(args) => validate::validate(context, args, json).await,
+        ImageVerb::Login(args) => login::login(context, args, json).await,
+        ImageVerb::Logout(args) => login::logout(context, &args, json).await,
+        ImageVerb::Completion(args) => completion::completion(&args),
+        ImageVerb::Reference(args) => reference::reference(&args),
     }
 }
 

@@ -6,6 +6,7 @@ use clap::Args;
 use corten_bundle::Powers;
 
 use super::look::ImageArgs;
+use super::run::Settings;
 use super::{Context, Exit, Failure};
 use crate::ops::{self, Pull};
 use crate::output::{bytes, count, print, print_json};
@@ -56,6 +57,48 @@ pub(super) async fn unmount(
     if json {
         print_json(&report)?;
     }
+    Ok(Exit::Done)
+}
+
+/// Make a runtime bundle of an image, for any OCI runtime
+#[derive(Args)]
+#[command(after_help = "\
+The bundle is a directory with rootfs, the unpacked tree, and config.json. What the options say stands \
+in the config.
+
+Examples:
+  corten bundle debian:13 ./bundle
+  corten oci run --bundle ./bundle first")]
+pub(super) struct BundleArgs {
+    #[command(flatten)]
+    image: ImageArgs,
+    /// Directory to make; it is missing or empty.
+    target: PathBuf,
+    /// Arguments for the image's program, instead of those it brings along.
+    #[arg(last = true)]
+    arguments: Vec<String>,
+    /// Unpack as an ordinary user does.
+    #[arg(long)]
+    rootless: bool,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+pub(super) async fn bundle(
+    context: &Context,
+    args: BundleArgs,
+    json: bool,
+) -> Result<Exit, Failure> {
+    let options = args.settings.options(context, &args.arguments)?;
+    let request = args.image.request()?;
+    let powers = if args.rootless { Powers::OneId } else { context.powers() };
+    let report = ops::bundle(context, &request, &options, &args.target, powers).await?;
+    if json {
+        print_json(&report)?;
+        return Ok(Exit::Done);
+    }
+    let notices = report.notices.iter().map(|notice| format!("note: {notice}\n"));
+    print(&format!("{}\n{}", report.tree.target, notices.collect::<String>()))?;
     Ok(Exit::Done)
 }
 

@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use corten_engine::{Create, Engine, Exec, Force, Unenforced};
+use corten_engine::{Create, Engine, Exec, Force, Groups, Unenforced};
 use oci_spec::runtime::Process;
 
 use super::Outcome;
@@ -272,6 +272,10 @@ fn engine(args: &OciArgs, environment: &Environment) -> Engine {
     Engine {
         root: args.root.clone().unwrap_or_else(|| environment.run_directory().join("oci")),
         program: PathBuf::from("/proc/self/exe"),
+        groups: match args.cgroups {
+            GroupsWord::Auto => Groups::Auto,
+            GroupsWord::Disabled => Groups::Off,
+        },
         unenforced: match args.cgroups {
             GroupsWord::Auto => Unenforced::Refuse,
             GroupsWord::Disabled => Unenforced::Ignore,

@@ -3,15 +3,23 @@
 use std::fmt::Write as _;
 
 /// The verbs by what they are for. A test holds it against the commands there are.
-const GROUPS: [(&str, &[&str]); 4] = [
-    ("Make and take out", &["import", "export", "unpack", "mount", "unmount"]),
+const GROUPS: [(&str, &[&str]); 5] = [
+    ("Run", &["run", "exec", "ps", "logs", "stop", "rm"]),
+    ("Make and take out", &["import", "export", "unpack", "bundle", "mount", "unmount"]),
     ("Move", &["pull", "push", "copy", "tags", "login", "logout"]),
     ("Keep", &["images", "tag", "remove", "gc", "store"]),
     ("Look and check", &["inspect", "ls", "cat", "diff", "validate"]),
 ];
 
 /// Verbs that say by their names what they do, to those who need them: a line for all of each group.
-const BRIEF: [(&str, &[&str]); 1] = [("For engines", &["oci"])];
+const BRIEF: [(&str, &[&str]); 3] = [
+    (
+        "More of containers",
+        &["create", "start", "attach", "kill", "pause", "resume", "rename", "wait"],
+    ),
+    ("Looking at them", &["status", "top", "stats", "events"]),
+    ("For other engines", &["oci"]),
+];
 
 /// The page that `corten --help` shows.
 pub(super) fn page(command: &clap::Command) -> String {

@@ -3,7 +3,9 @@
 //! Reports are plain values with stable names; as JSON they follow the schema that
 //! `corten reference schema` prints.
 
+mod bundle;
 mod check;
+mod containers;
 mod copy;
 mod diff;
 mod edit;
@@ -16,13 +18,21 @@ mod look;
 mod mount;
 mod ready;
 mod rendering;
+mod run;
 mod schema;
 mod stacks;
 mod store_check;
 mod unpack;
 pub mod validate;
 
+pub use bundle::{BundleReport, bundle};
 pub use check::validate;
+pub(crate) use containers::first_process;
+pub use containers::{
+    ActedReport, ContainerReport, ExecOptions, LogsRequest, ProcessReport, PsReport, StatsReport,
+    StatusReport, TopReport, UsageReport, WaitReport, attach, events, exec, freeze, kill, logs, ps,
+    rename, rm, start, stats, status, stop, top, wait,
+};
 pub use copy::{CopyReport, CopyRequest, PlatformChoice, copy};
 pub use diff::{ConfigChange, DiffReport, FileChange, diff};
 pub use import::{ConfigEdit, ImportReport, ImportRequest, ImportSource, import};
@@ -38,6 +48,11 @@ pub use login::{LoginReport, LogoutReport, login, logout};
 pub use look::{ExportReport, FileEntry, LookRequest, LsReport, cat, export, ls};
 pub use mount::{MountReport, UnmountReport, mount, unmount};
 pub use ready::{Pull, Ready, ready};
+pub(crate) use run::Recipes;
+pub use run::{
+    CreatedReport, ExplainReport, ExplainedField, Network, PublishedPort, RunOptions, RunRequest,
+    SeccompWord, VolumeMount, VolumeSource, create, explain, run, run_detached,
+};
 pub use schema::schema;
 pub use store_check::{DamagedForm, StoreCheckReport, store_check};
 pub use unpack::{UnpackReport, unpack};

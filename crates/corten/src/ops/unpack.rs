@@ -1,6 +1,6 @@
 //! `unpack`: the tree of an image as plain files.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use corten_bundle::Powers;
 use corten_layer::{Applied, Limits, Root, Whiteouts};
@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::layers::{layer_failure, on_thread};
-use super::look::{self, LookRequest};
+use super::look::{self, LookRequest, OpenImage};
 use crate::{Context, Failure};
 
 /// What was unpacked.
@@ -40,14 +40,25 @@ pub async fn unpack(
     target: &Path,
     powers: Powers,
 ) -> Result<UnpackReport, Failure> {
-    let staged = staged(target)?;
+    let staged = Staged::beside(target)?;
     let image = look::open(context, request).await?;
+    let report = unpack_at(&image, staged.path(), powers).await?;
+    staged.publish()?;
+    Ok(UnpackReport { target: target.display().to_string(), ..report })
+}
+
+/// Unpacks the merged tree of an image into the directory `at`, which is empty.
+pub(super) async fn unpack_at(
+    image: &OpenImage,
+    at: &Path,
+    powers: Powers,
+) -> Result<UnpackReport, Failure> {
     let stack = image.brought().await?;
     let (count, diff_ids) = (image.layers.len(), image.config.value().rootfs.diff_ids.clone());
-    let (shown, place) = (image.shown.clone(), target.to_owned());
+    let (shown, place) = (image.shown.clone(), at.to_owned());
     let applied = on_thread("unpacking", move || {
         let failed = |error| layer_failure(format!("the tree of {shown}"), error);
-        let applied = Root::open(staged.path()).and_then(|root| {
+        let applied = Root::open(&place).and_then(|root| {
             let mut source = |number| stack.open(number);
             let how = powers.apply(Whiteouts::Remove);
             corten_layer::unpack(&mut source, count, &root, &how, Limits::default())
@@ -58,14 +69,13 @@ pub async fn unpack(
             let why = "a layer is not the one that its config announces";
             return Err(Failure::Inconsistent { image: shown, why });
         }
-        publish(staged, &place)?;
         Ok::<Applied, Failure>(applied)
     })
     .await?;
     Ok(UnpackReport {
         image: image.shown.clone(),
         digest: image.digest.to_string(),
-        target: target.display().to_string(),
+        target: at.display().to_string(),
         entries: applied.entries,
         bytes: applied.written,
         foreign_owners: applied.foreign_owners,
@@ -79,37 +89,48 @@ fn failed(path: &Path, action: &'static str) -> impl Fn(std::io::Error) -> Failu
     move |source| Failure::Io { object: object.clone(), action, source }
 }
 
-/// A directory beside `target`, of which nobody else may see anything yet.
-fn staged(target: &Path) -> Result<tempfile::TempDir, Failure> {
-    match std::fs::read_dir(target).map(|mut entries| entries.next().is_some()) {
-        Ok(true) => {
-            let text = format!("{} is not empty: unpack into a new directory", target.display());
-            return Err(Failure::Usage(text));
-        }
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(failed(target, "opening")(error));
-        }
-        _ => {}
-    }
-    let parent = match target.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    let prefix = format!(".{name}.");
-    let mut builder = tempfile::Builder::new();
-    builder
-        .prefix(&prefix)
-        .suffix(".part")
-        .tempdir_in(parent)
-        .map_err(failed(parent, "creation of a directory"))
+/// A directory on its way to a name: nobody sees it there before it is whole.
+pub(super) struct Staged {
+    part: tempfile::TempDir,
+    target: PathBuf,
 }
 
-/// The temporary directory is private; what it becomes is as any new directory, unless the image
-/// says what its root is.
-fn publish(staged: tempfile::TempDir, target: &Path) -> Result<(), Failure> {
-    std::fs::rename(staged.path(), target).map_err(failed(target, "rename"))?;
-    // It has another name now, so there is nothing to remove.
-    let _ = staged.keep();
-    Ok(())
+impl Staged {
+    /// An empty directory beside `target`, which is missing or empty.
+    pub(super) fn beside(target: &Path) -> Result<Self, Failure> {
+        match std::fs::read_dir(target).map(|mut entries| entries.next().is_some()) {
+            Ok(true) => {
+                let text =
+                    format!("{} is not empty: unpack into a new directory", target.display());
+                return Err(Failure::Usage(text));
+            }
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(failed(target, "opening")(error));
+            }
+            _ => {}
+        }
+        let parent = match target.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let prefix = format!(".{name}.");
+        let mut builder = tempfile::Builder::new();
+        let part = builder.prefix(&prefix).suffix(".part").tempdir_in(parent);
+        let part = part.map_err(failed(parent, "creation of a directory"))?;
+        Ok(Self { part, target: target.to_owned() })
+    }
+
+    /// Where it is now.
+    pub(super) fn path(&self) -> &Path {
+        self.part.path()
+    }
+
+    /// Gives it its name.
+    pub(super) fn publish(self) -> Result<(), Failure> {
+        std::fs::rename(self.part.path(), &self.target).map_err(failed(&self.target, "rename"))?;
+        // It has another name now, so there is nothing to remove.
+        let _ = self.part.keep();
+        Ok(())
+    }
 }

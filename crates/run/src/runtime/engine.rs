@@ -6,7 +6,7 @@ use crate::error::{Doing, Result, RunError};
 use crate::front::{self, Front};
 use crate::model::Enforcement;
 use crate::{ContainerId, ExitStatus};
-use corten_engine::{Create, Engine, Exec, Force, Stdio, Unenforced};
+use corten_engine::{Create, Engine, Exec, Force, Groups, Stdio, Unenforced};
 use oci_spec::runtime::Process;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,8 @@ impl Native {
             Enforcement::Required => Unenforced::Refuse,
             Enforcement::Waived => Unenforced::Ignore,
         };
-        Self { engine: Engine { root, program: PathBuf::from("/proc/self/exe"), unenforced } }
+        let (program, groups) = (PathBuf::from("/proc/self/exe"), Groups::Auto);
+        Self { engine: Engine { root, program, groups, unenforced } }
     }
 }
 
@@ -39,12 +40,6 @@ fn told<T>(
         message: error.to_string(),
         code: error.exit_code(),
     })
-}
-
-/// What the engine does not do yet.
-fn unsupported<T>(verb: &'static str, id: &ContainerId) -> Result<T> {
-    let message = "the engine does not support it".to_owned();
-    Err(RunError::Runtime { verb, object: id.to_string(), message, code: 125 })
 }
 
 fn stdio(streams: Streams) -> Result<Stdio> {
@@ -82,7 +77,11 @@ impl Control for Native {
     }
 
     fn freeze(&self, id: &ContainerId, freeze: Freeze) -> Result<()> {
-        unsupported(if freeze == Freeze::Pause { "pause" } else { "resume" }, id)
+        let (engine, name) = (&self.engine, id.as_str());
+        match freeze {
+            Freeze::Pause => told("pause", id, corten_engine::pause(engine, name)),
+            Freeze::Resume => told("resume", id, corten_engine::resume(engine, name)),
+        }
     }
 
     fn exec(&self, id: &ContainerId, process: &Process, how: Execution) -> Result<ExitStatus> {
@@ -128,10 +127,23 @@ impl Control for Native {
 
 impl Measure for Native {
     fn processes(&self, id: &ContainerId) -> Result<Vec<u32>> {
-        unsupported("list the processes of", id)
+        told("list the processes of", id, corten_engine::processes(&self.engine, id.as_str()))
     }
 
     fn usage(&self, id: &ContainerId) -> Result<Usage> {
-        unsupported("measure", id)
+        let stats = told("measure", id, corten_engine::stats(&self.engine, id.as_str()))?;
+        Ok(Usage {
+            memory: stats.memory_current,
+            memory_limit: stats.memory_limit,
+            memory_peak: stats.memory_peak,
+            cpu: stats.cpu_usage,
+            cpu_user: stats.cpu_user,
+            cpu_system: stats.cpu_system,
+            throttled: stats.cpu_throttled,
+            pids: stats.pids_current,
+            pids_limit: stats.pids_limit,
+            read: stats.io_read,
+            written: stats.io_written,
+        })
     }
 }

@@ -1,0 +1,79 @@
+//! `bundle`: an image as a runtime bundle (runtime-spec `bundle.md`) that any OCI runtime takes.
+
+use std::path::Path;
+
+use corten_bundle::Powers;
+use corten_bundle::config::{Overrides, runtime_config};
+use corten_bundle::users::RootDirectory;
+use oci_spec::runtime::Mount;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::look::{self, LookRequest};
+use super::run::{RunOptions, host, overrides};
+use super::unpack::{Staged, UnpackReport, unpack_at};
+use crate::admission::Evidence;
+use crate::{Context, Failure};
+
+/// A bundle that was made.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct BundleReport {
+    /// Its root filesystem.
+    #[serde(flatten)]
+    pub tree: UnpackReport,
+    /// What its user should know.
+    pub notices: Vec<String>,
+}
+
+/// Makes the bundle `target`, a directory that is missing or empty: `config.json` and, unpacked, `rootfs`.
+/// The image is admitted first, since a bundle is made to be run.
+pub async fn bundle(
+    context: &Context,
+    request: &LookRequest,
+    options: &RunOptions,
+    target: &Path,
+    powers: Powers,
+) -> Result<BundleReport, Failure> {
+    let staged = Staged::beside(target)?;
+    let image = look::open(context, request).await?;
+    context.policy().decide(Evidence {
+        name: image.shown.trim_start_matches("store:").to_owned(),
+        root: image.root.clone(),
+        manifest: image.digest.clone(),
+        config: image.config.digest().clone(),
+    })?;
+    let rootfs = staged.path().join("rootfs");
+    let failed = |source| Failure::Io {
+        object: target.display().to_string(),
+        action: "making the bundle",
+        source,
+    };
+    std::fs::create_dir(&rootfs).map_err(failed)?;
+    let tree = unpack_at(&image, &rootfs, powers).await?;
+    let mut wanted = overrides(options, "bundle").map_err(failed)?;
+    // The name of a bundle's container is its runtime's matter.
+    (wanted.id, wanted.hostname) = (None, options.hostname.clone());
+    wanted.mounts = options.mounts.iter().map(|mount| mount.mount(None)).collect();
+    let root = RootDirectory::open(&rootfs).map_err(failed)?;
+    let convert = |wanted: &Overrides| {
+        let converted = runtime_config(image.config.value(), wanted, &host(powers), &root);
+        converted.map_err(|error| failed(super::run::told(error)))
+    };
+    let first = convert(&wanted)?;
+    wanted.mounts.extend(first.volumes.iter().map(|path| volume(path)));
+    let converted = if first.volumes.is_empty() { first } else { convert(&wanted)? };
+    std::fs::write(staged.path().join("config.json"), converted.bytes()).map_err(failed)?;
+    staged.publish()?;
+    let tree = UnpackReport { target: target.display().to_string(), ..tree };
+    Ok(BundleReport { tree, notices: converted.notices })
+}
+
+/// A volume of the image that nobody gave a place: in memory, as long as the container is there.
+fn volume(path: &str) -> Mount {
+    let mut mount = Mount::default();
+    mount.set_destination(path.into()).set_typ(Some("tmpfs".to_owned()));
+    mount.set_source(Some("tmpfs".into()));
+    let options = ["rw", "nosuid", "nodev", "noexec", "tmpcopyup"];
+    mount.set_options(Some(options.map(str::to_owned).to_vec()));
+    mount
+}

@@ -1,0 +1,116 @@
+//! `run --explain`: the runtime config that a run would have, and where each field of it comes from.
+
+use std::path::PathBuf;
+
+use corten_bundle::config::Converted;
+use corten_bundle::{Form, Purpose, RootMount, Writable};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::recipe::Recipe;
+use super::{RunRequest, recipe};
+use crate::config::FormWord;
+use crate::ops::layers::on_thread;
+use crate::ops::ready::{Ready, ready};
+use crate::{Context, Failure};
+
+/// A runtime config, explained.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ExplainReport {
+    /// The image.
+    pub image: String,
+    /// Digest of its manifest.
+    pub digest: String,
+    /// The runtime config, as a runtime takes it.
+    pub config: serde_json::Value,
+    /// Its fields, one by one.
+    pub fields: Vec<ExplainedField>,
+    /// What the user should know besides.
+    pub notices: Vec<String>,
+}
+
+/// A field of the runtime config.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ExplainedField {
+    /// Its path.
+    pub field: String,
+    /// What it is.
+    pub value: serde_json::Value,
+    /// Who says so: `image`, `flag`, `default`, `root`, `host` or `specification`.
+    pub source: String,
+    /// What other engines do, where they differ.
+    pub elsewhere: Option<String>,
+}
+
+/// Makes the image ready and tells how it would run; nothing is started and no container is made.
+pub async fn explain(context: &Context, request: &RunRequest) -> Result<ExplainReport, Failure> {
+    let image = ready(context, &request.look, request.pull).await?;
+    let recipe = Recipe {
+        store: context.store()?.path().to_owned(),
+        form: match image.stack.form() {
+            Form::Index => FormWord::Index,
+            Form::Directories => FormWord::Directories,
+        },
+        layers: image.stack.diff_ids().to_vec(),
+        config: String::from_utf8_lossy(image.config.bytes()).into_owned(),
+        options: request.options.clone(),
+    };
+    let (shown, digest) = (image.shown.clone(), image.admitted.evidence().manifest.to_string());
+    let powers = context.powers();
+    let converted = on_thread("the config", move || {
+        // A thread of its own has mounts of its own, which end with it.
+        let made = std::thread::spawn(move || looked_at(&image, &recipe, powers)).join();
+        made.map_err(|_| Failure::interrupted("the config"))?
+    })
+    .await?;
+    report(shown, digest, converted)
+}
+
+fn looked_at(
+    image: &Ready,
+    recipe: &Recipe,
+    powers: corten_bundle::Powers,
+) -> Result<Converted, Failure> {
+    let failed = |source| Failure::Io {
+        object: image.shown.clone(),
+        action: "making its runtime config",
+        source,
+    };
+    let place = tempfile::tempdir().map_err(failed)?;
+    corten_engine::private_mounts().map_err(|error| failed(recipe::told(error)))?;
+    let rootfs: PathBuf = place.path().join("rootfs");
+    std::fs::create_dir(&rootfs).map_err(failed)?;
+    let wanted = RootMount {
+        target: rootfs.clone(),
+        scratch: place.path().join("scratch"),
+        writable: Writable::No,
+        purpose: Purpose::Look,
+    };
+    image.snapshots.mount(&image.stack, &wanted)?;
+    let converted = recipe.convert("explained", (place.path(), &rootfs), powers);
+    // Whatever comes of it, nothing may stand mounted below what is removed now.
+    rustix::mount::unmount(&rootfs, rustix::mount::UnmountFlags::DETACH)
+        .map_err(|errno| failed(errno.into()))?;
+    converted.map_err(failed)
+}
+
+fn report(image: String, digest: String, converted: Converted) -> Result<ExplainReport, Failure> {
+    let failed = |source: serde_json::Error| Failure::Io {
+        object: "the runtime config".to_owned(),
+        action: "writing",
+        source: source.into(),
+    };
+    let fields = converted.explained.iter().map(|field| ExplainedField {
+        field: field.field.clone(),
+        value: field.value.clone(),
+        source: field.source.word().to_owned(),
+        elsewhere: field.elsewhere.map(str::to_owned),
+    });
+    Ok(ExplainReport {
+        image,
+        digest,
+        fields: fields.collect(),
+        config: serde_json::to_value(&converted.spec).map_err(failed)?,
+        notices: converted.notices,
+    })
+}

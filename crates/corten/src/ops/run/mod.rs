@@ -1,0 +1,206 @@
+//! `run`: from a name to a running process. The image is found, admitted, fetched, verified and unpacked
+//! in one pass; the container is made, and started in front of the caller or with a monitor behind it.
+
+mod etc;
+mod explain;
+mod options;
+mod overrides;
+mod own;
+mod recipe;
+mod seed;
+mod volumes;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use corten_bundle::Form;
+use corten_run::{
+    Ask, ContainerId, Containers, Enforcement, ExitStatus, HealthCheck, Interaction, Origin,
+    RestartPolicy, RunError, RuntimeChoice,
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+pub use explain::{ExplainReport, ExplainedField, explain};
+pub use options::{Network, PublishedPort, RunOptions, SeccompWord};
+pub(super) use overrides::{host, overrides, user_in};
+pub(super) use recipe::told;
+pub(crate) use recipe::{Recipe, Recipes};
+pub use volumes::{VolumeMount, VolumeSource};
+
+use super::layers::on_thread;
+use super::look::LookRequest;
+use super::ready::{Pull, Ready, ready};
+use crate::config::FormWord;
+use crate::{Context, Failure, signal};
+
+/// What is asked of `run`.
+#[derive(Clone, Debug)]
+pub struct RunRequest {
+    /// The image.
+    pub look: LookRequest,
+    /// When the registry is asked.
+    pub pull: Pull,
+    /// How it runs.
+    pub options: RunOptions,
+    /// Its name; `None` for the beginning of its id.
+    pub name: Option<String>,
+    /// Labels of the container, for its user.
+    pub labels: Vec<(String, String)>,
+    /// Whether it is removed at its end.
+    pub remove: bool,
+    /// The signal of `stop`; `None` for the image's.
+    pub stop_signal: Option<i32>,
+    /// How long `stop` waits.
+    pub stop_timeout: Option<Duration>,
+    /// When it is started again.
+    pub restart: RestartPolicy,
+    /// A check that takes the place of the image's; an empty command for none at all.
+    pub health: Option<HealthCheck>,
+    /// The runtime: a name or a path; `None` for our own engine.
+    pub runtime: Option<String>,
+    /// What happens where no control groups can be had.
+    pub enforcement: Enforcement,
+}
+
+/// A container that was made.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct CreatedReport {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The image.
+    pub image: String,
+    /// Digest of the image's manifest.
+    pub digest: String,
+}
+
+/// Makes the image ready and a container of it, which is not started.
+pub async fn create(context: &Context, request: &RunRequest) -> Result<CreatedReport, Failure> {
+    let image = ready(context, &request.look, request.pull).await?;
+    let containers = context.containers()?;
+    let wanted = wanted(context, request, &image)?;
+    let report = CreatedReport {
+        id: String::new(),
+        name: request.name.clone().unwrap_or_default(),
+        image: image.shown.clone(),
+        digest: image.admitted.evidence().manifest.to_string(),
+    };
+    on_thread("the container", move || {
+        let id = corten_run::create(&containers, wanted, &mut |_| Ok(()))?;
+        // From here on the container's own record keeps the layers.
+        drop(image.lease);
+        let name = if report.name.is_empty() { id.short().to_owned() } else { report.name };
+        Ok(CreatedReport { id: id.to_string(), name, ..report })
+    })
+    .await
+}
+
+/// Runs a container to its end, with the caller's streams and signals.
+pub async fn run(context: &Context, request: &RunRequest) -> Result<ExitStatus, Failure> {
+    let report = create(context, request).await?;
+    let containers = context.containers()?;
+    let id = known(&containers, &report.id)?;
+    let interaction =
+        if request.options.interactive { Interaction::Talk } else { Interaction::Watch };
+    on_thread("the container", move || {
+        Ok(corten_run::foreground(&containers, &id, &Recipes, interaction)?)
+    })
+    .await
+}
+
+/// Makes a container and leaves it running, watched by a monitor.
+pub async fn run_detached(
+    context: &Context,
+    request: &RunRequest,
+) -> Result<CreatedReport, Failure> {
+    let report = create(context, request).await?;
+    let containers = context.containers()?;
+    let id = known(&containers, &report.id)?;
+    let remove = request.remove;
+    on_thread("the container", move || {
+        let started = corten_run::start(&containers, &id);
+        if started.is_err() && remove {
+            // The error of the start is the one to tell.
+            let _ = corten_run::remove(&containers, &id, corten_run::IfRunning::Kill);
+        }
+        started?;
+        Ok(report)
+    })
+    .await
+}
+
+fn known(containers: &Containers, id: &str) -> Result<ContainerId, Failure> {
+    Ok(containers.find(id)?)
+}
+
+fn wanted(context: &Context, request: &RunRequest, image: &Ready) -> Result<Ask, Failure> {
+    let config = image.config.value().config.as_ref();
+    let stop_signal = match (request.stop_signal, config.and_then(|c| c.stop_signal.as_deref())) {
+        (Some(signal), _) => Some(signal),
+        (None, Some(word)) => Some(signal::number(word).ok_or_else(|| {
+            Failure::Usage(format!("the image's stop signal {word} does not exist: --stop-signal"))
+        })?),
+        (None, None) => None,
+    };
+    let recipe = Recipe {
+        store: context.store()?.path().to_owned(),
+        form: match image.stack.form() {
+            Form::Index => FormWord::Index,
+            Form::Directories => FormWord::Directories,
+        },
+        layers: image.stack.diff_ids().to_vec(),
+        config: String::from_utf8_lossy(image.config.bytes()).into_owned(),
+        options: request.options.clone(),
+    };
+    let mut wanted = Ask::new(runtime(request.runtime.as_deref())?);
+    wanted.name = request.name.clone();
+    wanted.origin = Origin {
+        reference: image.shown.clone(),
+        digest: image.admitted.evidence().manifest.to_string(),
+    };
+    wanted.labels = request.labels.iter().cloned().collect();
+    wanted.recipe = serde_json::to_value(recipe).map_err(|error| Failure::Io {
+        object: "the recipe of the container".to_owned(),
+        action: "writing",
+        source: error.into(),
+    })?;
+    wanted.terminal = request.options.terminal;
+    wanted.open_stdin = request.options.interactive;
+    wanted.restart = request.restart;
+    wanted.stop_signal = stop_signal.unwrap_or(wanted.stop_signal);
+    wanted.stop_timeout = request.stop_timeout.unwrap_or(wanted.stop_timeout);
+    wanted.health = request.health.clone().filter(|check| !check.command.is_empty());
+    wanted.remove_at_end = request.remove;
+    wanted.enforcement = request.enforcement;
+    Ok(wanted)
+}
+
+/// Where engines keep their runtimes.
+const PROGRAMS: [&str; 6] =
+    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+fn runtime(word: Option<&str>) -> Result<RuntimeChoice, Failure> {
+    let Some(word) = word.filter(|word| *word != "corten") else {
+        return Ok(RuntimeChoice::Engine);
+    };
+    let path = if word.contains('/') {
+        Some(PathBuf::from(word)).filter(|path| path.exists())
+    } else {
+        PROGRAMS.iter().map(|place| Path::new(place).join(word)).find(|path| path.exists())
+    };
+    let path = path.ok_or_else(|| Failure::Usage(format!("there is no runtime {word}")))?;
+    let path = path.canonicalize().map_err(|source| Failure::Io {
+        object: path.display().to_string(),
+        action: "opening",
+        source,
+    })?;
+    Ok(RuntimeChoice::Binary { path })
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        Self::Container(error.into())
+    }
+}

@@ -1,0 +1,100 @@
+//! What is asked of a container, as values: the words of the command line are read already.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::volumes::VolumeMount;
+
+/// How a container runs, where that differs from what its image says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunOptions {
+    /// Program instead of the image's entry point; an empty list for none.
+    pub entrypoint: Option<Vec<String>>,
+    /// Arguments instead of the image's.
+    pub arguments: Vec<String>,
+    /// Variables, the later one wins.
+    pub env: Vec<(String, String)>,
+    /// Variables of the image that are taken away.
+    pub unset: Vec<String>,
+    /// Directory the process starts in.
+    pub workdir: Option<String>,
+    /// User and group.
+    pub user: Option<String>,
+    /// More groups.
+    pub groups: Vec<String>,
+    /// Whether standard input stays open.
+    pub interactive: bool,
+    /// Whether the process has a terminal.
+    pub terminal: bool,
+    /// Mounts.
+    pub mounts: Vec<VolumeMount>,
+    /// Whether the container can write to its root filesystem.
+    pub read_only: bool,
+    /// Most memory in bytes.
+    pub memory: Option<u64>,
+    /// Most processors, in thousandths.
+    pub cpus: Option<u32>,
+    /// Most processes.
+    pub pids: Option<i64>,
+    /// Size of /dev/shm in bytes.
+    pub shm_size: Option<u64>,
+    /// Capabilities more.
+    pub cap_add: Vec<String>,
+    /// Capabilities less.
+    pub cap_drop: Vec<String>,
+    /// Whether the process can win privileges by executing something.
+    pub no_new_privileges: bool,
+    /// Which system calls it may make.
+    pub seccomp: SeccompWord,
+    /// Kernel parameters of its namespaces.
+    pub sysctl: Vec<(String, String)>,
+    /// Host name.
+    pub hostname: Option<String>,
+    /// Network.
+    pub network: Network,
+    /// Annotations of the runtime config.
+    pub annotations: Vec<(String, String)>,
+}
+
+/// Which system calls a container may make.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SeccompWord {
+    /// Those of the default profile.
+    #[default]
+    Default,
+    /// Every one.
+    Unconfined,
+    /// Those of a profile in a file (runtime-spec `config-linux.md`, seccomp).
+    File(PathBuf),
+}
+
+/// The network of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Network {
+    /// A loopback of its own, and nothing else.
+    #[default]
+    None,
+    /// That of this machine.
+    Host,
+    /// One of its own with a way out.
+    Private {
+        /// Ports of this machine that lead into it.
+        publish: Vec<PublishedPort>,
+    },
+}
+
+/// A port of this machine that leads to one of the container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedPort {
+    /// Address of this machine; every one where `None`.
+    pub address: Option<std::net::IpAddr>,
+    /// Port of this machine.
+    pub host: u16,
+    /// Port of the container.
+    pub container: u16,
+    /// Whether it is UDP.
+    pub udp: bool,
+}

@@ -1,0 +1,81 @@
+//! The volumes of a container: those that were asked for, and those that its image announces.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use corten_bundle::Powers;
+use corten_spec::ImageConfig;
+use oci_spec::runtime::Mount;
+
+use super::recipe::{Recipe, told};
+use super::seed::seed;
+use super::volumes::{VolumeMount, VolumeSource, inside};
+
+/// Where volumes with a name are, below the local store.
+const VOLUMES: &str = ".corten/volumes";
+
+/// Most volumes that an image may announce.
+const MAX_VOLUMES: usize = 1024;
+
+/// The mounts of a container whose root filesystem is at `rootfs`; volumes that are missing are made.
+pub(super) fn mounts(
+    recipe: &Recipe,
+    image: &ImageConfig,
+    (directory, rootfs): (&Path, &Path),
+    powers: Powers,
+) -> io::Result<Vec<Mount>> {
+    let mut wanted = recipe.options.mounts.clone();
+    wanted.extend(announced(image, &wanted)?);
+    let mut mounts = Vec::with_capacity(wanted.len());
+    for (number, volume) in wanted.iter().enumerate() {
+        let place = match &volume.source {
+            VolumeSource::Named(name) => Some(recipe.store.join(VOLUMES).join(name)),
+            VolumeSource::Own => Some(directory.join("volumes").join(number.to_string())),
+            VolumeSource::Bind(path) => {
+                // A bind of nothing would be told by the engine, without saying whose path it is.
+                std::fs::symlink_metadata(path).map_err(|error| {
+                    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+                })?;
+                None
+            }
+            VolumeSource::Tmpfs => None,
+        };
+        if let Some(place) = &place {
+            make(place, rootfs, &volume.target, powers)?;
+        }
+        let data = place.map(|place| place.join("data"));
+        mounts.push(volume.mount(data.as_deref()));
+    }
+    Ok(mounts)
+}
+
+/// The volumes of the image at whose places nothing else was asked for.
+fn announced(image: &ImageConfig, asked: &[VolumeMount]) -> io::Result<Vec<VolumeMount>> {
+    let mut own = Vec::new();
+    for path in image.config.iter().flat_map(|config| config.volumes.keys()).take(MAX_VOLUMES) {
+        let target = inside(path)
+            .map_err(|why| io::Error::other(format!("the image's volume {path}: {why}")))?;
+        if !asked.iter().chain(&own).any(|other: &VolumeMount| other.target == target) {
+            let source = VolumeSource::Own;
+            own.push(VolumeMount { source, target, read_only: false, options: Vec::new() });
+        }
+    }
+    Ok(own)
+}
+
+/// Makes a volume with its first content, whole or not at all; one that is there stays as it is.
+fn make(place: &Path, rootfs: &Path, target: &str, powers: Powers) -> io::Result<()> {
+    if place.join("data").is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(place)?;
+    let part = tempfile::Builder::new().prefix(".part-").tempdir_in(place)?;
+    let data: PathBuf = part.path().join("data");
+    std::fs::create_dir(&data)?;
+    seed(rootfs, target, &data, powers).map_err(told)?;
+    match std::fs::rename(&data, place.join("data")) {
+        // Another container made the same volume meanwhile.
+        Err(_) if place.join("data").is_dir() => Ok(()),
+        moved => moved,
+    }
+}
