@@ -49,6 +49,11 @@ pub(super) enum NeedsRoot<'a> {
 }
 
 impl ContainerVerb {
+    /// Whether the exit code is that of a process in a container.
+    pub(super) fn runs_a_process(&self) -> bool {
+        matches!(self, Self::Run(_) | Self::Exec(_) | Self::Attach(_))
+    }
+
     /// What an ordinary user must be: whoever mounts or removes what subordinate ids own is root, and
     /// whoever enters a container is that one's.
     pub(super) fn needs_root(&self) -> NeedsRoot<'_> {

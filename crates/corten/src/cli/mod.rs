@@ -84,6 +84,11 @@ enum Verb {
 }
 
 impl Verb {
+    /// Whether the exit code is that of a process in a container.
+    fn runs_a_process(&self) -> bool {
+        matches!(self, Self::Container(verb) if verb.runs_a_process())
+    }
+
     /// For an ordinary user: becomes the root of a user namespace where the verb needs one.
     fn become_root(&self, context: &Context, words: &[OsString]) -> Result<(), Failure> {
         match self {
@@ -179,6 +184,7 @@ pub fn main() -> ExitCode {
         Ok(command) => command,
         Err(error) => error.exit(),
     };
+    let runs = command.verb.runs_a_process();
     match run(command, &words) {
         Ok(outcome) => ExitCode::from(outcome.code()),
         // A reader that went away (`corten … | head`) has what it wanted.
@@ -187,7 +193,8 @@ pub fn main() -> ExitCode {
         }
         Err(failure) => {
             complain(&failure);
-            ExitCode::from(failure.exit().code())
+            // Codes below 125 are those of the process.
+            ExitCode::from(if runs { failure.process_exit() } else { failure.exit().code() })
         }
     }
 }
