@@ -215,7 +215,7 @@ impl Failure {
 
     /// The exit code of this failure where other codes are those of a process: 127 where there is no such
     /// program, 126 where it cannot be run, else 125.
-    pub fn process_exit(&self) -> u8 {
+    pub fn container_exit(&self) -> u8 {
         match self {
             Self::Container(ContainerFailure::Life(error)) => error.exit_code(),
             _ => 125,

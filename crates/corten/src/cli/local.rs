@@ -117,7 +117,11 @@ pub(super) async fn gc(context: &Context, args: &GcArgs, json: bool) -> Result<E
             0 => String::new(),
             forms => format!(", {}", count(forms, "unpacked form")),
         };
-        print(&format!("deleted {blobs} and {staged}{unpacked}, {freed}{young}\n"))?;
+        let containers = match report.containers {
+            0 => String::new(),
+            number => format!(", {}", count(number, "container")),
+        };
+        print(&format!("deleted {blobs} and {staged}{unpacked}{containers}, {freed}{young}\n"))?;
     }
     Ok(Exit::Done)
 }

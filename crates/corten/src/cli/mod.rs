@@ -194,7 +194,7 @@ pub fn main() -> ExitCode {
         Err(failure) => {
             complain(&failure);
             // Codes below 125 are those of the process.
-            ExitCode::from(if runs { failure.process_exit() } else { failure.exit().code() })
+            ExitCode::from(if runs { failure.container_exit() } else { failure.exit().code() })
         }
     }
 }

@@ -8,6 +8,7 @@ use corten_run::{
     Attach, Condition, ContainerId, Containers, ExecRequest, ExitStatus, Follow, Freeze, IfRunning,
     Interaction, LifeEvent, Listed, LogQuery, Parted, State, Stream, Timestamp,
 };
+use corten_spec::DiffId;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -149,6 +150,27 @@ pub(super) fn found(context: &Context, name: &str) -> Result<(Containers, Contai
 pub(crate) fn first_process(context: &Context, name: &str) -> Result<Option<u32>, Failure> {
     let (containers, id) = found(context, name)?;
     Ok(corten_run::status(&containers, &id)?.pid)
+}
+
+/// The layers of all containers: what they were made of stays ready.
+pub(super) fn stacks(context: &Context) -> Result<Vec<Vec<DiffId>>, Failure> {
+    let Some(containers) = context.containers_there()? else { return Ok(Vec::new()) };
+    let listed = corten_run::list(&containers, &|_| true)?;
+    let layers = |listed: &Listed| {
+        Recipe::of(&listed.container).map(|recipe| recipe.layers).map_err(|source| Failure::Io {
+            object: format!("container {}", listed.container.id),
+            action: "reading what was asked of it",
+            source,
+        })
+    };
+    listed.iter().map(layers).collect()
+}
+
+/// Clears away what kills left of containers; gives how many were removed.
+pub(super) async fn collect(context: &Context, grace: Duration) -> Result<u64, Failure> {
+    let Some(containers) = context.containers_there()? else { return Ok(0) };
+    let now = crate::context::clock();
+    on_thread("gc", move || Ok(corten_run::collect(&containers, grace, now)?.len() as u64)).await
 }
 
 /// Does one thing to each of several containers, all at once; the first failure is the one to tell, when

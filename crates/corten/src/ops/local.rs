@@ -183,6 +183,8 @@ pub struct GcReport {
     pub young: u64,
     /// Unpacked layers and indexes over them.
     pub unpacked: u64,
+    /// Containers that were being made, or to be removed, when something killed their maker.
+    pub containers: u64,
 }
 
 /// Deletes what no name needs and what is older than `grace`.
@@ -198,6 +200,8 @@ pub async fn gc(context: &Context, grace: Duration) -> Result<GcReport, Failure>
     let collected = super::layers::on_thread("gc", work).await?;
     let mut keep = super::stacks::stacks(&store).await?;
     keep.extend(super::mount::mounted_stacks(context)?);
+    let containers = super::containers::collect(context, grace).await?;
+    keep.extend(super::containers::stacks(context)?);
     let work = move || match snapshots {
         Some(snapshots) => Ok(snapshots.collect(&keep, grace, now)?),
         None => Ok(corten_bundle::Swept::default()),
@@ -210,5 +214,6 @@ pub async fn gc(context: &Context, grace: Duration) -> Result<GcReport, Failure>
         kept: collected.reachable as u64,
         young: collected.young as u64,
         unpacked: swept.forms,
+        containers,
     })
 }

@@ -69,6 +69,7 @@ pub async fn store_check(context: &Context, repair: bool) -> Result<StoreCheckRe
     let Some(snapshots) = context.snapshots_there()? else { return Ok(report) };
     let mut stacks = super::stacks::stacks(&store).await?;
     stacks.extend(super::mount::mounted_stacks(context)?);
+    stacks.extend(super::containers::stacks(context)?);
     stacks.sort_unstable();
     stacks.dedup();
     let verified = on_thread("the check", move || {

@@ -2,7 +2,7 @@
 //! in one pass; the container is made, and started in front of the caller or with a monitor behind it.
 
 mod etc;
-mod explain;
+mod explained;
 mod options;
 mod overrides;
 mod own;
@@ -21,7 +21,7 @@ use corten_run::{
 use schemars::JsonSchema;
 use serde::Serialize;
 
-pub use explain::{ExplainReport, ExplainedField, explain};
+pub use explained::{ExplainReport, ExplainedField, explain};
 pub use options::{Network, PublishedPort, RunOptions, SeccompWord};
 pub(super) use overrides::{host, overrides, user_in};
 pub(super) use recipe::told;
