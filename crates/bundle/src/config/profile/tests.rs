@@ -159,11 +159,7 @@ fn no_socket_of_the_two_families_is_made_however_the_argument_is_written() {
             let profile = default_profile(&held, machine);
             let socket = |family| verdict(&profile, "socket", [family, 1, 0, 0, 0, 0]);
             for family in 0..=64 {
-                let refused = match family {
-                    38 | 40 => Some(97),
-                    46.. => Some(38),
-                    _ => None,
-                };
+                let refused = matches!(family, 38 | 40 | 46..).then_some(38);
                 // The kernel looks at 32 bits of the 64, so the others must not matter.
                 for high in [0, 1 << 32, 0xffff_ffff << 32] {
                     assert_eq!(socket(high | family), refused, "{family} {high:#x}");
