@@ -278,9 +278,18 @@ fn a_file_that_cannot_be_understood_is_no_profile() {
     ] {
         assert!(matches!(read(text), Err(ProfileError::Malformed(_))), "{text}");
     }
-    let kernel = r#"{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["mount"],
-        "action": "SCMP_ACT_ALLOW", "includes": {"minKernel": "4.x"}}]}"#;
-    assert!(matches!(read(kernel), Err(ProfileError::Kernel { .. })));
+    for (version, holds) in
+        [("4.8", true), ("5.12.1", true), ("5.13", false), ("4.x", false), ("", false)]
+    {
+        let text = format!(
+            r#"{{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{{"names": ["mount"],
+            "action": "SCMP_ACT_ALLOW", "includes": {{"minKernel": "{version}"}}}}]}}"#
+        );
+        match read(&text) {
+            Ok(_) => assert!(holds, "{version:?}"),
+            Err(error) => assert!(!holds && matches!(error, ProfileError::Kernel { .. })),
+        }
+    }
     let large = " ".repeat(MAX_PROFILE + 1);
     assert!(matches!(read(&large), Err(ProfileError::TooLarge)));
 }
