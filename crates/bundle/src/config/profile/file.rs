@@ -133,7 +133,7 @@ fn applies(rule: &Rule, capabilities: &[Capability], machine: &str) -> Result<bo
     let includes = rule.includes.as_ref().unwrap_or(&none);
     let excludes = rule.excludes.as_ref().unwrap_or(&none);
     for version in [includes, excludes].iter().filter_map(|all| all.min_kernel.as_ref()) {
-        if !kernel(version).is_some_and(|asked| asked <= KERNEL) {
+        if kernel(version).is_none_or(|asked| asked > KERNEL) {
             return Err(ProfileError::Kernel { version: version.chars().take(40).collect() });
         }
     }
