@@ -52,6 +52,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     for volume in &converted.volumes {
         assert!(volume.len() > 1 && volume.starts_with('/') && !volume.ends_with('/'));
+        assert!(!["/proc/", "/sys/", "/dev/"].iter().any(|p| format!("{volume}/").starts_with(p)));
         assert!(!volume.split('/').any(|part| part == ".."), "{volume}");
     }
     let capabilities = list("/process/capabilities/inheritable");

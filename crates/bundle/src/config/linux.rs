@@ -1,7 +1,7 @@
 //! The part of a runtime config that only Linux has: namespaces, limits, devices, what is masked.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 
 use oci_spec::runtime::{
     Linux, LinuxCpu, LinuxDeviceCgroup, LinuxDeviceType, LinuxMemory, LinuxNamespace,
@@ -71,7 +71,7 @@ pub(super) fn linux(
         .set_readonly_paths(read_only)
         .set_seccomp(seccomp(overrides, host, granted, trace)?)
         .set_sysctl(sysctl(overrides, trace)?)
-        .set_cgroups_path(cgroups_path(overrides, trace))
+        .set_cgroups_path(cgroups_path(overrides, trace)?)
         .set_rootfs_propagation(None);
     Ok(linux)
 }
@@ -303,12 +303,14 @@ fn sysctl(overrides: &Overrides, trace: &mut Trace) -> Result<Option<HashMap<Str
     Ok(Some(all).filter(|all| !all.is_empty()))
 }
 
-fn cgroups_path(overrides: &Overrides, trace: &mut Trace) -> Option<PathBuf> {
-    let parent = overrides.cgroup_parent.clone()?;
-    let path = match &overrides.id {
-        Some(id) => parent.join(id),
-        None => parent,
-    };
-    trace.tell("linux.cgroupsPath", path.display().to_string(), Said::Flag);
-    Some(path)
+fn cgroups_path(overrides: &Overrides, trace: &mut Trace) -> Result<Option<PathBuf>> {
+    const FIELD: &str = "linux.cgroupsPath";
+    let Some(mut path) = overrides.cgroup_parent.clone() else { return Ok(None) };
+    path.extend(&overrides.id);
+    let odd = overrides.id.as_ref().is_some_and(|id| id.is_empty() || id.contains('/'));
+    if odd || path.components().any(|part| part == Component::ParentDir) {
+        return Err(limit(FIELD, path.display(), "it leads elsewhere than below its parent"));
+    }
+    trace.tell(FIELD, path.display().to_string(), Said::Flag);
+    Ok(Some(path))
 }

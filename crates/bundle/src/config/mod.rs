@@ -75,6 +75,24 @@ impl Converted {
 /// `files` is the root filesystem, where users and groups are looked up. Without overrides it is the
 /// config for a runtime bundle that any OCI runtime takes; the sandbox is the same.
 ///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use corten_bundle::config::{Host, Identities, Overrides, runtime_config};
+/// use corten_bundle::users::RootDirectory;
+///
+/// # let bundle = tempfile::tempdir()?;
+/// let image = serde_json::from_str(
+///     r#"{"os": "linux", "architecture": "amd64", "config": {"Cmd": ["/bin/app"]},
+///         "rootfs": {"type": "layers", "diff_ids": []}}"#,
+/// )?;
+/// let root = RootDirectory::open(bundle.path())?;
+/// let host = Host::new("amd64", Identities::Machine);
+/// let converted = runtime_config(&image, &Overrides::default(), &host, &root)?;
+/// std::fs::write(bundle.path().join("config.json"), converted.bytes())?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// [`RuntimeConfigError`] names the field that cannot be had.
 pub fn runtime_config(

@@ -1,11 +1,16 @@
 //! The volumes of an image: places that hold data of a container.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use corten_spec::ContainerConfig;
 
 use super::error::{Result, RuntimeConfigError, without_nul};
 use super::explain::Trace;
+
+/// What the kernel and the runtime say of themselves; data of a container has no place in it, and an
+/// image that had its own files there would speak for them.
+const OURS: [&str; 3] = ["/proc", "/sys", "/dev"];
 
 /// The image's volumes as clean absolute paths, sorted, each once.
 pub(super) fn volumes(image: &ContainerConfig, trace: &mut Trace) -> Result<Vec<String>> {
@@ -17,6 +22,12 @@ pub(super) fn volumes(image: &ContainerConfig, trace: &mut Trace) -> Result<Vec<
         if !path.starts_with('/') {
             trace
                 .notice(format!("the image's volume '{path}' is relative: it is taken as {clean}"));
+        }
+        if let Some(ours) = OURS.iter().find(|ours| Path::new(&clean).starts_with(ours)) {
+            trace.notice(format!(
+                "the image's volume '{path}' is left out: {ours} is not the image's"
+            ));
+            continue;
         }
         found.insert(clean);
     }

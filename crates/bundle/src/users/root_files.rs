@@ -1,8 +1,11 @@
 //! Small files of a root filesystem, read so that nothing in it leads out of it.
 
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat};
@@ -10,6 +13,9 @@ use rustix::io::Errno;
 
 /// How often a path is resolved again when something in the root was renamed meanwhile.
 const ATTEMPTS: usize = 32;
+
+/// Most symbolic links on one path, as in the kernel.
+const MAX_LINKS: usize = 40;
 
 /// Files of a root filesystem.
 pub trait RootFiles {
@@ -24,7 +30,10 @@ pub trait RootFiles {
 
 /// The root filesystem that a directory holds.
 #[derive(Debug)]
-pub struct RootDirectory(OwnedFd);
+pub struct RootDirectory {
+    directory: OwnedFd,
+    stepwise: bool,
+}
 
 impl RootDirectory {
     /// Opens the directory at `path`.
@@ -33,27 +42,90 @@ impl RootDirectory {
     /// What the system says.
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
+        Ok(Self::new(rustix::fs::open(path, flags, Mode::empty())?))
     }
 
     /// Of a descriptor of a directory.
     pub fn new(directory: OwnedFd) -> Self {
-        Self(directory)
+        Self { directory, stepwise: false }
+    }
+
+    /// Walks step by step even where openat2 works: for sandboxes that answer it wrongly.
+    #[must_use]
+    pub fn without_openat2(self) -> Self {
+        Self { stepwise: true, ..self }
     }
 
     fn resolve(&self, path: &str, flags: OFlags) -> io::Result<Option<OwnedFd>> {
+        let flags = flags | OFlags::CLOEXEC;
+        match self.opened(path, flags) {
+            Ok(found) => Ok(Some(found)),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn opened(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+        if self.stepwise {
+            return self.walk(path, flags);
+        }
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         for _ in 0..ATTEMPTS {
-            let flags = flags | OFlags::CLOEXEC;
-            match rustix::fs::openat2(&self.0, path, flags, Mode::empty(), resolve) {
-                Ok(found) => return Ok(Some(found)),
-                Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+            match rustix::fs::openat2(&self.directory, path, flags, Mode::empty(), resolve) {
                 Err(Errno::AGAIN) => {}
-                Err(errno) => return Err(errno.into()),
+                // Kernels and sandboxes without openat2: the same, one step at a time.
+                Err(Errno::NOSYS | Errno::PERM) => return self.walk(path, flags),
+                other => return other,
             }
         }
-        Err(Errno::AGAIN.into())
+        Err(Errno::AGAIN)
     }
+
+    /// Follows the path and its links by their text, never by the kernel's own following.
+    fn walk(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let mut coming = names(OsStr::new(path));
+        let mut way: Vec<OwnedFd> = Vec::new();
+        let mut links = 0;
+        while let Some(name) = coming.pop_front() {
+            if name == ".." {
+                way.pop();
+                continue;
+            }
+            let here = way.last().unwrap_or(&self.directory);
+            let look = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let found = rustix::fs::openat(here, &name, look, Mode::empty())?;
+            match FileType::from_raw_mode(fstat(&found)?.st_mode) {
+                FileType::Symlink => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(Errno::LOOP);
+                    }
+                    let target = rustix::fs::readlinkat(&found, "", Vec::new())?;
+                    let target = OsString::from_vec(target.into_bytes());
+                    if target.as_bytes().starts_with(b"/") {
+                        way.clear();
+                    }
+                    let mut joined = names(&target);
+                    joined.append(&mut coming);
+                    coming = joined;
+                }
+                FileType::Directory => way.push(found),
+                _ if coming.is_empty() => {
+                    let flags = flags | OFlags::NOFOLLOW;
+                    return rustix::fs::openat(here, &name, flags, Mode::empty());
+                }
+                _ => return Err(Errno::NOTDIR),
+            }
+        }
+        let here = way.last().unwrap_or(&self.directory);
+        rustix::fs::openat(here, ".", flags, Mode::empty())
+    }
+}
+
+fn names(path: &OsStr) -> VecDeque<OsString> {
+    let names = path.as_bytes().split(|byte| *byte == b'/');
+    let names = names.filter(|name| !name.is_empty() && *name != b".");
+    names.map(|name| OsStr::from_bytes(name).to_owned()).collect()
 }
 
 impl RootFiles for RootDirectory {

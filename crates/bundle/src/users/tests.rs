@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 
 use super::*;
 
@@ -160,28 +161,34 @@ fn a_process_has_so_many_groups_and_no_more() {
 
 #[test]
 fn files_are_found_inside_the_root_and_nowhere_else() {
-    use std::os::unix::fs::symlink;
     let scratch = corten_testkit::scratch();
     scratch.write("outside/passwd", "escaped:x:1:1::/:\n");
     scratch.write("root/lib/passwd", "inside:x:2:2::/:\n");
     std::fs::create_dir(scratch.join("root/etc")).unwrap();
     let passwd = scratch.join("root/etc/passwd");
     let root = RootDirectory::open(&scratch.join("root")).unwrap();
-    let uid = |name| find_user(name, &root).map(|identity| identity.uid);
+    found_inside(&root, &scratch, &passwd);
+    found_inside(&root.without_openat2(), &scratch, &passwd);
+}
+
+fn found_inside(root: &RootDirectory, scratch: &corten_testkit::Scratch, passwd: &Path) {
+    use std::os::unix::fs::symlink;
+    let uid = |name| find_user(name, root).map(|identity| identity.uid);
     assert!(matches!(uid("inside"), Err(UserError::NotFound { .. })), "no file is no user");
     for target in ["/lib/passwd", "../../../../lib/passwd", "../lib/passwd"] {
-        symlink(target, &passwd).unwrap();
+        symlink(target, passwd).unwrap();
         assert_eq!(uid("inside").unwrap(), 2, "{target}");
-        std::fs::remove_file(&passwd).unwrap();
+        std::fs::remove_file(passwd).unwrap();
     }
     let outside = scratch.join("outside/passwd");
     for target in [outside.as_path(), "../../outside/passwd".as_ref(), "/nowhere".as_ref()] {
-        symlink(target, &passwd).unwrap();
+        symlink(target, passwd).unwrap();
         assert!(matches!(uid("escaped"), Err(UserError::NotFound { .. })), "{}", target.display());
-        std::fs::remove_file(&passwd).unwrap();
+        std::fs::remove_file(passwd).unwrap();
     }
-    symlink("passwd", &passwd).unwrap();
+    symlink("passwd", passwd).unwrap();
     assert!(matches!(uid("inside"), Err(UserError::Unreadable { file: PASSWD, .. })), "a loop");
+    std::fs::remove_file(passwd).unwrap();
 }
 
 #[test]
@@ -189,24 +196,32 @@ fn what_is_no_regular_file_is_refused_without_waiting_for_it() {
     let scratch = corten_testkit::scratch();
     let place = scratch.write("root/etc/passwd", "");
     let root = RootDirectory::open(&scratch.join("root")).unwrap();
-    let refusal = || match find_user("app", &root) {
+    refused_at_once(&root, &scratch, &place);
+    let place = scratch.write("again/etc/passwd", "");
+    let root = RootDirectory::open(&scratch.join("again")).unwrap().without_openat2();
+    refused_at_once(&root, &scratch, &place);
+}
+
+fn refused_at_once(root: &RootDirectory, scratch: &corten_testkit::Scratch, place: &Path) {
+    let refusal = || match find_user("app", root) {
         Err(UserError::Unreadable { source, .. }) => source.to_string(),
         other => panic!("{other:?}"),
     };
-    std::fs::remove_file(&place).unwrap();
+    std::fs::remove_file(place).unwrap();
     let mode = rustix::fs::Mode::from_raw_mode(0o644);
-    rustix::fs::mknodat(rustix::fs::CWD, &place, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, place, rustix::fs::FileType::Fifo, mode, 0).unwrap();
     assert_eq!(refusal(), "it is not a regular file");
-    std::fs::remove_file(&place).unwrap();
-    std::fs::create_dir(&place).unwrap();
+    std::fs::remove_file(place).unwrap();
+    std::fs::create_dir(place).unwrap();
     assert_eq!(refusal(), "it is not a regular file");
-    std::fs::remove_dir(&place).unwrap();
-    std::os::unix::fs::symlink("/proc/self/fd/0", &place).unwrap();
-    let absent = find_user("app", &root);
+    std::fs::remove_dir(place).unwrap();
+    std::os::unix::fs::symlink("/proc/self/fd/0", place).unwrap();
+    let absent = find_user("app", root);
     assert!(matches!(absent, Err(UserError::NotFound { .. })), "the root has no /proc: {absent:?}");
-    std::fs::remove_dir_all(scratch.join("root/etc")).unwrap();
-    scratch.write("root/etc", "a file where a directory is expected");
-    assert!(matches!(find_user("app", &root), Err(UserError::NotFound { .. })));
+    let parent = place.parent().unwrap();
+    std::fs::remove_dir_all(parent).unwrap();
+    scratch.write(parent, "a file where a directory is expected");
+    assert!(matches!(find_user("app", root), Err(UserError::NotFound { .. })));
 }
 
 #[test]

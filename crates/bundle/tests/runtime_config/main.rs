@@ -2,6 +2,7 @@
 //! choice, makes of them: the tables in `tests/config`, each case with the section it is held to.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod runs;
 mod umoci;
 mod words;
 
@@ -75,7 +76,7 @@ fn plain(config: Value) -> Converted {
     runtime_config(&image, &Overrides::default(), &host, &Files(BTreeMap::new())).unwrap()
 }
 
-fn image(config: Option<Value>) -> ImageConfig {
+pub(crate) fn image(config: Option<Value>) -> ImageConfig {
     let mut image = json!({"architecture": "amd64", "os": "linux",
         "rootfs": {"type": "layers", "diff_ids": []}});
     image["config"] = config.unwrap_or(Value::Null);

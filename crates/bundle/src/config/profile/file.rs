@@ -23,8 +23,8 @@ pub enum ProfileError {
     /// No JSON, or none of a profile.
     #[error("the profile is malformed")]
     Malformed(#[source] serde_json::Error),
-    /// A version of the kernel that is none.
-    #[error("the profile asks for kernel '{version}', which is no version")]
+    /// A version of the kernel that is none, or one that not every machine has which corten runs on.
+    #[error("the profile asks for kernel '{version}', which is no version or newer than 5.12")]
     Kernel {
         /// As written.
         version: String,
@@ -71,8 +71,11 @@ struct Conditions {
     min_kernel: Option<String>,
 }
 
-/// Reads a profile file, its conditions resolved for these capabilities and this machine. Rules that ask
-/// for a version of the kernel are taken to hold: corten needs newer kernels than any of them names.
+/// The kernel that every machine has at least: older ones lack `mount_setattr`.
+const KERNEL: (u32, u32) = (5, 12);
+
+/// Reads a profile file, its conditions resolved for these capabilities and this machine. A rule that asks
+/// for a version of the kernel holds; one that asks for a newer one than corten needs is an error.
 ///
 /// # Errors
 /// [`ProfileError`].
@@ -129,13 +132,9 @@ fn applies(rule: &Rule, capabilities: &[Capability], machine: &str) -> Result<bo
     let ours = |name: &String| matches(name, machine);
     let includes = rule.includes.as_ref().unwrap_or(&none);
     let excludes = rule.excludes.as_ref().unwrap_or(&none);
-    for conditions in [includes, excludes] {
-        if let Some(version) = &conditions.min_kernel {
-            let odd =
-                || version.is_empty() || !version.bytes().all(|b| b == b'.' || b.is_ascii_digit());
-            if odd() {
-                return Err(ProfileError::Kernel { version: version.chars().take(40).collect() });
-            }
+    for version in [includes, excludes].iter().filter_map(|all| all.min_kernel.as_ref()) {
+        if kernel(version).is_none_or(|asked| asked > KERNEL) {
+            return Err(ProfileError::Kernel { version: version.chars().take(40).collect() });
         }
     }
     let list = |list: &Option<Vec<String>>| list.clone().unwrap_or_default();
@@ -147,6 +146,12 @@ fn applies(rule: &Rule, capabilities: &[Capability], machine: &str) -> Result<bo
         || list(&excludes.arches).iter().any(ours)
         || excludes.min_kernel.is_some();
     Ok(included && !excluded)
+}
+
+fn kernel(version: &str) -> Option<(u32, u32)> {
+    let (major, rest) = version.split_once('.')?;
+    let minor = rest.split('.').next()?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 /// Architectures in profile files are called as in Go, but for a few.

@@ -159,11 +159,7 @@ fn no_socket_of_the_two_families_is_made_however_the_argument_is_written() {
             let profile = default_profile(&held, machine);
             let socket = |family| verdict(&profile, "socket", [family, 1, 0, 0, 0, 0]);
             for family in 0..=64 {
-                let refused = match family {
-                    38 | 40 => Some(97),
-                    46.. => Some(38),
-                    _ => None,
-                };
+                let refused = matches!(family, 38 | 40 | 46..).then_some(38);
                 // The kernel looks at 32 bits of the 64, so the others must not matter.
                 for high in [0, 1 << 32, 0xffff_ffff << 32] {
                     assert_eq!(socket(high | family), refused, "{family} {high:#x}");
@@ -282,9 +278,18 @@ fn a_file_that_cannot_be_understood_is_no_profile() {
     ] {
         assert!(matches!(read(text), Err(ProfileError::Malformed(_))), "{text}");
     }
-    let kernel = r#"{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["mount"],
-        "action": "SCMP_ACT_ALLOW", "includes": {"minKernel": "4.x"}}]}"#;
-    assert!(matches!(read(kernel), Err(ProfileError::Kernel { .. })));
+    for (version, holds) in
+        [("4.8", true), ("5.12.1", true), ("5.13", false), ("4.x", false), ("", false)]
+    {
+        let text = format!(
+            r#"{{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{{"names": ["mount"],
+            "action": "SCMP_ACT_ALLOW", "includes": {{"minKernel": "{version}"}}}}]}}"#
+        );
+        match read(&text) {
+            Ok(_) => assert!(holds, "{version:?}"),
+            Err(error) => assert!(!holds && matches!(error, ProfileError::Kernel { .. })),
+        }
+    }
     let large = " ".repeat(MAX_PROFILE + 1);
     assert!(matches!(read(&large), Err(ProfileError::TooLarge)));
 }
