@@ -225,13 +225,13 @@ impl Place {
 
     /// Takes the container's lock, or `None` when a monitor has it or the container is gone.
     pub(crate) fn lock(&self) -> Result<Option<Lock>> {
-        let path = self.file("lock");
-        let Ok(file) = File::open(&path) else { return Ok(None) };
+        let path = &self.dir;
+        let Ok(file) = File::open(path) else { return Ok(None) };
         for _ in 0..LOCK_TRIES {
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {
                     let held = file.metadata().map(|held| (held.dev(), held.ino())).ok();
-                    let here = fs::metadata(&path).map(|here| (here.dev(), here.ino())).ok();
+                    let here = fs::metadata(path).map(|here| (here.dev(), here.ino())).ok();
                     return Ok((held.is_some() && held == here).then_some(Lock(file)));
                 }
                 Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(LOCK_PAUSE),
@@ -243,8 +243,8 @@ impl Place {
 
     /// Whether a monitor holds the lock.
     pub(crate) fn monitored(&self) -> Result<bool> {
-        let path = self.file("lock");
-        let file = match File::open(&path) {
+        let path = &self.dir;
+        let file = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             other => other.doing(|| format!("open {}", path.display()))?,
         };
