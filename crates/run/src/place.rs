@@ -2,7 +2,7 @@
 
 use crate::error::{Doing, Result, RunError};
 use crate::{Clock, Container, ContainerId, PodId};
-use rustix::fs::FlockOperation;
+use rustix::fs::{CWD, FlockOperation};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -202,7 +202,7 @@ impl Place {
         let part = self.file(&format!(".{name}.{}", std::process::id()));
         let written = File::create(&part).and_then(|mut file| {
             file.write_all(bytes)?;
-            fs::rename(&part, &path)
+            put(&part, &path)
         });
         written.doing(|| format!("write {}", path.display()))
     }
@@ -253,6 +253,17 @@ impl Place {
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
             Err(error) => Err(error).doing(|| format!("lock {}", path.display())),
         }
+    }
+}
+
+/// Puts a file in the place of another, at once. The two are exchanged: some file systems write the new one
+/// out to the disk when it replaces the old one, and what lives for one run shall not wait for that.
+fn put(part: &Path, path: &Path) -> io::Result<()> {
+    let exchange = rustix::fs::RenameFlags::EXCHANGE;
+    match rustix::fs::renameat_with(CWD, part, CWD, path, exchange) {
+        Ok(()) => fs::remove_file(part),
+        // There is none yet, or the file system cannot.
+        Err(_) => fs::rename(part, path),
     }
 }
 
