@@ -192,6 +192,11 @@ impl Place {
     pub(crate) fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {
         let bytes = serde_json::to_vec(value)
             .map_err(|source| RunError::Damaged { path: self.file(name), source })?;
+        if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_FILE) {
+            // It could not be read again.
+            let large = io::Error::new(io::ErrorKind::FileTooLarge, "longer than 4 MiB");
+            return Err(large).doing(|| format!("write {}", self.file(name).display()));
+        }
         self.write_bytes(name, &bytes)
     }
 
