@@ -350,7 +350,9 @@ fn measure(containers: &Containers, words: &Words) -> Result<(), Box<dyn Error>>
         let created = begun.elapsed();
         corten_run::foreground(containers, &id, &Overlay, Interaction::Watch)?;
         let ran = begun.elapsed();
-        corten_run::remove(containers, &id, IfRunning::Refuse)?;
+        if !words.has("rm") {
+            corten_run::remove(containers, &id, IfRunning::Refuse)?;
+        }
         let all = [alone, created, ran - created, begun.elapsed() - ran];
         taken.iter_mut().zip(all).for_each(|(taken, one)| taken.push(one.as_micros()));
     }

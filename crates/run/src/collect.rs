@@ -28,8 +28,7 @@ pub fn collect(
     }
     for id in containers.ids("embryos")? {
         let embryo = containers.embryo(&id);
-        // One killed before it had its lock file cannot be locked, and needs not be.
-        if old(&embryo.dir, grace, now) && (!embryo.has("lock") || embryo.lock()?.is_some()) {
+        if old(&embryo.dir, grace, now) && embryo.lock()?.is_some() {
             erase(&embryo)?;
             gone.push(id);
         }

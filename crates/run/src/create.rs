@@ -56,7 +56,6 @@ fn hatch(
     let mut private = DirBuilder::new();
     private.mode(0o700);
     private.create(&embryo.dir).doing(making)?;
-    crate::place::open_lock(&embryo.file("lock"))?;
     // Held until the rename, so that `collect` leaves it alone; a kill lets go of it.
     let _lock = embryo.lock()?;
     private.create(embryo.bundle()).doing(making)?;

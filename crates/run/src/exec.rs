@@ -3,8 +3,8 @@
 use crate::error::{Result, RunError};
 use crate::front::Interaction;
 use crate::runtime::Execution;
-use crate::{ContainerId, Containers, ExitStatus, State, control, event, prepare};
-use oci_spec::runtime::{LinuxCapabilities, Process, User};
+use crate::{ContainerId, Containers, ExitStatus, State, control, event, front, prepare};
+use oci_spec::runtime::{BoxBuilder, LinuxCapabilities, Process, User};
 use std::collections::HashSet;
 use std::path::PathBuf;
 
@@ -37,7 +37,12 @@ pub fn exec(containers: &Containers, id: &ContainerId, wanted: &ExecRequest) -> 
         let state = "without a process in its config".to_owned();
         return Err(RunError::State { id: id.clone(), state, verb: "run one more process" });
     };
-    let process = further(process, wanted);
+    let mut process = further(process, wanted);
+    if let (true, Some(size)) = (wanted.terminal, front::own_size()) {
+        // Said beforehand: it runs before its terminal comes here.
+        let console = BoxBuilder::default().height(size.ws_row).width(size.ws_col).build();
+        process.set_console_size(console.ok());
+    }
     if wanted.detach && wanted.terminal {
         let state = "not to be watched".to_owned();
         return Err(RunError::State { id: id.clone(), state, verb: "have a terminal" });

@@ -5,6 +5,7 @@ use crate::error::{Doing, Result};
 use crate::runtime::Streams;
 use crate::sys::Caught;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Gid, Uid};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid};
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
@@ -102,6 +103,35 @@ pub(crate) fn raw(interaction: Interaction) -> Option<impl Drop> {
     (interaction == Interaction::Talk && isatty(rustix::stdio::stdin())).then(Raw::enter).flatten()
 }
 
+/// Who owned the caller's terminals: a process of another user is given them, so that it may open
+/// `/dev/stdout`, and they come back with the end.
+struct Owners(Vec<(BorrowedFd<'static>, Uid, Gid)>);
+
+impl Owners {
+    fn now() -> Self {
+        let streams = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+        let terminals = streams.into_iter().filter(|stream| isatty(*stream));
+        let owned = terminals.filter_map(|stream| {
+            let found = rustix::fs::fstat(stream).ok()?;
+            Some((stream, Uid::from_raw(found.st_uid), Gid::from_raw(found.st_gid)))
+        });
+        Self(owned.collect())
+    }
+}
+
+impl Drop for Owners {
+    fn drop(&mut self) {
+        for (stream, uid, gid) in &self.0 {
+            let same = rustix::fs::fstat(stream)
+                .is_ok_and(|now| now.st_uid == uid.as_raw() && now.st_gid == gid.as_raw());
+            if !same {
+                // Where that is not allowed, it was not given away either.
+                let _ = rustix::fs::fchown(stream, Some(*uid), Some(*gid));
+            }
+        }
+    }
+}
+
 /// The caller's side of one process.
 pub(crate) struct Front {
     signals: Caught,
@@ -110,6 +140,7 @@ pub(crate) struct Front {
     input: Input,
     raw: Option<Raw>,
     asked: Cell<u32>,
+    _owners: Owners,
 }
 
 /// What was read from the caller and not taken by the process yet.
@@ -126,7 +157,8 @@ impl Front {
         let signals = Caught::these(&caught)?;
         let input = Input { open: interaction == Interaction::Talk, waiting: Vec::new() };
         let asked = Cell::new(0);
-        Ok(Self { signals, interaction, master: None, input, raw: None, asked })
+        let (master, raw, _owners) = (None, None, Owners::now());
+        Ok(Self { signals, interaction, master, input, raw, asked, _owners })
     }
 
     /// Takes the master side of the process's terminal, and gives it the size of the caller's.

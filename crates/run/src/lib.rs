@@ -2,12 +2,12 @@
 //! daemon. It knows runtime bundles and nothing of images.
 //!
 //! ```text
-//! ROOT/containers/ID/  container.json   what was asked; never changes
+//! ROOT/containers/ID/                   locked (flock) by the monitor while it watches
+//!                      container.json   what was asked; never changes
 //!                      name             the name now, the target of a link
-//!                      lock             held by the monitor: locked means watched
 //!                      state.json       pid and start of the first process; there from start to end
 //!                      exit.json        how the last run ended
-//!                      stopped, paused  marks: who asked for the end, so that it is not started again; frozen
+//!                      stopped, paused  marks: not started again, by whose wish; frozen
 //!                      log, log.1 …     the output (see `LogLine`)
 //!                      attach.sock      input and output, while it is watched
 //!                      bundle/          config.json and root file system, made present at each start
@@ -15,7 +15,7 @@
 //! ROOT/embryos/ID/     being made; renamed to containers/ when whole
 //! ROOT/garbage/ID/     renamed from containers/ to be removed
 //! ROOT/names/NAME      a link to the id; true when that container's file `name` says the same
-//! ROOT/pods/ID/        pod.json, lock, holder.json, volumes/NAME (see `Pod`)
+//! ROOT/pods/ID/        pod.json, holder.json, volumes/NAME (see `Pod`)
 //! ROOT/runtime/        the runtime's own state
 //! ROOT/events          what happened
 //! ```

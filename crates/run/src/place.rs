@@ -2,7 +2,7 @@
 
 use crate::error::{Doing, Result, RunError};
 use crate::{Clock, Container, ContainerId, PodId};
-use rustix::fs::FlockOperation;
+use rustix::fs::{CWD, FlockOperation};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -192,6 +192,11 @@ impl Place {
     pub(crate) fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {
         let bytes = serde_json::to_vec(value)
             .map_err(|source| RunError::Damaged { path: self.file(name), source })?;
+        if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_FILE) {
+            // It could not be read again.
+            let large = io::Error::new(io::ErrorKind::FileTooLarge, "longer than 4 MiB");
+            return Err(large).doing(|| format!("write {}", self.file(name).display()));
+        }
         self.write_bytes(name, &bytes)
     }
 
@@ -202,7 +207,7 @@ impl Place {
         let part = self.file(&format!(".{name}.{}", std::process::id()));
         let written = File::create(&part).and_then(|mut file| {
             file.write_all(bytes)?;
-            fs::rename(&part, &path)
+            put(&part, &path)
         });
         written.doing(|| format!("write {}", path.display()))
     }
@@ -225,13 +230,13 @@ impl Place {
 
     /// Takes the container's lock, or `None` when a monitor has it or the container is gone.
     pub(crate) fn lock(&self) -> Result<Option<Lock>> {
-        let path = self.file("lock");
-        let Ok(file) = File::open(&path) else { return Ok(None) };
+        let path = &self.dir;
+        let Ok(file) = File::open(path) else { return Ok(None) };
         for _ in 0..LOCK_TRIES {
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {
                     let held = file.metadata().map(|held| (held.dev(), held.ino())).ok();
-                    let here = fs::metadata(&path).map(|here| (here.dev(), here.ino())).ok();
+                    let here = fs::metadata(path).map(|here| (here.dev(), here.ino())).ok();
                     return Ok((held.is_some() && held == here).then_some(Lock(file)));
                 }
                 Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(LOCK_PAUSE),
@@ -243,8 +248,8 @@ impl Place {
 
     /// Whether a monitor holds the lock.
     pub(crate) fn monitored(&self) -> Result<bool> {
-        let path = self.file("lock");
-        let file = match File::open(&path) {
+        let path = &self.dir;
+        let file = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             other => other.doing(|| format!("open {}", path.display()))?,
         };
@@ -253,6 +258,17 @@ impl Place {
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
             Err(error) => Err(error).doing(|| format!("lock {}", path.display())),
         }
+    }
+}
+
+/// Puts a file in the place of another, at once. The two are exchanged: some file systems write the new one
+/// out to the disk when it replaces the old one, and what lives for one run shall not wait for that.
+fn put(part: &Path, path: &Path) -> io::Result<()> {
+    let exchange = rustix::fs::RenameFlags::EXCHANGE;
+    match rustix::fs::renameat_with(CWD, part, CWD, path, exchange) {
+        Ok(()) => fs::remove_file(part),
+        // There is none yet, or the file system cannot.
+        Err(_) => fs::rename(part, path),
     }
 }
 

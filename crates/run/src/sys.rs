@@ -8,10 +8,13 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use std::fs::File;
 use std::io;
 use std::os::fd::IntoRawFd;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Where the handler writes; -1 before the first [`Caught`].
 static PIPE: AtomicI32 = AtomicI32::new(-1);
+/// Where that is read from: one pipe for the life of the process, as a handler may run at any moment.
+static FROM: OnceLock<File> = OnceLock::new();
 
 extern "C" fn caught(signal: libc::c_int) {
     let fd = PIPE.load(Ordering::Relaxed);
@@ -34,13 +37,20 @@ pub(crate) struct Caught {
 }
 
 impl Caught {
-    /// Catches signals from now on. One process has one of these at a time: a second one takes over.
+    /// Catches signals from now on. A process has one of these at a time: two would share what comes.
     pub(crate) fn these(signals: &[i32]) -> Result<Self> {
         let making = || "make a pipe for signals".to_owned();
-        let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).doing(making)?;
-        // The pipe of an earlier one is left open: its handler may run at this moment.
-        PIPE.store(write.into_raw_fd(), Ordering::SeqCst);
-        let mut this = Self { pipe: File::from(read), before: Vec::new() };
+        if FROM.get().is_none() {
+            let (read, write) =
+                pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).doing(making)?;
+            if FROM.set(File::from(read)).is_ok() {
+                PIPE.store(write.into_raw_fd(), Ordering::SeqCst);
+            }
+        }
+        let pipe = FROM.get().ok_or(rustix::io::Errno::PIPE).doing(making)?;
+        let mut this = Self { pipe: pipe.try_clone().doing(making)?, before: Vec::new() };
+        // What came when nobody caught signals any more means nothing now.
+        while rustix::io::read(&this.pipe, &mut [0; 64]).is_ok_and(|got| got > 0) {}
         for signal in signals {
             // SAFETY: all zeros is a valid `sigaction`; the handler only makes calls that are allowed in
             // one, and the old action is written into a structure of this frame.

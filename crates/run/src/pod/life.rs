@@ -48,9 +48,9 @@ pub enum PodCondition {
 
 /// Takes the lock of a pod; the verbs that change one wait for each other.
 pub(crate) fn lock(place: &Place) -> Result<File> {
-    let path = place.file("lock");
+    let path = &place.dir;
     let locking = || format!("lock {}", path.display());
-    let file = match File::open(&path) {
+    let file = match File::open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(RunError::NotFound(format!("pod {}", place.id)));
         }
@@ -133,7 +133,7 @@ pub fn stop_pod(containers: &Containers, id: &PodId, timeout: Option<Duration>) 
 /// is the verb's matter.
 pub(crate) fn settle(containers: &Containers, id: &PodId) -> Result<()> {
     let place = containers.pod(id);
-    let Ok(file) = File::open(place.file("lock")) else { return Ok(()) };
+    let Ok(file) = File::open(&place.dir) else { return Ok(()) };
     if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Ok(());
     }

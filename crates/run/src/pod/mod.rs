@@ -1,8 +1,8 @@
 //! Pods: several containers as one unit, which share network, ipc and uts namespaces and named volumes.
 //!
 //! ```text
-//! ROOT/pods/ID/  pod.json         its name and its members, in order; never changes
-//!                lock             held while a verb changes the pod
+//! ROOT/pods/ID/                   locked while a verb changes the pod
+//!                pod.json         its name and its members, in order; never changes
 //!                holder.json      the process that holds its namespaces, while it is up
 //!                volumes/NAME     a directory that its members may mount
 //! ```
@@ -111,7 +111,6 @@ fn hatch(
     let mut private = DirBuilder::new();
     private.mode(0o700).recursive(true);
     private.create(&embryo.dir).doing(making)?;
-    crate::place::open_lock(&embryo.file("lock"))?;
     // Held until the end, so that `collect` leaves pod and members alone; a kill lets go of it.
     let _lock = embryo.lock()?;
     private.create(embryo.file("volumes")).doing(making)?;

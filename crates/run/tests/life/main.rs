@@ -7,4 +7,5 @@ mod pods;
 mod policy;
 mod runtimes;
 mod terminal;
+mod user;
 mod verbs;

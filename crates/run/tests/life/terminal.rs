@@ -92,6 +92,19 @@ fn a_foreground_terminal_carries_keys_sizes_and_its_end() {
 }
 
 #[test]
+fn the_callers_terminal_is_the_callers_again_after_a_process_of_another_user() {
+    let Some(machine) = Machine::new() else { return };
+    let script = "echo seen > /dev/stdout; exit 5";
+    let words = machine.words("run", &["--rm", "--uid=7"], script);
+    let mut user = User::runs(machine.command(&words));
+    user.sees("seen");
+    assert_eq!(user.ends(), Some(5), "{}", user.seen);
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let slave = rustix::pty::ioctl_tiocgptpeer(&user.master, flags).unwrap();
+    assert_eq!(rustix::fs::fstat(&slave).unwrap().st_uid, 0);
+}
+
+#[test]
 fn output_before_the_end_of_a_terminal_is_whole() {
     let Some(machine) = Machine::new() else { return };
     let flags = ["--rm", "--terminal"];
