@@ -1,11 +1,11 @@
 //! The control groups of a container: one group of its own in every hierarchy that this process may write.
 //!
 //! ```text
-//! find the hierarchies ─ make the groups ─ put the first stage in ─ set limits ─ ... ─ empty and remove
+//! find the hierarchies ─ make the groups ─ set limits ─ the inner stage enters ─ ... ─ empty and remove
 //! ```
 //!
-//! The groups are made by the caller of `create`, while the first stage waits for its word; the namespace of
-//! control groups is made by that stage afterwards, so that its root is the container's own group.
+//! The groups are made by the caller of `create`. The inner stage is in them before it does anything for the
+//! container, and makes the namespace of control groups then, so that its root is the container's own group.
 
 mod block;
 mod delegation;
@@ -21,6 +21,8 @@ mod settings;
 mod table;
 
 use crate::error::{Error, Result};
+use crate::order::Entrance;
+use crate::spawn;
 use directory::Directory;
 pub use figures::Stats;
 pub(crate) use members::Motion;
@@ -30,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use settings::{Absent, Setting};
 use std::collections::BTreeSet;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 pub(crate) use table::{Hierarchy, Version};
 
@@ -60,6 +63,29 @@ pub(crate) struct Member {
     pub(crate) directory: Directory,
     /// How many directories from the group's own upwards were made for it.
     made: usize,
+}
+
+/// Descriptors by which a process gets into the groups.
+#[derive(Debug, Default)]
+pub(crate) struct Doors {
+    unified: Option<OwnedFd>,
+    threads: Vec<OwnedFd>,
+    /// Whether there is a group that has no door.
+    closed: bool,
+}
+
+impl Doors {
+    /// Their numbers, for an order.
+    pub(crate) fn entrance(&self) -> Entrance {
+        let unified = self.unified.as_ref().map(AsRawFd::as_raw_fd);
+        let threads = self.threads.iter().map(AsRawFd::as_raw_fd).collect();
+        Entrance { unified, threads, closed: self.closed }
+    }
+
+    /// All of their numbers.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = RawFd> {
+        self.unified.iter().chain(&self.threads).map(AsRawFd::as_raw_fd)
+    }
 }
 
 /// A hierarchy, or a controller of version 2, that could not be had.
@@ -174,6 +200,29 @@ impl Group {
         Group { members: kept.into_iter().filter_map(open).collect(), leftover, ..Group::default() }
     }
 
+    /// The descriptors by which a process gets in: the directory of version 2, files of version 1. A process
+    /// of a user namespace cannot be born in a group of the machine's.
+    pub(crate) fn doors(&self, above: RawFd, in_user_namespace: bool) -> Result<Doors> {
+        let mut doors = Doors::default();
+        for member in &self.members {
+            let opened = match member.version {
+                Version::Two if in_user_namespace || !member.bears() => {
+                    doors.closed = true;
+                    continue;
+                }
+                Version::Two => member.directory.as_fd().try_clone_to_owned(),
+                Version::One => member.directory.writable("tasks"),
+            };
+            let opened = opened.map_err(|error| member.fault("tasks", error))?;
+            let opened = spawn::lift(opened, above)?;
+            match member.version {
+                Version::Two => doors.unified = Some(opened),
+                Version::One => doors.threads.push(opened),
+            }
+        }
+        Ok(doors)
+    }
+
     /// The member that has a controller; for no controller at all the one of version 2.
     pub(crate) fn member(&self, controller: &str) -> Option<&Member> {
         let old = |member: &&Member| member.controllers.iter().any(|name| name == controller);
@@ -272,6 +321,18 @@ impl Group {
 }
 
 impl Member {
+    /// Whether a process is sure to be born in this group of version 2. Sure, since a birth that the kernel
+    /// breaks off is the end of a new pid namespace: then no process can be its first any more.
+    fn bears(&self) -> bool {
+        let is = |file: &str, word: &str| {
+            self.directory.read(file).is_ok_and(|text| text.trim() == word)
+        };
+        // Who may write what nobody may write may write all groups in between, too.
+        is("cgroup.type", "domain")
+            && is("cgroup.subtree_control", "")
+            && self.directory.may_write("cgroup.events")
+    }
+
     /// The error of an act on a file of this member.
     pub(crate) fn fault(&self, file: &str, source: io::Error) -> Error {
         let controllers = self.controllers.join(",");

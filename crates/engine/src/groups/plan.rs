@@ -26,7 +26,7 @@ pub(crate) struct Plan {
     leniency: Unenforced,
     /// Whether the kernel keeps the container from devices anyway: in a user namespace nodes cannot be made,
     /// and those of the images' are none.
-    in_user_namespace: bool,
+    pub(crate) in_user_namespace: bool,
 }
 
 impl Plan {
@@ -41,7 +41,7 @@ impl Plan {
             asked: Asked::default(),
             rules,
             leniency: engine.unenforced,
-            in_user_namespace: namespaces::has(linux, LinuxNamespaceType::User) || is_mapped()?,
+            in_user_namespace: is_in_user_namespace(linux)?,
         };
         match engine.groups {
             Groups::Auto => {
@@ -112,10 +112,9 @@ impl Plan {
             .unwrap_or_else(|| Error::Stage { text: "no place for control groups".to_owned() }))
     }
 
-    /// Puts the first process in and limits it, see [`Plan::limit`].
+    /// Puts the first process in, when it could not go by itself.
     pub(crate) fn enter(&self, group: &mut Group, pid: i32) -> Result<()> {
-        group.enter(pid, &self.asked)?;
-        self.limit(group)
+        group.enter(pid, &self.asked)
     }
 
     /// Sets limits and device rules, but for what would hinder the making of the container.
@@ -164,6 +163,11 @@ impl Plan {
             None => Ok(()),
         }
     }
+}
+
+/// Whether the container is in a user namespace, its own or that of this process.
+pub(crate) fn is_in_user_namespace(linux: &Linux) -> Result<bool> {
+    Ok(namespaces::has(linux, LinuxNamespaceType::User) || is_mapped()?)
 }
 
 /// Whether this process is in a user namespace of less than all ids.

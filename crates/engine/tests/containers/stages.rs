@@ -36,7 +36,7 @@ fn creation(script: &str) -> Option<(tempfile::TempDir, Engine, Create)> {
 fn an_outer_stage_that_dies_between_its_fork_and_its_word_keeps_nobody_waiting() {
     let script = "outer=$$\n\
         hear() { dd bs=64 count=1 status=none <&$1 > /dev/null; }\n\
-        ( hear $3; kill -9 $outer; printf '\"Here\"' >&$3; hear $3\n\
+        ( hear $3; kill -9 $outer; printf '{\"Here\":{\"placed\":false}}' >&$3; hear $3\n\
           printf '\"Ready\"' >&$3; hear $3; exec sleep 100 ) &\n\
         wait";
     let Some((_scratch, engine, wanted)) = creation(script) else { return };
