@@ -20,6 +20,7 @@ mod rules;
 mod settings;
 mod table;
 
+use crate::Unenforced;
 use crate::error::{Error, Result};
 use crate::order::Entrance;
 use crate::spawn;
@@ -34,7 +35,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
-pub(crate) use table::{Hierarchy, Version};
+pub(crate) use table::{Hierarchy, Version, find};
 
 /// `CGROUP_SUPER_MAGIC` and `CGROUP2_SUPER_MAGIC` of linux/magic.h.
 const MAGIC: [i64; 2] = [0x0027_e0eb, 0x6367_7270];
@@ -118,7 +119,11 @@ pub(crate) struct Asked {
 
 impl Asked {
     /// Reads the resources, device rules apart.
-    pub(crate) fn of(resources: &LinuxResources, hierarchies: &[Hierarchy]) -> Result<Asked> {
+    pub(crate) fn of(
+        resources: &LinuxResources,
+        hierarchies: &[Hierarchy],
+        leniency: Unenforced,
+    ) -> Result<Asked> {
         let version = |controller: &str| {
             let listed =
                 |hierarchy: &Hierarchy| hierarchy.controllers.iter().any(|name| name == controller);
@@ -128,7 +133,7 @@ impl Asked {
             let unified = hierarchies.iter().any(|hierarchy| hierarchy.version == Version::Two);
             (unified && !OLD.contains(&controller)).then_some(Version::Two)
         };
-        Ok(Asked { settings: settings::settings(resources, &version)? })
+        Ok(Asked { settings: settings::settings(resources, &version, leniency)? })
     }
 
     fn controllers(&self) -> BTreeSet<&str> {
@@ -258,7 +263,7 @@ impl Group {
     }
 
     /// Sets limits. `late` tells which half: see [`Setting::is_late`].
-    pub(crate) fn apply(&self, asked: &Asked, late: bool) -> Result<()> {
+    pub(crate) fn apply(&self, asked: &Asked, late: bool, leniency: Unenforced) -> Result<()> {
         let mut again = Vec::new();
         for setting in asked.settings.iter().filter(|setting| setting.is_late() == late) {
             match self.set(setting) {
@@ -271,10 +276,10 @@ impl Group {
                 {
                     again.push(setting);
                 }
-                other => other?,
+                other => leniency.pardon(other)?,
             }
         }
-        again.into_iter().try_for_each(|setting| self.set(setting))
+        again.into_iter().try_for_each(|setting| leniency.pardon(self.set(setting)))
     }
 
     fn set(&self, setting: &Setting) -> Result<()> {

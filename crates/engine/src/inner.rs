@@ -1,5 +1,6 @@
 //! The inner stage: inside the namespaces, it builds the root, waits for the start, and becomes the program.
 
+use crate::cgroup_view::Sight;
 use crate::error::{Doing, Error, Result};
 use crate::order::{Channel, Message, Order, Task};
 use crate::process::Prepared;
@@ -70,7 +71,7 @@ fn build<'a>(
         sys::raise_loopback().doing(|| "bring the loopback interface up")?;
     }
     let root = take_root(order, linux, carried)?;
-    mount_all(&root, order, carried)?;
+    mount_all(&root, order, linux, carried)?;
     if !has_own_dev(order) {
         devices::make(&root, linux.devices().as_deref().unwrap_or_default())?;
     }
@@ -157,14 +158,16 @@ fn take_root(order: &Order, linux: &Linux, carried: &Carried) -> Result<Root> {
     Ok(Root::new(mount))
 }
 
-fn mount_all(root: &Root, order: &Order, carried: &Carried) -> Result<()> {
+fn mount_all(root: &Root, order: &Order, linux: &Linux, carried: &Carried) -> Result<()> {
+    let own = namespaces::has(linux, LinuxNamespaceType::Cgroup);
+    let sight = if own { Sight::Namespace } else { Sight::Machine };
     for (index, mount) in order.spec.mounts().as_deref().unwrap_or_default().iter().enumerate() {
         let source = carried.sources.iter().find(|(place, _)| *place == index);
         let source = source
             .map(|(_, descriptor)| sys::adopt(*descriptor))
             .transpose()
             .doing(|| "take over a mount")?;
-        mounts::mount(root, mount, source)?;
+        mounts::mount(root, mount, source, sight)?;
     }
     Ok(())
 }

@@ -46,10 +46,7 @@ impl Plan {
         match engine.groups {
             Groups::Auto => {
                 plan.hierarchies = find()?;
-                match Asked::of(resources, &plan.hierarchies) {
-                    Err(_) if plan.leniency == Unenforced::Ignore => {}
-                    asked => plan.asked = asked?,
-                }
+                plan.asked = Asked::of(resources, &plan.hierarchies, plan.leniency)?;
             }
             Groups::Off => plan.refuse_all(resources)?,
         }
@@ -119,27 +116,16 @@ impl Plan {
 
     /// Sets limits and device rules, but for what would hinder the making of the container.
     pub(crate) fn limit(&self, group: &Group) -> Result<()> {
-        self.pardon(group.apply(&self.asked, false))?;
+        group.apply(&self.asked, false, self.leniency)?;
         match self.limit_devices(group) {
             Err(_) if self.in_user_namespace => Ok(()),
-            other => self.pardon(other),
+            other => self.leniency.pardon(other),
         }
     }
 
     /// Sets the rest of the limits.
     pub(crate) fn finish(&self, group: &Group) -> Result<()> {
-        self.pardon(group.apply(&self.asked, true))
-    }
-
-    fn pardon(&self, result: Result<()>) -> Result<()> {
-        match result {
-            Err(Error::Group { .. } | Error::Unsupported { .. })
-                if self.leniency == Unenforced::Ignore =>
-            {
-                Ok(())
-            }
-            other => other,
-        }
+        group.apply(&self.asked, true, self.leniency)
     }
 
     fn limit_devices(&self, group: &Group) -> Result<()> {
@@ -161,6 +147,18 @@ impl Plan {
                     .to_owned(),
             }),
             None => Ok(()),
+        }
+    }
+}
+
+impl Unenforced {
+    /// Forgives what cannot be enforced, where that is wanted.
+    pub(super) fn pardon(self, result: Result<()>) -> Result<()> {
+        match result {
+            Err(Error::Group { .. } | Error::Unsupported { .. }) if self == Unenforced::Ignore => {
+                Ok(())
+            }
+            other => other,
         }
     }
 }
