@@ -137,6 +137,27 @@ fn a_container_is_in_groups_of_its_own_which_go_with_it() {
     }
 }
 
+#[test]
+fn without_a_namespace_of_groups_a_container_sees_its_own_alone() {
+    // Files that no group has at the root of its hierarchy.
+    let script = "test -e /sys/fs/cgroup/pids/pids.max && echo pids; \
+                  test -e /sys/fs/cgroup/cgroup.freeze && echo freeze; \
+                  test -w /sys/fs/cgroup/pids/pids.max && echo writable; \
+                  cat /proc/self/cgroup";
+    for (view, seen) in [(View::AsItIs, "pids\n"), (View::Two, "freeze\n")] {
+        let Some(mut machine) = Machine::new(script).filter(|_| view.is_here()) else { return };
+        if view == View::AsItIs && !has_controllers(&["pids"]) {
+            return;
+        }
+        let spaces = machine.config["linux"]["namespaces"].as_array_mut().unwrap();
+        spaces.retain(|space| space["type"] != "cgroup");
+        let answer = view.engine(&machine, &["run", "one"]);
+        assert!(answer.output.starts_with(seen), "{view:?} {answer:?}");
+        // There is no namespace that would hide where the group is.
+        assert!(answer.output.contains("/corten-one"), "{view:?} {answer:?}");
+    }
+}
+
 /// Groups that bear the name of this machine's container and its number.
 fn left_over(machine: &Machine) -> Vec<PathBuf> {
     let name = machine.scratch.path().file_name().unwrap().to_string_lossy().into_owned();
