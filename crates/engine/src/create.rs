@@ -166,7 +166,11 @@ fn build(
     let mut stage =
         Stage::spawn(&built.engine.program, &order_file, &passed, &wanted.stdio, above)?;
     drop((listener, console, doors));
-    let done = converse(&mut stage, &order, &plan, built);
+    let made = built.group.members.len();
+    let done = converse(&mut stage, &order, &plan, built).and_then(|()| {
+        let given_up = built.group.members.len() < made;
+        if given_up { room.keep_groups(&built.group.kept()?) } else { Ok(()) }
+    });
     stage.reap(&done)?;
     done?;
     plan.finish(&built.group)?;

@@ -38,6 +38,7 @@ pub fn exec(engine: &Engine, id: &str, wanted: &Exec) -> Result<i32> {
         return Err(stopped());
     }
     let group = room.groups()?;
+    group.expect_whole()?;
     if group.motion() == Motion::Frozen {
         let (id, status) = (id.to_owned(), "paused".to_owned());
         return Err(Error::Status { id, status, wanted: "running" });

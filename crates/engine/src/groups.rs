@@ -53,6 +53,8 @@ pub(crate) struct Group {
     refused: Vec<Refused>,
     /// What was about to be made when its maker was broken off.
     leftover: Vec<PathBuf>,
+    /// Groups that were kept and are not to be seen.
+    missing: Vec<PathBuf>,
 }
 
 /// The group in one hierarchy.
@@ -193,16 +195,36 @@ impl Group {
 
     /// Opens the groups again. One that is gone is left out, and so is another one in its place.
     pub(crate) fn open(kept: Vec<Kept>) -> Group {
-        let intended = kept.iter().filter(|kept| kept.inode == INTENDED);
-        let leftover = intended.map(|kept| kept.path.clone()).collect();
-        let open = |kept: Kept| {
-            let directory = Directory::open(&kept.path).ok()?;
-            let same = directory.inode().is_ok_and(|inode| inode == kept.inode)
-                && directory.kind().is_ok_and(|kind| MAGIC.contains(&kind));
-            let Kept { version, controllers, made, .. } = kept;
-            same.then_some(Member { version, controllers, directory, made })
-        };
-        Group { members: kept.into_iter().filter_map(open).collect(), leftover, ..Group::default() }
+        let mut group = Group::default();
+        for Kept { version, controllers, path, inode, made } in kept {
+            if inode == INTENDED {
+                group.leftover.push(path);
+                continue;
+            }
+            let same = |directory: &Directory| {
+                directory.inode().is_ok_and(|found| found == inode)
+                    && directory.kind().is_ok_and(|kind| MAGIC.contains(&kind))
+            };
+            match Directory::open(&path).ok().filter(same) {
+                Some(directory) => {
+                    group.members.push(Member { version, controllers, directory, made });
+                }
+                None => group.missing.push(path),
+            }
+        }
+        group
+    }
+
+    /// Refuses when not all groups are to be seen: who is put into a part of them escapes the rest.
+    pub(crate) fn expect_whole(&self) -> Result<()> {
+        match self.missing.first() {
+            Some(path) => Err(Error::Group {
+                action: "join the container's groups".to_owned(),
+                path: path.clone(),
+                source: io::Error::from(io::ErrorKind::NotFound),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// The descriptors by which a process gets in: the directory of version 2, files of version 1. A process

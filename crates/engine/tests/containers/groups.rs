@@ -131,6 +131,17 @@ fn a_container_is_in_groups_of_its_own_which_go_with_it() {
             serde_json::from_str(&view.engine(&machine, &["ps", "one"]).output).unwrap();
         assert_eq!(all.as_array().unwrap().len(), 1);
         assert_ne!(left_over(&machine), Vec::<PathBuf>::new());
+        if view == View::AsItIs {
+            // Who cannot see the groups runs nothing more in the container, which would be outside of them.
+            let mut words = View::None.words();
+            let binary = engine_binary();
+            words.push(binary.to_str().unwrap());
+            let state = machine.scratch.path().join("state");
+            let mut command = Command::new(words[0]);
+            command.args(&words[1..]).arg("--root").arg(state).args(["exec", "one", "ls"]);
+            let answer = Answer::from(command.output().unwrap());
+            assert!(answer.error.contains("join the container's groups"), "{}", answer.error);
+        }
         let answer = view.engine(&machine, &["delete", "--force", "one"]);
         assert_eq!(answer.code, Some(0), "{}", answer.error);
         assert_eq!(left_over(&machine), Vec::<PathBuf>::new());
