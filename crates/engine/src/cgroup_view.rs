@@ -1,6 +1,7 @@
 //! What a container sees of the control groups: version 2, or a directory of the hierarchies of version 1.
 
 use crate::error::{Doing, Result};
+use crate::groups;
 use crate::options::Options;
 use crate::sys::Reach;
 use crate::tree;
@@ -26,16 +27,36 @@ struct Hierarchy {
     words: Vec<String>,
 }
 
-/// The detached mount that goes to the place of a `cgroup` entry. Looks at the machine's own mounts, so it
-/// is called before the root changes.
-pub(crate) fn make(options: &Options) -> Result<OwnedFd> {
+/// Whether the container has a namespace of control groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// It has: what is mounted shows its own groups alone.
+    Namespace,
+    /// It has not, and its own groups are taken out of what the machine shows.
+    Machine,
+}
+
+/// The detached mount that goes to the place of a `cgroup` entry: the groups of this process, and what is below
+/// them. Looks at the machine's own mounts, so it is called before the root changes.
+pub(crate) fn make(options: &Options, sight: Sight) -> Result<OwnedFd> {
     let unified = rustix::fs::statfs(MOUNT_POINT).is_ok_and(|found| found.f_type == CGROUP2_MAGIC);
     let table = read_table("/proc/self/mountinfo")?;
     let hierarchies = parse(&table);
+    let own = if sight == Sight::Machine { groups::find()? } else { Vec::new() };
     if unified || hierarchies.is_empty() {
-        return version2(options);
+        return match cut(&own, Path::new(MOUNT_POINT)) {
+            Some(view) => Ok(view),
+            None => version2(options),
+        };
     }
-    version1(&hierarchies)
+    version1(&hierarchies, &own)
+}
+
+/// The own group in the hierarchy that is mounted at `place`.
+fn cut(own: &[groups::Hierarchy], place: &Path) -> Option<OwnedFd> {
+    let hierarchy = own.iter().find(|hierarchy| hierarchy.top.path == place)?;
+    let group = hierarchy.top.child(hierarchy.own.as_ref()?).ok()?;
+    tree::copy(group, Reach::One).ok()
 }
 
 fn version2(options: &Options) -> Result<OwnedFd> {
@@ -49,7 +70,7 @@ fn version2(options: &Options) -> Result<OwnedFd> {
     .doing(|| "make a view of the control groups")
 }
 
-fn version1(hierarchies: &[Hierarchy]) -> Result<OwnedFd> {
+fn version1(hierarchies: &[Hierarchy], own: &[groups::Hierarchy]) -> Result<OwnedFd> {
     let data = [("mode".to_owned(), Some("755".to_owned()))];
     let attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
     let made = tree::new_filesystem("tmpfs", Some("tmpfs"), &data, attributes)
@@ -65,9 +86,12 @@ fn version1(hierarchies: &[Hierarchy]) -> Result<OwnedFd> {
         let (kind, words) =
             if hierarchy.unified { ("cgroup2", &[][..]) } else { ("cgroup", &*hierarchy.words) };
         let data: Vec<_> = words.iter().map(|word| word_pair(word)).collect();
-        let view = tree::new_filesystem(kind, Some("cgroup"), &data, attributes)
-            .or_else(|_| tree::copy_path(&hierarchy.mount_point, Reach::One))
-            .doing(|| format!("make a view of the control groups of {name}"))?;
+        let view = match cut(own, &hierarchy.mount_point) {
+            Some(view) => view,
+            None => tree::new_filesystem(kind, Some("cgroup"), &data, attributes)
+                .or_else(|_| tree::copy_path(&hierarchy.mount_point, Reach::One))
+                .doing(|| format!("make a view of the control groups of {name}"))?,
+        };
         places.push((view, place));
     }
     for (view, place) in places {

@@ -146,28 +146,31 @@ fn build(
     let listener = spawn::lift(listen(room)?, above)?;
     let console = wanted.console_socket.as_deref().map(connect).transpose()?;
     let console = console.map(|socket| spawn::lift(socket, above)).transpose()?;
+    let plan = Plan::of(built.engine, &linux)?;
+    built.group = plan.make(room)?;
+    plan.limit(&built.group)?;
+    let doors = built.group.doors(above, plan.in_user_namespace)?;
     let order = Order {
         id: room.id.clone(),
         bundle,
         spec,
         preserve,
         console: console.as_ref().map(AsRawFd::as_raw_fd),
+        entrance: doors.entrance(),
         task: Task::Create { start: listener.as_raw_fd(), no_pivot: wanted.no_pivot },
     };
-    let plan = Plan::of(built.engine, &linux)?;
     let order_file = spawn::lift(write_order(&order)?, above)?;
     let passed = [Some(&listener), console.as_ref()];
-    let passed: Vec<_> = passed.into_iter().flatten().map(AsRawFd::as_raw_fd).collect();
+    let passed = passed.into_iter().flatten().map(AsRawFd::as_raw_fd);
+    let passed: Vec<_> = passed.chain(doors.numbers()).collect();
     let mut stage =
         Stage::spawn(&built.engine.program, &order_file, &passed, &wanted.stdio, above)?;
-    drop((listener, console));
-    let done = plan
-        .make(room)
-        .and_then(|group| {
-            built.group = group;
-            plan.enter(&mut built.group, stage.pid())
-        })
-        .and_then(|()| converse(&mut stage, &order, built));
+    drop((listener, console, doors));
+    let made = built.group.members.len();
+    let done = converse(&mut stage, &order, &plan, built).and_then(|()| {
+        let given_up = built.group.members.len() < made;
+        if given_up { room.keep_groups(&built.group.kept()?) } else { Ok(()) }
+    });
     stage.reap(&done)?;
     done?;
     plan.finish(&built.group)?;
@@ -183,7 +186,7 @@ fn build(
 }
 
 /// Leads the stages up to the point where the first process waits.
-fn converse(stage: &mut Stage, order: &Order, built: &mut Built<'_>) -> Result<()> {
+fn converse(stage: &mut Stage, order: &Order, plan: &Plan, built: &mut Built<'_>) -> Result<()> {
     let channel = &stage.channel;
     channel.send(&Message::Go)?;
     loop {
@@ -197,8 +200,11 @@ fn converse(stage: &mut Stage, order: &Order, built: &mut Built<'_>) -> Result<(
                 channel.send(&Message::Go)?;
             }
             Some(Message::Forked(pid)) => built.pid = Some(pid),
-            Some(Message::Here) => {
+            Some(Message::Here { placed }) => {
                 built.pid = built.pid.or(sender.flatten());
+                if let Some(pid) = built.pid.filter(|_| !placed) {
+                    plan.enter(&mut built.group, pid)?;
+                }
                 channel.send(&Message::Go)?;
             }
             Some(Message::Hooks) => {

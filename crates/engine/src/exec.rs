@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::groups::Motion;
+use crate::groups::plan::is_in_user_namespace;
 use crate::order::{Message, Order, Task, write_order};
 use crate::record::{Access, Room};
 use crate::spawn::{Stage, Stdio};
@@ -37,6 +38,7 @@ pub fn exec(engine: &Engine, id: &str, wanted: &Exec) -> Result<i32> {
         return Err(stopped());
     }
     let group = room.groups()?;
+    group.expect_whole()?;
     if group.motion() == Motion::Frozen {
         let (id, status) = (id.to_owned(), "paused".to_owned());
         return Err(Error::Status { id, status, wanted: "running" });
@@ -48,19 +50,22 @@ pub fn exec(engine: &Engine, id: &str, wanted: &Exec) -> Result<i32> {
     let target = spawn::lift(target, above)?;
     let console = wanted.console_socket.as_deref().map(create::connect).transpose()?;
     let console = console.map(|socket| spawn::lift(socket, above)).transpose()?;
+    let linux = config.linux().clone().unwrap_or_default();
+    let doors = group.doors(above, is_in_user_namespace(&linux)?)?;
     let order = Order {
         id: id.to_owned(),
         bundle: record.state.bundle().clone(),
         spec: needed(config),
         preserve,
         console: console.as_ref().map(AsRawFd::as_raw_fd),
+        entrance: doors.entrance(),
         task: Task::Enter { pidfd: target.as_raw_fd(), process: Box::new(wanted.process.clone()) },
     };
     let order_file = spawn::lift(write_order(&order)?, above)?;
-    let passed: Vec<_> =
-        [Some(&target), console.as_ref()].into_iter().flatten().map(AsRawFd::as_raw_fd).collect();
+    let passed = [Some(&target), console.as_ref()].into_iter().flatten().map(AsRawFd::as_raw_fd);
+    let passed: Vec<_> = passed.chain(doors.numbers()).collect();
     let mut stage = Stage::spawn(&engine.program, &order_file, &passed, &wanted.stdio, above)?;
-    drop(console);
+    drop((console, doors));
     let (mut pid, first) = (None, record.state.pid().unwrap_or(0));
     let done = converse(&stage, wanted, &mut pid, &|pid| group.join(pid, first));
     stage.reap(&done)?;
@@ -92,9 +97,9 @@ fn converse(
         let (message, sender) = channel.receive_from()?.unzip();
         match message {
             Some(Message::Forked(forked)) => *pid = Some(forked),
-            Some(Message::Here) => {
+            Some(Message::Here { placed }) => {
                 *pid = pid.or(sender.flatten());
-                pid.map_or(Ok(()), join)?;
+                pid.filter(|_| !placed).map_or(Ok(()), join)?;
                 channel.send(&Message::Go)?;
             }
             Some(Message::Ready) => {

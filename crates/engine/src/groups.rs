@@ -1,11 +1,11 @@
 //! The control groups of a container: one group of its own in every hierarchy that this process may write.
 //!
 //! ```text
-//! find the hierarchies ─ make the groups ─ put the first stage in ─ set limits ─ ... ─ empty and remove
+//! find the hierarchies ─ make the groups ─ set limits ─ the inner stage enters ─ ... ─ empty and remove
 //! ```
 //!
-//! The groups are made by the caller of `create`, while the first stage waits for its word; the namespace of
-//! control groups is made by that stage afterwards, so that its root is the container's own group.
+//! The groups are made by the caller of `create`. The inner stage is in them before it does anything for the
+//! container, and makes the namespace of control groups then, so that its root is the container's own group.
 
 mod block;
 mod delegation;
@@ -20,7 +20,10 @@ mod rules;
 mod settings;
 mod table;
 
+use crate::Unenforced;
 use crate::error::{Error, Result};
+use crate::order::Entrance;
+use crate::spawn;
 use directory::Directory;
 pub use figures::Stats;
 pub(crate) use members::Motion;
@@ -30,8 +33,9 @@ use serde::{Deserialize, Serialize};
 use settings::{Absent, Setting};
 use std::collections::BTreeSet;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
-pub(crate) use table::{Hierarchy, Version};
+pub(crate) use table::{Hierarchy, Version, find};
 
 /// `CGROUP_SUPER_MAGIC` and `CGROUP2_SUPER_MAGIC` of linux/magic.h.
 const MAGIC: [i64; 2] = [0x0027_e0eb, 0x6367_7270];
@@ -49,6 +53,8 @@ pub(crate) struct Group {
     refused: Vec<Refused>,
     /// What was about to be made when its maker was broken off.
     leftover: Vec<PathBuf>,
+    /// Groups that were kept and are not to be seen.
+    missing: Vec<PathBuf>,
 }
 
 /// The group in one hierarchy.
@@ -60,6 +66,29 @@ pub(crate) struct Member {
     pub(crate) directory: Directory,
     /// How many directories from the group's own upwards were made for it.
     made: usize,
+}
+
+/// Descriptors by which a process gets into the groups.
+#[derive(Debug, Default)]
+pub(crate) struct Doors {
+    unified: Option<OwnedFd>,
+    threads: Vec<OwnedFd>,
+    /// Whether there is a group that has no door.
+    closed: bool,
+}
+
+impl Doors {
+    /// Their numbers, for an order.
+    pub(crate) fn entrance(&self) -> Entrance {
+        let unified = self.unified.as_ref().map(AsRawFd::as_raw_fd);
+        let threads = self.threads.iter().map(AsRawFd::as_raw_fd).collect();
+        Entrance { unified, threads, closed: self.closed }
+    }
+
+    /// All of their numbers.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = RawFd> {
+        self.unified.iter().chain(&self.threads).map(AsRawFd::as_raw_fd)
+    }
 }
 
 /// A hierarchy, or a controller of version 2, that could not be had.
@@ -92,7 +121,11 @@ pub(crate) struct Asked {
 
 impl Asked {
     /// Reads the resources, device rules apart.
-    pub(crate) fn of(resources: &LinuxResources, hierarchies: &[Hierarchy]) -> Result<Asked> {
+    pub(crate) fn of(
+        resources: &LinuxResources,
+        hierarchies: &[Hierarchy],
+        leniency: Unenforced,
+    ) -> Result<Asked> {
         let version = |controller: &str| {
             let listed =
                 |hierarchy: &Hierarchy| hierarchy.controllers.iter().any(|name| name == controller);
@@ -102,7 +135,7 @@ impl Asked {
             let unified = hierarchies.iter().any(|hierarchy| hierarchy.version == Version::Two);
             (unified && !OLD.contains(&controller)).then_some(Version::Two)
         };
-        Ok(Asked { settings: settings::settings(resources, &version)? })
+        Ok(Asked { settings: settings::settings(resources, &version, leniency)? })
     }
 
     fn controllers(&self) -> BTreeSet<&str> {
@@ -162,16 +195,59 @@ impl Group {
 
     /// Opens the groups again. One that is gone is left out, and so is another one in its place.
     pub(crate) fn open(kept: Vec<Kept>) -> Group {
-        let intended = kept.iter().filter(|kept| kept.inode == INTENDED);
-        let leftover = intended.map(|kept| kept.path.clone()).collect();
-        let open = |kept: Kept| {
-            let directory = Directory::open(&kept.path).ok()?;
-            let same = directory.inode().is_ok_and(|inode| inode == kept.inode)
-                && directory.kind().is_ok_and(|kind| MAGIC.contains(&kind));
-            let Kept { version, controllers, made, .. } = kept;
-            same.then_some(Member { version, controllers, directory, made })
-        };
-        Group { members: kept.into_iter().filter_map(open).collect(), leftover, ..Group::default() }
+        let mut group = Group::default();
+        for Kept { version, controllers, path, inode, made } in kept {
+            if inode == INTENDED {
+                group.leftover.push(path);
+                continue;
+            }
+            let same = |directory: &Directory| {
+                directory.inode().is_ok_and(|found| found == inode)
+                    && directory.kind().is_ok_and(|kind| MAGIC.contains(&kind))
+            };
+            match Directory::open(&path).ok().filter(same) {
+                Some(directory) => {
+                    group.members.push(Member { version, controllers, directory, made });
+                }
+                None => group.missing.push(path),
+            }
+        }
+        group
+    }
+
+    /// Refuses when not all groups are to be seen: who is put into a part of them escapes the rest.
+    pub(crate) fn expect_whole(&self) -> Result<()> {
+        match self.missing.first() {
+            Some(path) => Err(Error::Group {
+                action: "join the container's groups".to_owned(),
+                path: path.clone(),
+                source: io::Error::from(io::ErrorKind::NotFound),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// The descriptors by which a process gets in: the directory of version 2, files of version 1. A process
+    /// of a user namespace cannot be born in a group of the machine's.
+    pub(crate) fn doors(&self, above: RawFd, in_user_namespace: bool) -> Result<Doors> {
+        let mut doors = Doors::default();
+        for member in &self.members {
+            let opened = match member.version {
+                Version::Two if in_user_namespace || !member.bears() => {
+                    doors.closed = true;
+                    continue;
+                }
+                Version::Two => member.directory.as_fd().try_clone_to_owned(),
+                Version::One => member.directory.writable("tasks"),
+            };
+            let opened = opened.map_err(|error| member.fault("tasks", error))?;
+            let opened = spawn::lift(opened, above)?;
+            match member.version {
+                Version::Two => doors.unified = Some(opened),
+                Version::One => doors.threads.push(opened),
+            }
+        }
+        Ok(doors)
     }
 
     /// The member that has a controller; for no controller at all the one of version 2.
@@ -209,7 +285,7 @@ impl Group {
     }
 
     /// Sets limits. `late` tells which half: see [`Setting::is_late`].
-    pub(crate) fn apply(&self, asked: &Asked, late: bool) -> Result<()> {
+    pub(crate) fn apply(&self, asked: &Asked, late: bool, leniency: Unenforced) -> Result<()> {
         let mut again = Vec::new();
         for setting in asked.settings.iter().filter(|setting| setting.is_late() == late) {
             match self.set(setting) {
@@ -222,10 +298,10 @@ impl Group {
                 {
                     again.push(setting);
                 }
-                other => other?,
+                other => leniency.pardon(other)?,
             }
         }
-        again.into_iter().try_for_each(|setting| self.set(setting))
+        again.into_iter().try_for_each(|setting| leniency.pardon(self.set(setting)))
     }
 
     fn set(&self, setting: &Setting) -> Result<()> {
@@ -272,6 +348,18 @@ impl Group {
 }
 
 impl Member {
+    /// Whether a process is sure to be born in this group of version 2. Sure, since a birth that the kernel
+    /// breaks off is the end of a new pid namespace: then no process can be its first any more.
+    fn bears(&self) -> bool {
+        let is = |file: &str, word: &str| {
+            self.directory.read(file).is_ok_and(|text| text.trim() == word)
+        };
+        // Who may write what nobody may write may write all groups in between, too.
+        is("cgroup.type", "domain")
+            && is("cgroup.subtree_control", "")
+            && self.directory.may_write("cgroup.events")
+    }
+
     /// The error of an act on a file of this member.
     pub(crate) fn fault(&self, file: &str, source: io::Error) -> Error {
         let controllers = self.controllers.join(",");

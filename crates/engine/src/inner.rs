@@ -1,5 +1,6 @@
 //! The inner stage: inside the namespaces, it builds the root, waits for the start, and becomes the program.
 
+use crate::cgroup_view::Sight;
 use crate::error::{Doing, Error, Result};
 use crate::order::{Channel, Message, Order, Task};
 use crate::process::Prepared;
@@ -11,7 +12,7 @@ use oci_spec::runtime::{ContainerState, Linux, LinuxNamespaceType, Process};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::UnmountFlags;
 use rustix::net::SocketFlags;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
 /// Acts out the order. Returns only when it failed.
@@ -21,10 +22,16 @@ pub(crate) fn run(channel: BorrowedFd<'_>, order: &Order, carried: &Carried) -> 
     // Nobody in the container may look into this process while it is not yet one of theirs.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .doing(|| "hide from tracers")?;
-    channel.send(&Message::Here)?;
+    channel.send(&Message::Here { placed: !carried.outside && step_in(order) })?;
     // Said once the caller knows this process's pid, which it may need to end it.
     channel.expect_go()?;
     let linux = order.spec.linux().clone().unwrap_or_default();
+    if matches!(order.task, Task::Create { .. })
+        && namespaces::creates(&linux, LinuxNamespaceType::Cgroup)
+    {
+        // Its root is the group that this process is in by now.
+        sys::unshare(libc::CLONE_NEWCGROUP).doing(|| "make a namespace of control groups")?;
+    }
     match &order.task {
         Task::Create { start, no_pivot } => {
             let prepared = build(&channel, order, &linux, carried, *no_pivot)?;
@@ -37,6 +44,15 @@ pub(crate) fn run(channel: BorrowedFd<'_>, order: &Order, carried: &Carried) -> 
             prepared.become_program(&linux, || Ok(()))
         }
     }
+}
+
+/// Goes into the control groups of version 1, a thread by itself. `false` when not all took it: then the caller
+/// puts it there, or knows why not.
+fn step_in(order: &Order) -> bool {
+    let enter = |file: &RawFd| {
+        rustix::io::retry_on_intr(|| rustix::io::write(sys::borrow(*file), b"0")).is_ok()
+    };
+    !order.entrance.closed && order.entrance.threads.iter().all(enter)
 }
 
 fn build<'a>(
@@ -55,7 +71,7 @@ fn build<'a>(
         sys::raise_loopback().doing(|| "bring the loopback interface up")?;
     }
     let root = take_root(order, linux, carried)?;
-    mount_all(&root, order, carried)?;
+    mount_all(&root, order, linux, carried)?;
     if !has_own_dev(order) {
         devices::make(&root, linux.devices().as_deref().unwrap_or_default())?;
     }
@@ -142,14 +158,16 @@ fn take_root(order: &Order, linux: &Linux, carried: &Carried) -> Result<Root> {
     Ok(Root::new(mount))
 }
 
-fn mount_all(root: &Root, order: &Order, carried: &Carried) -> Result<()> {
+fn mount_all(root: &Root, order: &Order, linux: &Linux, carried: &Carried) -> Result<()> {
+    let own = namespaces::has(linux, LinuxNamespaceType::Cgroup);
+    let sight = if own { Sight::Namespace } else { Sight::Machine };
     for (index, mount) in order.spec.mounts().as_deref().unwrap_or_default().iter().enumerate() {
         let source = carried.sources.iter().find(|(place, _)| *place == index);
         let source = source
             .map(|(_, descriptor)| sys::adopt(*descriptor))
             .transpose()
             .doing(|| "take over a mount")?;
-        mounts::mount(root, mount, source)?;
+        mounts::mount(root, mount, source, sight)?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The mounts of the configuration, each made detached and attached at a verified place inside the root.
 
+use crate::cgroup_view::Sight;
 use crate::error::{Doing, Error, Result};
 use crate::options::{self, Bind, Options};
 use crate::root::{Links, Root};
@@ -13,7 +14,12 @@ use std::path::Path;
 
 /// Mounts one entry. `source` is the detached mount that the outer stage made of a bind's source, when the
 /// inner one could not.
-pub(crate) fn mount(root: &Root, mount: &Mount, source: Option<OwnedFd>) -> Result<()> {
+pub(crate) fn mount(
+    root: &Root,
+    mount: &Mount,
+    source: Option<OwnedFd>,
+    sight: Sight,
+) -> Result<()> {
     let options = options::parse(mount.options().as_deref().unwrap_or_default());
     if options.idmap || mount.uid_mappings().as_ref().is_some_and(|mappings| !mappings.is_empty()) {
         return Err(Error::Unsupported {
@@ -24,7 +30,7 @@ pub(crate) fn mount(root: &Root, mount: &Mount, source: Option<OwnedFd>) -> Resu
     match kind {
         _ if options.bind.is_some() || kind == "bind" => bind(root, mount, &options, source),
         "cgroup" | "cgroup2" => {
-            let view = cgroup_view::make(&options)?;
+            let view = cgroup_view::make(&options, sight)?;
             let place = root.make_directories(mount.destination(), Links::Follow)?;
             tree::attach(&view, &place).doing(|| "mount the control groups")?;
             let name = mount.destination().display().to_string();

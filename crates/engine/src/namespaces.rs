@@ -41,10 +41,11 @@ pub(crate) fn has(linux: &Linux, kind: LinuxNamespaceType) -> bool {
     all(linux).iter().any(|namespace| namespace.typ() == kind)
 }
 
-/// The flags of all new namespaces but the user's.
+/// The flags of all new namespaces but the user's, and that of control groups, which is made by who is in them.
 pub(crate) fn new_flags(linux: &Linux) -> i32 {
     let new = all(linux).iter().filter(|namespace| namespace.path().is_none());
-    new.map(|namespace| flag(namespace.typ())).fold(0, |all, one| all | one) & !libc::CLONE_NEWUSER
+    new.map(|namespace| flag(namespace.typ())).fold(0, |all, one| all | one)
+        & !(libc::CLONE_NEWUSER | libc::CLONE_NEWCGROUP)
 }
 
 /// Opens the namespaces that are joined by path, the user's first, and verifies each one's kind.

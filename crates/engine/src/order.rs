@@ -45,7 +45,20 @@ pub(crate) struct Order {
     pub(crate) preserve: i32,
     /// A connected socket that takes the master of the terminal.
     pub(crate) console: Option<RawFd>,
+    pub(crate) entrance: Entrance,
     pub(crate) task: Task,
+}
+
+/// The way into the control groups: a process that goes by itself, or is born there, waits for nobody, while to
+/// move one the kernel halts all others for a while.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Entrance {
+    /// The group of version 2.
+    pub(crate) unified: Option<RawFd>,
+    /// The files of version 1 that take threads.
+    pub(crate) threads: Vec<RawFd>,
+    /// Whether there is a group which the caller alone can put a process into.
+    pub(crate) closed: bool,
 }
 
 /// What the process shall become.
@@ -66,8 +79,8 @@ pub(crate) enum Message {
     Go,
     /// The inner stage has this pid, in the numbering of the caller.
     Forked(i32),
-    /// The inner stage runs.
-    Here,
+    /// The inner stage runs. `placed` when it is in its control groups already.
+    Here { placed: bool },
     /// The namespaces and mounts stand: time for the hooks of the runtime's namespace.
     Hooks,
     /// All is prepared.

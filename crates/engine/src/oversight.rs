@@ -102,10 +102,24 @@ pub fn update(engine: &Engine, id: &str, resources: &LinuxResources) -> Result<(
     if group.members.is_empty() {
         return Err(without(id, "the limits"));
     }
+    check_memory(resources, &group)?;
     let mut config = room.config()?;
     let linux = config.linux_mut().get_or_insert_default();
     linux.set_resources(Some(resources.clone()));
     let plan = Plan::of(engine, linux)?;
     plan.limit(&group)?;
     plan.finish(&group)
+}
+
+/// With `checkBeforeUpdate` a limit below what is in use is refused, in place of an end for lack of memory.
+fn check_memory(resources: &LinuxResources, group: &Group) -> Result<()> {
+    let Some(memory) = resources.memory() else { return Ok(()) };
+    let limit =
+        memory.limit().and_then(|limit| u64::try_from(limit).ok()).filter(|limit| *limit != 0);
+    match (memory.check_before_update(), limit, group.stats().memory_current) {
+        (Some(true), Some(limit), Some(current)) if limit < current => Err(Error::Unsupported {
+            what: format!("linux.resources.memory.limit {limit}, with {current} bytes in use"),
+        }),
+        _ => Ok(()),
+    }
 }

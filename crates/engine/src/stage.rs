@@ -39,6 +39,8 @@ pub(crate) struct Carried {
     pub(crate) sources: Vec<(usize, RawFd)>,
     /// The mount namespace to join.
     pub(crate) mount_namespace: Option<RawFd>,
+    /// Whether the inner stage was not born in its control group of version 2.
+    pub(crate) outside: bool,
 }
 
 /// Acts when the arguments (with the program's own name first) say that this process is a stage of the
@@ -98,19 +100,9 @@ fn outer(channel: &Channel, order_file: OwnedFd) -> Result<()> {
         Task::Enter { pidfd, .. } => outer_enter(&linux, *pidfd, &mut keep)?,
     };
     let program = sealed_self(own_name.as_deref())?;
-    let carried =
-        serde_json::to_string(&carried).map_err(std::io::Error::from).doing(|| "write")?;
-    let arguments = [
-        "corten-engine".to_owned(),
-        STAGE.to_owned(),
-        INNER.to_owned(),
-        channel.as_fd().as_raw_fd().to_string(),
-        order_file.as_raw_fd().to_string(),
-        carried,
-    ];
-    let arguments: Vec<CString> =
-        arguments.into_iter().filter_map(|word| CString::new(word).ok()).collect();
-    match sys::fork_sibling().doing(|| "fork")? {
+    let (forked, outside) = fork(order.entrance.unified)?;
+    let carried = Carried { outside, ..carried };
+    match forked {
         Some(pid) => channel.send(&Message::Forked(pid)),
         None => {
             let inherited = [channel.as_fd(), order_file.as_fd()];
@@ -120,13 +112,42 @@ fn outer(channel: &Channel, order_file: OwnedFd) -> Result<()> {
                 rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::empty())
                     .doing(|| "pass a descriptor")?;
             }
+            let arguments = inner_arguments(channel, &order_file, &carried)?;
             Err(sys::execute(&program, &arguments, &[])).doing(|| "run the inner stage")
         }
     }
 }
 
+/// Forks the inner stage, into its control group where there is one and the kernel lets us. Says too whether it
+/// is outside of a group that it should be in.
+fn fork(group: Option<RawFd>) -> Result<(Option<i32>, bool)> {
+    if let Some(group) = group
+        && let Ok(forked) = sys::fork_sibling_into(sys::borrow(group))
+    {
+        return Ok((forked, false));
+    }
+    Ok((sys::fork_sibling().doing(|| "fork")?, group.is_some()))
+}
+
+fn inner_arguments(
+    channel: &Channel,
+    order_file: &OwnedFd,
+    carried: &Carried,
+) -> Result<Vec<CString>> {
+    let carried = serde_json::to_string(carried).map_err(std::io::Error::from).doing(|| "write")?;
+    let arguments = [
+        "corten-engine".to_owned(),
+        STAGE.to_owned(),
+        INNER.to_owned(),
+        channel.as_fd().as_raw_fd().to_string(),
+        order_file.as_raw_fd().to_string(),
+        carried,
+    ];
+    Ok(arguments.into_iter().filter_map(|word| CString::new(word).ok()).collect())
+}
+
 /// Descriptors that the caller passed for the inner stage's use.
-fn passed<'a>(order: &Order) -> impl Iterator<Item = std::os::fd::BorrowedFd<'a>> + use<'a> {
+fn passed<'a>(order: &Order) -> impl Iterator<Item = std::os::fd::BorrowedFd<'a>> + use<'a, '_> {
     let start = match order.task {
         Task::Create { start, .. } => Some(start),
         Task::Enter { .. } => None,
@@ -134,6 +155,7 @@ fn passed<'a>(order: &Order) -> impl Iterator<Item = std::os::fd::BorrowedFd<'a>
     start
         .into_iter()
         .chain(order.console)
+        .chain(order.entrance.threads.iter().copied())
         .map(sys::borrow as fn(RawFd) -> std::os::fd::BorrowedFd<'a>)
 }
 

@@ -58,10 +58,21 @@ impl Directory {
 
     /// Writes a file of the directory, in one call, as its reader in the kernel wants it.
     pub(crate) fn write(&self, name: &str, value: &str) -> io::Result<()> {
-        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&self.file, name, flags, Mode::empty())?;
+        let file = self.writable(name)?;
         rustix::io::retry_on_intr(|| rustix::io::write(&file, value.as_bytes()))?;
         Ok(())
+    }
+
+    /// Opens a file of the directory for writing.
+    pub(crate) fn writable(&self, name: &str) -> io::Result<OwnedFd> {
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(&self.file, name, flags, Mode::empty())?)
+    }
+
+    /// Whether this process has the right to write a file.
+    pub(crate) fn may_write(&self, name: &str) -> bool {
+        use rustix::fs::Access;
+        rustix::fs::accessat(&self.file, name, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
     }
 
     /// Whether there is a file of this name.

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// The most groups below one that are gone through.
 const GROUPS: usize = 1 << 16;
+/// How many processes are held at a time.
+const HELD: usize = 256;
 /// How long the end of all, or their rest, is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest pause between two looks.
@@ -111,11 +113,20 @@ impl Group {
 
     /// Sends a signal to every process of the group.
     pub(crate) fn signal(&self, signal: i32) -> Result<()> {
+        let all: Vec<i32> = self.processes()?.into_iter().collect();
+        for some in all.chunks(HELD) {
+            self.signal_some(some, signal)?;
+        }
+        Ok(())
+    }
+
+    fn signal_some(&self, some: &[i32], signal: i32) -> Result<()> {
         let mut held = Vec::new();
-        for pid in self.processes()? {
-            let Some(number) = Pid::from_raw(pid) else { continue };
-            if let Ok(process) = pidfd_open(number, PidfdFlags::empty()) {
-                held.push((pid, process));
+        for pid in some {
+            let Some(number) = Pid::from_raw(*pid) else { continue };
+            match pidfd_open(number, PidfdFlags::empty()) {
+                Err(Errno::SRCH) => {}
+                other => held.push((pid, other.doing(|| format!("hold process {pid}"))?)),
             }
         }
         // Asked again after the hold: a number may have gone to a process of somebody else's in between.

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 const ATTEMPTS: usize = 4;
 /// The most levels of groups below each other.
 const LEVELS: usize = 64;
+/// How much of an id stands in the name of a group.
+const SHORT: usize = 200;
 /// How long the removal of a group waits for processes that are ending.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -35,10 +37,14 @@ impl Wanted {
     pub(crate) fn all(path: Option<&Path>, id: &str, number: u64) -> Result<Vec<Wanted>> {
         match path.filter(|path| !path.as_os_str().is_empty()) {
             Some(path) => Ok(vec![Wanted::at(path)?]),
-            None => Ok(vec![
-                Wanted::Named(PathBuf::from(format!("corten-{id}"))),
-                Wanted::Below(PathBuf::from(format!("corten-{id}-{number:x}"))),
-            ]),
+            None => {
+                // An id may be as long as a name of a directory, so that nothing can be added to it.
+                let short: String = id.chars().take(SHORT).collect();
+                let named = Wanted::Named(PathBuf::from(format!("corten-{short}")));
+                let numbered = PathBuf::from(format!("corten-{short}-{number:x}"));
+                let named = (short == id).then_some(named);
+                Ok(named.into_iter().chain([Wanted::Below(numbered)]).collect())
+            }
         }
     }
 
@@ -267,6 +273,8 @@ mod tests {
         let own = [Wanted::Named("corten-one".into()), Wanted::Below("corten-one-ff".into())];
         assert_eq!(Wanted::all(None, "one", 255).unwrap(), own);
         assert_eq!(Wanted::all(Some(Path::new("")), "one", 255).unwrap(), own);
+        let long = Wanted::all(None, &"x".repeat(255), 255).unwrap();
+        assert_eq!(long, [Wanted::Below(format!("corten-{}-ff", "x".repeat(SHORT)).into())]);
     }
 
     #[test]

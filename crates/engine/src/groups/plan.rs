@@ -26,7 +26,7 @@ pub(crate) struct Plan {
     leniency: Unenforced,
     /// Whether the kernel keeps the container from devices anyway: in a user namespace nodes cannot be made,
     /// and those of the images' are none.
-    in_user_namespace: bool,
+    pub(crate) in_user_namespace: bool,
 }
 
 impl Plan {
@@ -41,15 +41,12 @@ impl Plan {
             asked: Asked::default(),
             rules,
             leniency: engine.unenforced,
-            in_user_namespace: namespaces::has(linux, LinuxNamespaceType::User) || is_mapped()?,
+            in_user_namespace: is_in_user_namespace(linux)?,
         };
         match engine.groups {
             Groups::Auto => {
                 plan.hierarchies = find()?;
-                match Asked::of(resources, &plan.hierarchies) {
-                    Err(_) if plan.leniency == Unenforced::Ignore => {}
-                    asked => plan.asked = asked?,
-                }
+                plan.asked = Asked::of(resources, &plan.hierarchies, plan.leniency)?;
             }
             Groups::Off => plan.refuse_all(resources)?,
         }
@@ -112,35 +109,23 @@ impl Plan {
             .unwrap_or_else(|| Error::Stage { text: "no place for control groups".to_owned() }))
     }
 
-    /// Puts the first process in and limits it, see [`Plan::limit`].
+    /// Puts the first process in, when it could not go by itself.
     pub(crate) fn enter(&self, group: &mut Group, pid: i32) -> Result<()> {
-        group.enter(pid, &self.asked)?;
-        self.limit(group)
+        group.enter(pid, &self.asked)
     }
 
     /// Sets limits and device rules, but for what would hinder the making of the container.
     pub(crate) fn limit(&self, group: &Group) -> Result<()> {
-        self.pardon(group.apply(&self.asked, false))?;
+        group.apply(&self.asked, false, self.leniency)?;
         match self.limit_devices(group) {
             Err(_) if self.in_user_namespace => Ok(()),
-            other => self.pardon(other),
+            other => self.leniency.pardon(other),
         }
     }
 
     /// Sets the rest of the limits.
     pub(crate) fn finish(&self, group: &Group) -> Result<()> {
-        self.pardon(group.apply(&self.asked, true))
-    }
-
-    fn pardon(&self, result: Result<()>) -> Result<()> {
-        match result {
-            Err(Error::Group { .. } | Error::Unsupported { .. })
-                if self.leniency == Unenforced::Ignore =>
-            {
-                Ok(())
-            }
-            other => other,
-        }
+        group.apply(&self.asked, true, self.leniency)
     }
 
     fn limit_devices(&self, group: &Group) -> Result<()> {
@@ -164,6 +149,23 @@ impl Plan {
             None => Ok(()),
         }
     }
+}
+
+impl Unenforced {
+    /// Forgives what cannot be enforced, where that is wanted.
+    pub(super) fn pardon(self, result: Result<()>) -> Result<()> {
+        match result {
+            Err(Error::Group { .. } | Error::Unsupported { .. }) if self == Unenforced::Ignore => {
+                Ok(())
+            }
+            other => other,
+        }
+    }
+}
+
+/// Whether the container is in a user namespace, its own or that of this process.
+pub(crate) fn is_in_user_namespace(linux: &Linux) -> Result<bool> {
+    Ok(namespaces::has(linux, LinuxNamespaceType::User) || is_mapped()?)
 }
 
 /// Whether this process is in a user namespace of less than all ids.

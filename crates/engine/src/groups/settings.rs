@@ -3,6 +3,7 @@
 
 use super::table::Version;
 use super::{block, memory};
+use crate::Unenforced;
 use crate::error::{Error, Result};
 use oci_spec::runtime::{LinuxCpu, LinuxHugepageLimit, LinuxNetwork, LinuxRdma, LinuxResources};
 use std::collections::HashMap;
@@ -80,32 +81,39 @@ pub(crate) fn wrong(field: &str, value: impl ToString) -> Error {
 pub(crate) fn settings(
     resources: &LinuxResources,
     version: &dyn Fn(&str) -> Option<Version>,
+    leniency: Unenforced,
 ) -> Result<Vec<Setting>> {
     let mut gathered = Gathered { version, settings: Vec::new() };
+    let to = &mut gathered;
     if let Some(memory) = resources.memory() {
-        memory::gather(memory, &mut gathered)?;
+        leniency.pardon(memory::gather(memory, to))?;
     }
     if let Some(cpu) = resources.cpu() {
-        gather_cpu(cpu, &mut gathered)?;
-        gather_cpuset(cpu, &mut gathered)?;
+        leniency.pardon(gather_cpu(cpu, to))?;
+        leniency.pardon(gather_cpuset(cpu, to))?;
     }
     // Callers write 0 for what they do not limit.
     if let Some(limit) = resources.pids().map(|pids| pids.limit()).filter(|limit| *limit != 0) {
-        gathered.version("pids", "pids")?;
-        gathered.put("pids", "pids.max", max_or(limit));
+        leniency.pardon(gather_pids(limit, to))?;
     }
     if let Some(block) = resources.block_io() {
-        block::gather(block, &mut gathered)?;
+        leniency.pardon(block::gather(block, to))?;
     }
     for limit in resources.hugepage_limits().iter().flatten() {
-        gather_hugepages(limit, &mut gathered)?;
+        leniency.pardon(gather_hugepages(limit, to))?;
     }
     if let Some(network) = resources.network() {
-        gather_network(network, &mut gathered)?;
+        leniency.pardon(gather_network(network, to))?;
     }
-    gather_rdma(resources.rdma().as_ref(), &mut gathered)?;
-    gather_unified(resources.unified().as_ref(), &mut gathered)?;
+    leniency.pardon(gather_rdma(resources.rdma().as_ref(), to))?;
+    leniency.pardon(gather_unified(resources.unified().as_ref(), to))?;
     Ok(gathered.settings)
+}
+
+fn gather_pids(limit: i64, to: &mut Gathered<'_>) -> Result<()> {
+    to.version("pids", "pids")?;
+    to.put("pids", "pids.max", max_or(limit));
+    Ok(())
 }
 
 /// A number, or the word for no limit when it is negative.
@@ -274,4 +282,158 @@ fn gather_unified(unified: Option<&HashMap<String, String>>, to: &mut Gathered<'
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    /// The settings as `file=value`, all controllers in one version; alternatives are parted by `|`.
+    fn told(version: Version, resources: Value) -> std::result::Result<Vec<String>, String> {
+        let resources: LinuxResources = serde_json::from_value(resources).unwrap();
+        let all = settings(&resources, &|_| Some(version), Unenforced::Refuse);
+        let show = |setting: Setting| {
+            let files: Vec<_> =
+                setting.files.iter().map(|(file, value)| format!("{file}={value}")).collect();
+            files.join("|")
+        };
+        all.map(|all| all.into_iter().map(show).collect()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn weights_follow_the_curve_of_the_field() {
+        for (shares, wanted) in [
+            (0, 1),
+            (2, 1),
+            (1024, 100),
+            (512, 59),
+            (2048, 174),
+            (262_144, 10_000),
+            (u64::MAX, 10_000),
+        ] {
+            assert_eq!(weight(shares), wanted, "{shares}");
+        }
+        assert!((2..262_144).step_by(61).all(|shares| weight(shares) <= weight(shares + 61)));
+    }
+
+    #[test]
+    fn version_two_has_its_own_words() {
+        let all = told(
+            Version::Two,
+            json!({
+                "memory": { "limit": 100, "swap": 150, "reservation": 50 },
+                "cpu": { "shares": 1024, "quota": 20_000, "period": 50_000, "burst": 9, "cpus": "0-1", "mems": "0" },
+                "pids": { "limit": -1 },
+                "blockIO": {
+                    "weight": 1000, "weightDevice": [{ "major": 8, "minor": 0, "weight": 10 }],
+                    "throttleReadBpsDevice": [{ "major": 8, "minor": 0, "rate": 7 }],
+                    "throttleWriteIOPSDevice": [{ "major": 8, "minor": 0, "rate": 9 }]
+                },
+                "hugepageLimits": [{ "pageSize": "1GB", "limit": -1 }],
+                "rdma": { "mlx5_0": { "hcaHandles": 3 } },
+                "unified": { "io.max": "8:0 rbps=1\n8:16 rbps=2", "memory.high": "9" }
+            }),
+        );
+        let wanted = [
+            "memory.max=100",
+            "memory.swap.max=50",
+            "memory.low=50",
+            "cpu.weight=100",
+            "cpu.max=20000 50000",
+            "cpu.max.burst=9",
+            "cpuset.cpus=0-1",
+            "cpuset.mems=0",
+            "pids.max=max",
+            "io.bfq.weight=1000|io.weight=10000",
+            "io.bfq.weight=8:0 10|io.weight=8:0 1",
+            "io.max=8:0 rbps=7",
+            "io.max=8:0 wiops=9",
+            "hugetlb.1GB.max=max",
+            "hugetlb.1GB.rsvd.max=max",
+            "rdma.max=mlx5_0 hca_handle=3",
+            "io.max=8:0 rbps=1",
+            "io.max=8:16 rbps=2",
+            "memory.high=9",
+        ];
+        assert_eq!(all.unwrap(), wanted);
+        let none =
+            json!({ "memory": { "limit": 0 }, "cpu": { "shares": 0 }, "pids": { "limit": 0 } });
+        assert_eq!(told(Version::Two, none), Ok(Vec::new()));
+        assert_eq!(
+            told(Version::Two, json!({ "memory": { "limit": -1 } })).unwrap(),
+            ["memory.max=max", "memory.swap.max=max"]
+        );
+        assert_eq!(
+            told(Version::Two, json!({ "cpu": { "period": 5 } })).unwrap(),
+            ["cpu.max=max 5"]
+        );
+    }
+
+    #[test]
+    fn version_one_keeps_the_words_of_the_specification() {
+        let all = told(
+            Version::One,
+            json!({
+                "memory": { "limit": -1, "kernelTCP": 5, "disableOOMKiller": true },
+                "cpu": { "realtimeRuntime": 3, "idle": 1 },
+                "network": { "classID": 7, "priorities": [{ "name": "eth0", "priority": 2 }] },
+                "blockIO": { "weight": 500, "throttleWriteBpsDevice": [{ "major": 8, "minor": 1, "rate": 4 }] }
+            }),
+        );
+        let wanted = [
+            "memory.limit_in_bytes=-1",
+            "memory.memsw.limit_in_bytes=-1",
+            "memory.kmem.tcp.limit_in_bytes=5",
+            "memory.oom_control=1",
+            "cpu.idle=1",
+            "cpu.rt_runtime_us=3",
+            "blkio.weight=500|blkio.bfq.weight=500",
+            "blkio.throttle.write_bps_device=8:1 4",
+            "net_cls.classid=7",
+            "net_prio.ifpriomap=eth0 2",
+        ];
+        assert_eq!(all.unwrap(), wanted);
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_refused_by_its_name() {
+        for (version, resources, why) in [
+            (Version::Two, json!({ "memory": { "swappiness": 1 } }), "memory.swappiness"),
+            (Version::Two, json!({ "memory": { "limit": 9, "swap": 8 } }), "memory.swap"),
+            (Version::Two, json!({ "memory": { "swap": 8 } }), "memory.swap without a limit"),
+            (Version::Two, json!({ "cpu": { "realtimePeriod": 8 } }), "cpu.realtime"),
+            (Version::One, json!({ "unified": { "memory.max": "1" } }), "unified.memory.max"),
+            (Version::Two, json!({ "unified": { "cgroup.procs": "1" } }), "unified"),
+            (Version::Two, json!({ "unified": { "cgroup.kill": "1" } }), "unified"),
+            (Version::Two, json!({ "unified": { "../memory.max": "1" } }), "unified"),
+            (
+                Version::Two,
+                json!({ "hugepageLimits": [{ "pageSize": "../2MB", "limit": 1 }] }),
+                "pageSize",
+            ),
+            (Version::One, json!({ "blockIO": { "weight": 5 } }), "blockIO.weight"),
+            (Version::One, json!({ "blockIO": { "leafWeight": 50 } }), "blockIO.leafWeight"),
+            (
+                Version::One,
+                json!({ "network": { "priorities": [{ "name": "a b", "priority": 1 }] } }),
+                "name",
+            ),
+            (Version::Two, json!({ "rdma": { "a\nb": {} } }), "rdma"),
+        ] {
+            let error = told(version, resources.clone()).unwrap_err();
+            assert!(error.contains(why), "{resources} {error}");
+        }
+        let resources: LinuxResources =
+            serde_json::from_value(json!({ "pids": { "limit": 9 }, "network": { "classID": 1 } }))
+                .unwrap();
+        let mounted = |name: &str| (name == "pids").then_some(Version::One);
+        let error = settings(&resources, &mounted, Unenforced::Refuse).unwrap_err().to_string();
+        assert!(
+            error.contains("linux.resources.network.classID") && error.contains("net_cls"),
+            "{error}"
+        );
+        // Who goes without what cannot be had keeps the rest.
+        assert_eq!(settings(&resources, &mounted, Unenforced::Ignore).unwrap().len(), 1);
+    }
 }

@@ -131,9 +131,41 @@ fn a_container_is_in_groups_of_its_own_which_go_with_it() {
             serde_json::from_str(&view.engine(&machine, &["ps", "one"]).output).unwrap();
         assert_eq!(all.as_array().unwrap().len(), 1);
         assert_ne!(left_over(&machine), Vec::<PathBuf>::new());
+        if view == View::AsItIs {
+            // Who cannot see the groups runs nothing more in the container, which would be outside of them.
+            let mut words = View::None.words();
+            let binary = engine_binary();
+            words.push(binary.to_str().unwrap());
+            let state = machine.scratch.path().join("state");
+            let mut command = Command::new(words[0]);
+            command.args(&words[1..]).arg("--root").arg(state).args(["exec", "one", "ls"]);
+            let answer = Answer::from(command.output().unwrap());
+            assert!(answer.error.contains("join the container's groups"), "{}", answer.error);
+        }
         let answer = view.engine(&machine, &["delete", "--force", "one"]);
         assert_eq!(answer.code, Some(0), "{}", answer.error);
         assert_eq!(left_over(&machine), Vec::<PathBuf>::new());
+    }
+}
+
+#[test]
+fn without_a_namespace_of_groups_a_container_sees_its_own_alone() {
+    // Files that no group has at the root of its hierarchy.
+    let script = "test -e /sys/fs/cgroup/pids/pids.max && echo pids; \
+                  test -e /sys/fs/cgroup/cgroup.freeze && echo freeze; \
+                  test -w /sys/fs/cgroup/pids/pids.max && echo writable; \
+                  cat /proc/self/cgroup";
+    for (view, seen) in [(View::AsItIs, "pids\n"), (View::Two, "freeze\n")] {
+        let Some(mut machine) = Machine::new(script).filter(|_| view.is_here()) else { return };
+        if view == View::AsItIs && !has_controllers(&["pids"]) {
+            return;
+        }
+        let spaces = machine.config["linux"]["namespaces"].as_array_mut().unwrap();
+        spaces.retain(|space| space["type"] != "cgroup");
+        let answer = view.engine(&machine, &["run", "one"]);
+        assert!(answer.output.starts_with(seen), "{view:?} {answer:?}");
+        // There is no namespace that would hide where the group is.
+        assert!(answer.output.contains("/corten-one"), "{view:?} {answer:?}");
     }
 }
 

@@ -1,9 +1,11 @@
 //! Stages that are killed in the middle, played by a script in place of the engine's binary.
 
-use corten_engine::{Create, Engine, Force, Groups, Stdio, Unenforced, create, delete, state};
+use crate::machine::{Machine, engine_binary};
+use corten_engine::{Create, Engine, Force, Groups, Unenforced, create, delete, state};
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A creation whose stages are this script. The descriptor of the channel is `$3`.
@@ -26,7 +28,7 @@ fn creation(script: &str) -> Option<(tempfile::TempDir, Engine, Create)> {
     let root = scratch.path().join("state");
     let engine = Engine { root, program, groups: Groups::Auto, unenforced: Unenforced::Refuse };
     let file = || Some(std::fs::File::options().write(true).open("/dev/null").unwrap().into());
-    let stdio = Stdio { input: None, output: file(), error: file() };
+    let stdio = corten_engine::Stdio { input: None, output: file(), error: file() };
     let bundle = scratch.path().to_owned();
     Some((scratch, engine, Create { id: "one".into(), bundle, stdio, ..Create::default() }))
 }
@@ -36,7 +38,7 @@ fn creation(script: &str) -> Option<(tempfile::TempDir, Engine, Create)> {
 fn an_outer_stage_that_dies_between_its_fork_and_its_word_keeps_nobody_waiting() {
     let script = "outer=$$\n\
         hear() { dd bs=64 count=1 status=none <&$1 > /dev/null; }\n\
-        ( hear $3; kill -9 $outer; printf '\"Here\"' >&$3; hear $3\n\
+        ( hear $3; kill -9 $outer; printf '{\"Here\":{\"placed\":false}}' >&$3; hear $3\n\
           printf '\"Ready\"' >&$3; hear $3; exec sleep 100 ) &\n\
         wait";
     let Some((_scratch, engine, wanted)) = creation(script) else { return };
@@ -69,5 +71,30 @@ fn stages_that_both_die_are_an_error_and_leave_nothing() {
         let told = create(&engine, &wanted).unwrap_err().to_string();
         assert!(start.elapsed() < Duration::from_secs(20), "{told}");
         assert!(!scratch.path().join("state/one").exists());
+    }
+}
+
+#[test]
+fn a_creator_that_is_killed_leaves_nothing_that_a_deletion_does_not_find() {
+    for millis in [0, 1, 2, 3, 4, 6, 8, 11, 15, 20, 30] {
+        let Some(mut machine) = Machine::new("sleep 100") else { return };
+        let name = machine.scratch.path().file_name().unwrap().to_string_lossy().into_owned();
+        machine.config["linux"]["cgroupsPath"] = json!(format!("killed{name}"));
+        std::fs::write(machine.bundle().join("config.json"), machine.config.to_string()).unwrap();
+        let mut command = Command::new(engine_binary());
+        command.arg("--root").arg(machine.scratch.path().join("state")).args(["create", "one"]);
+        command.arg("--bundle").arg(machine.bundle());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut creator = command.spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(millis));
+        creator.kill().unwrap();
+        creator.wait().unwrap();
+        let deleted = machine.engine(&["delete", "--force", "one"]);
+        assert_eq!(deleted.code, Some(0), "{millis} {}", deleted.error);
+        assert!(!machine.has_state());
+        for hierarchy in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+            let left = hierarchy.path().join(format!("killed{name}"));
+            assert!(!left.exists(), "{millis} {}", left.display());
+        }
     }
 }
