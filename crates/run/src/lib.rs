@@ -39,6 +39,7 @@ mod log;
 mod logs;
 mod model;
 mod monitor;
+pub mod network;
 mod place;
 mod prepare;
 mod procfs;
