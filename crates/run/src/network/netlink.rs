@@ -41,10 +41,9 @@ pub(super) struct Messages {
     sequence: u32,
 }
 
-/// One message of an answer: its type and what follows the header.
+/// One message of an answer: what follows the header.
 #[derive(Debug)]
 pub(super) struct Answer {
-    pub(super) kind: u16,
     pub(super) body: Vec<u8>,
 }
 
@@ -167,7 +166,7 @@ impl Socket {
                             refused = Some(Refusal { message: sequence, errno });
                         }
                     }
-                    _ => answers.push(Answer { kind, body: body.to_vec() }),
+                    _ => answers.push(Answer { body: body.to_vec() }),
                 }
             }
         }

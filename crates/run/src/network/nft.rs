@@ -193,15 +193,11 @@ impl Rule {
         })
     }
 
+    /// Compares the name of the link it comes in at (6) or goes out at (7).
     fn interface(self, key: u32, name: &str, equal: bool) -> Self {
         let mut padded = name.as_bytes().to_vec();
         padded.resize(16, 0);
         self.load_meta(key, REGISTER).compare(REGISTER, equal, &padded)
-    }
-
-    /// It comes in at a link.
-    pub(super) fn from(self, name: &str) -> Self {
-        self.interface(6, name, true)
     }
 
     /// It comes in at another link.
