@@ -276,6 +276,12 @@ impl Rule {
         .compare(REGISTER, !set, &[0; 4])
     }
 
+    /// It advises another way to where it came from: ICMP (protocol 1), type 5.
+    pub(super) fn detour(self) -> Self {
+        let icmp = self.load_meta(16, REGISTER).compare(REGISTER, true, &[1]);
+        icmp.load(2, 0, 1, REGISTER).compare(REGISTER, true, &[5])
+    }
+
     /// Reads the protocol and the port it is for, and before the port its address if so wanted.
     pub(super) fn load_key(self, address: bool) -> Self {
         let rule = self.load_meta(16, REGISTER_0);

@@ -24,7 +24,11 @@ const IFLA_LINKINFO: u16 = 18;
 const IFLA_NET_NS_FD: u16 = 28;
 const INFO_KIND: u16 = 1;
 const INFO_DATA: u16 = 2;
+const INFO_SLAVE_KIND: u16 = 4;
+const INFO_SLAVE_DATA: u16 = 5;
 const VETH_PEER: u16 = 1;
+/// `IFLA_BRPORT_MODE`.
+const HAIRPIN: u16 = 4;
 /// The lengths of the fixed parts of the kernel's messages.
 const LINK_HEAD: usize = 16;
 const ROUTE_HEAD: usize = 12;
@@ -126,10 +130,12 @@ impl Routing {
         self.0.ask(&message).map(drop).doing(|| format!("make bridge {name}"))
     }
 
-    /// Makes a pair of links, one end at the bridge and up, the other in the container's namespace.
+    /// Makes a pair of links, one end at the bridge and up, the other in the container's namespace. The
+    /// bridge may send back by the end what came in by it: where netfilter sees bridged packets, a port
+    /// that a container asks the machine for and has itself is led back so.
     pub(super) fn add_pair(&self, pair: &Pair<'_>) -> Result<(), NetworkError> {
         let fd = u32::try_from(pair.namespace.as_raw_fd()).unwrap_or(u32::MAX);
-        let message = Messages::one(NEWLINK, CREATE | EXCLUSIVE | ACK, |body| {
+        let mut messages = Messages::one(NEWLINK, CREATE | EXCLUSIVE | ACK, |body| {
             body.raw(&head(0, UP))
                 .text(IFLA_NAME, pair.name)
                 .number(IFLA_MTU, pair.bridge.mtu)
@@ -146,8 +152,15 @@ impl Routing {
                     });
                 });
         });
+        messages.push(NEWLINK, ACK, |body| {
+            body.raw(&head(0, 0)).text(IFLA_NAME, pair.name).nest(IFLA_LINKINFO, |info| {
+                info.text(INFO_SLAVE_KIND, "bridge").nest(INFO_SLAVE_DATA, |data| {
+                    data.attribute(HAIRPIN, &[1]);
+                });
+            });
+        });
         let doing = || format!("make links {} and {} of the container", pair.name, pair.inner);
-        self.0.ask(&message).map(drop).doing(doing)
+        self.0.ask(&messages).map(drop).doing(doing)
     }
 
     /// Removes a link; one that is not there is none the worse.

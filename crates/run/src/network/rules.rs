@@ -6,6 +6,7 @@
 //! chain guard       (raw)    drop 127.0.0.0/8 from any wire: the bridge may route it, for localhost
 //! chain prerouting  (dstnat) and output: for this machine → the maps
 //! chain forward     (filter) drop what comes from elsewhere to a container and is not published
+//! chain quiet       (filter) drop ICMP redirects: a port asked for by a neighbour would be sent astray
 //! chain postrouting (srcnat) masquerade: containers going out, localhost going in, port to neighbour
 //! ```
 
@@ -117,6 +118,9 @@ impl Rules {
             .connection(2, REDIRECTED, false)
             .drop();
         batch.rule("forward", &strange);
+        let quiet = Hook { chain: "quiet", kind: "filter", number: 3, priority: 0 };
+        batch.chain(quiet);
+        batch.rule("quiet", &Rule::default().version_4().to(self.bridge).detour().drop());
     }
 
     fn translations(&self, batch: &mut Batch) {

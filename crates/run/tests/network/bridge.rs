@@ -62,7 +62,8 @@ fn a_firewall_that_drops_what_is_forwarded_is_named_until_it_lets_the_bridge_thr
     let iptables = |arguments: &str| {
         world.machine.run(|| {
             let mut command = Command::new("/var/lib/corten-peers/peers");
-            let done = command.args(["exec", "iptables"]).args(arguments.split(' ')).output().unwrap();
+            let done =
+                command.args(["exec", "iptables"]).args(arguments.split(' ')).output().unwrap();
             assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         });
     };

@@ -17,7 +17,9 @@ fn twenty_at_once_get_twenty_addresses() {
                 let world = &world;
                 let port = 8000 + u16::try_from(number).unwrap();
                 scope.spawn(move || {
-                    address(&world.try_connect(&format!("c{number}"), space, &[tcp(port, 80)]).unwrap())
+                    address(
+                        &world.try_connect(&format!("c{number}"), space, &[tcp(port, 80)]).unwrap(),
+                    )
                 })
             })
             .collect();
@@ -72,9 +74,11 @@ fn connects_without_end() {
     let Ok(place) = std::env::var("CORTEN_TEST_PLACE") else { return };
     let pid: u32 = std::env::var("CORTEN_TEST_PID").unwrap().parse().unwrap();
     let place = std::path::Path::new(&place);
-    let wanted = corten_run::network::Private { publish: vec![tcp(8080, 80)], programs: Vec::new() };
+    let wanted =
+        corten_run::network::Private { publish: vec![tcp(8080, 80)], programs: Vec::new() };
     loop {
-        corten_run::network::connect(place, "k", pid, &wanted, corten_run::network::Way::Bridge).unwrap();
+        corten_run::network::connect(place, "k", pid, &wanted, corten_run::network::Way::Bridge)
+            .unwrap();
         corten_run::network::disconnect(place, "k").unwrap();
     }
 }

@@ -31,10 +31,11 @@ fn pastas(space: u32) -> usize {
     entries.filter(|entry| serves(&entry.as_ref().unwrap().file_name().to_string_lossy())).count()
 }
 
-fn wait_for_none(pid: u32) {
+/// Waits for a number of them: what went to the background lets its beginning end in its own time.
+fn wait_for(pid: u32, wanted: usize) {
     let begin = Instant::now();
-    while pastas(pid) > 0 {
-        assert!(begin.elapsed() < Duration::from_secs(5), "pasta outlives the container");
+    while pastas(pid) != wanted {
+        assert!(begin.elapsed() < Duration::from_secs(5), "{} of pasta", pastas(pid));
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -56,9 +57,9 @@ fn pasta_leads_out_and_in_and_ends_with_the_container() {
     assert!(visit(&world.internet, MACHINE, 8080).starts_with("one sees"));
     assert!(visit(&world.machine, "127.0.0.1", 8080).starts_with("one sees"));
     let pid = space.pid();
-    assert_eq!(pastas(pid), 1);
+    wait_for(pid, 1);
     drop(space);
-    wait_for_none(pid);
+    wait_for(pid, 0);
     world.collect(&|_| false);
     assert_eq!(world.leases(), 0);
 }
@@ -69,9 +70,9 @@ fn disconnecting_ends_pasta() {
     let Some(programs) = programs() else { return };
     let space = Space::of_user();
     with_pasta(&world, &space, &[], &programs).unwrap();
-    assert_eq!(pastas(space.pid()), 1);
+    wait_for(space.pid(), 1);
     world.disconnect("one");
-    wait_for_none(space.pid());
+    wait_for(space.pid(), 0);
     let files: Vec<_> = std::fs::read_dir(world.place.path()).unwrap().collect();
     assert_eq!(files.len(), 2, "{files:?}");
 }
@@ -85,7 +86,7 @@ fn what_pasta_says_is_the_error() {
     let refused = with_pasta(&world, &space, &[], &programs).unwrap_err().to_string();
     assert!(refused.contains("bin/pasta: ") && refused.contains("namespace"), "{refused}");
     assert_eq!(world.leases(), 0);
-    wait_for_none(space.pid());
+    wait_for(space.pid(), 0);
 }
 
 #[test]

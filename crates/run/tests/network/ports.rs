@@ -33,13 +33,17 @@ fn a_port_of_the_loopback_is_the_machines_alone() {
     let (one, first) = world.connect("one", &[local]);
     serve(&one, 80, "one");
     serve(&world.machine, 81, "machine");
-    assert_eq!(visit(&world.machine, "127.0.0.1", 8080), format!("one sees {}", first.gateway.unwrap()));
+    assert_eq!(
+        visit(&world.machine, "127.0.0.1", 8080),
+        format!("one sees {}", first.gateway.unwrap())
+    );
     assert_eq!(visit(&world.machine, MACHINE, 8080), "connection refused");
     assert_eq!(visit(&world.internet, MACHINE, 8080), "connection refused");
     // Whoever is on the wire may send to the machine's loopback all the same.
-    for (space, link, gateway) in
-        [(&world.internet, "wan", MACHINE.to_owned()), (&one, "eth0", first.gateway.unwrap().to_string())]
-    {
+    for (space, link, gateway) in [
+        (&world.internet, "wan", MACHINE.to_owned()),
+        (&one, "eth0", first.gateway.unwrap().to_string()),
+    ] {
         space.run(|| {
             std::fs::write(format!("/proc/sys/net/ipv4/conf/{link}/route_localnet"), "1").unwrap();
             ip("addr del 127.0.0.1/8 dev lo");
@@ -56,7 +60,9 @@ fn a_port_has_one_holder() {
     let (_one, first) = world.connect("one", &[tcp(8080, 80), udp(8080, 80)]);
     let other = Space::new();
     let refused = |publish: &[Publish]| match world.try_connect("two", &other, publish) {
-        Err(NetworkError::PortTaken { port, protocol, holder }) => format!("{port} {protocol} {holder}"),
+        Err(NetworkError::PortTaken { port, protocol, holder }) => {
+            format!("{port} {protocol} {holder}")
+        }
         other => panic!("{other:?}"),
     };
     assert_eq!(refused(&[tcp(8080, 81)]), "8080 TCP container one");
@@ -67,7 +73,8 @@ fn a_port_has_one_holder() {
     assert_eq!(refused(&[tcp(7000, 80)]), "7000 TCP a program of the machine");
     drop(busy);
     assert_eq!(world.leases(), 1);
-    let late = || std::net::TcpListener::bind("0.0.0.0:8080").map(drop).map_err(|error| error.kind());
+    let late =
+        || std::net::TcpListener::bind("0.0.0.0:8080").map(drop).map_err(|error| error.kind());
     assert_eq!(world.machine.run(late), Err(std::io::ErrorKind::AddrInUse));
     drop(first);
     assert_eq!(world.machine.run(late), Ok(()));

@@ -35,7 +35,9 @@ impl Space {
         let space = Self(command.spawn().expect("unshare"));
         let begin = Instant::now();
         // When it has become `sleep`, every namespace is there.
-        while !fs::read_to_string(format!("/proc/{}/comm", space.pid())).unwrap().starts_with("sleep")
+        while !fs::read_to_string(format!("/proc/{}/comm", space.pid()))
+            .unwrap()
+            .starts_with("sleep")
             || fs::read_link(space.file()).unwrap() == own
         {
             assert!(begin.elapsed() < Duration::from_secs(20), "no namespace");
@@ -93,6 +95,7 @@ impl World {
         };
         let far = world.internet.pid().to_string();
         world.machine.run(|| {
+            fs::write("/proc/sys/net/ipv4/ip_forward", "0").unwrap();
             ip("link set lo up");
             ip(&format!("link add wan mtu 1400 type veth peer name wan netns {far}"));
             ip("addr add 203.0.113.1/24 dev wan");
@@ -135,7 +138,8 @@ impl World {
     /// The names of the machine's links.
     pub(crate) fn links(&self) -> Vec<String> {
         let text = self.machine.run(|| fs::read_to_string("/proc/thread-self/net/dev").unwrap());
-        let names = text.lines().skip(2).filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned()));
+        let names =
+            text.lines().skip(2).filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned()));
         names.collect()
     }
 
