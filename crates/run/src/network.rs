@@ -19,6 +19,7 @@
 mod bridge;
 mod error;
 mod firewall;
+mod flow;
 mod lease;
 mod netlink;
 mod nft;
@@ -151,6 +152,33 @@ fn drop_tenants(
         }
     }
     Ok(())
+}
+
+/// Takes the ports a container wants; one whose holder is gone is free.
+fn take_ports(
+    leases: &Leases,
+    held: &lease::Held,
+    wanted: &[Publish],
+    way: Way,
+) -> Result<(Vec<Publish>, Vec<OwnedFd>), NetworkError> {
+    if wanted.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    match port::settle(wanted, &leases.tenants()?, way) {
+        Err(NetworkError::PortTaken { .. }) => {
+            drop_dead(leases, held)?;
+            port::settle(wanted, &leases.tenants()?, way)
+        }
+        other => other,
+    }
+}
+
+/// Drops the leases of processes that are gone.
+fn drop_dead(leases: &Leases, held: &lease::Held) -> Result<(), NetworkError> {
+    let tenants = leases.tenants()?;
+    let dead: Vec<&str> =
+        tenants.iter().filter(|tenant| !tenant.lives()).map(|tenant| tenant.id.as_str()).collect();
+    drop_tenants(leases, held, |id| dead.contains(&id))
 }
 
 /// Whether this process is root of the machine, not only of a user namespace.

@@ -5,7 +5,7 @@ use super::lease::{Held, Leases, Slot, Tenant};
 use super::route::{Link, Pair, Routing};
 use super::rules::{self, Rules};
 use super::subnet::{PREFIX, Subnet};
-use super::{Connected, Private, Way, firewall, port, resolver};
+use super::{Connected, Private, Way, firewall, resolver};
 use std::fs::{self, File};
 use std::io;
 use std::net::Ipv4Addr;
@@ -42,7 +42,7 @@ pub(super) fn connect(
     let held = leases.lock()?;
     super::drop_tenants(leases, &held, |tenant| tenant == id)?;
     let mut bridge = ensure(leases, &routing)?;
-    let (publish, reserved) = take_ports(leases, &held, wanted)?;
+    let (publish, reserved) = super::take_ports(leases, &held, &wanted.publish, Way::Bridge)?;
     let address = take_address(leases, &held, bridge.subnet)?;
     let tenant = Tenant {
         id: id.to_owned(),
@@ -66,11 +66,18 @@ pub(super) fn connect(
         let _ = drop_tenant(leases, &again, &tenant.slot(), address);
         return Err(error);
     }
+    let resolvers = resolver::resolvers(Way::Bridge);
+    if resolvers.is_empty() {
+        bridge.notices.push(
+            "every resolver of this machine is on its loopback or missing, so containers have none"
+                .to_owned(),
+        );
+    }
     Ok(Connected {
         way: Way::Bridge,
         address: Some(address.into()),
         gateway: Some(bridge.subnet.gateway().into()),
-        resolvers: resolver::resolvers(Way::Bridge),
+        resolvers,
         publish,
         reserved,
         notices: bridge.notices,
@@ -166,37 +173,12 @@ fn make(
     Ok((link.doing(|| format!("use bridge {BRIDGE}"))?, subnet))
 }
 
-fn take_ports(
-    leases: &Leases,
-    held: &Held,
-    wanted: &Private,
-) -> Result<(Vec<super::Publish>, Vec<OwnedFd>), NetworkError> {
-    if wanted.publish.is_empty() {
-        return Ok((Vec::new(), Vec::new()));
-    }
-    match port::settle(&wanted.publish, &leases.tenants()?, Way::Bridge) {
-        Err(NetworkError::PortTaken { .. }) => {
-            drop_dead(leases, held)?;
-            port::settle(&wanted.publish, &leases.tenants()?, Way::Bridge)
-        }
-        other => other,
-    }
-}
-
 fn take_address(leases: &Leases, held: &Held, subnet: Subnet) -> Result<Ipv4Addr, NetworkError> {
     if let Some(address) = leases.free(held, subnet)? {
         return Ok(address);
     }
-    drop_dead(leases, held)?;
+    super::drop_dead(leases, held)?;
     leases.free(held, subnet)?.ok_or_else(|| NetworkError::Full(subnet.to_string()))
-}
-
-/// Takes the leases of processes that are gone.
-fn drop_dead(leases: &Leases, held: &Held) -> Result<(), NetworkError> {
-    let tenants = leases.tenants()?;
-    let dead: Vec<&str> =
-        tenants.iter().filter(|tenant| !tenant.lives()).map(|tenant| tenant.id.as_str()).collect();
-    super::drop_tenants(leases, held, |id| dead.contains(&id))
 }
 
 /// Makes the pair of links and furnishes the container's end.

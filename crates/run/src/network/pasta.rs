@@ -5,7 +5,7 @@
 
 use super::error::{Doing, NetworkError};
 use super::lease::{Leases, Slot, Tenant};
-use super::{Connected, Private, Publish, Way, port, resolver};
+use super::{Connected, Private, Publish, Way, resolver};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::fmt::Write;
 use std::fs::{self, File};
@@ -34,7 +34,7 @@ pub(super) fn connect(
     let held = leases.lock()?;
     super::drop_tenants(leases, &held, |tenant| tenant == id)?;
     // The sockets are let go: pasta binds the ports itself, and says so when it cannot.
-    let (publish, _) = port::settle(&wanted.publish, &leases.tenants()?, Way::Pasta)?;
+    let (publish, _) = super::take_ports(leases, &held, &wanted.publish, Way::Pasta)?;
     let tenant = Tenant {
         id: id.to_owned(),
         address: None,

@@ -11,6 +11,7 @@
 //! ```
 
 use super::error::{Doing, NetworkError};
+use super::flow;
 use super::lease::{Leases, Tenant};
 use super::netlink::Socket;
 use super::nft::{self, Batch, Hook, Map, Rule};
@@ -56,16 +57,19 @@ impl Rules {
     pub(super) fn publish(&self, leases: &Leases, tenant: &Tenant) -> Result<(), NetworkError> {
         let label = nft::label(&self.socket, TABLE).doing(|| format!("look for table {TABLE}"))?;
         if label != Some(self.label()) {
-            return self.rebuild(leases, None);
+            self.rebuild(leases, None)?;
+        } else if !tenant.publish.is_empty() {
+            let mut batch = Batch::new(TABLE);
+            for (map, elements) in self.elements([tenant]) {
+                batch.add(map, &elements);
+            }
+            batch.send(&self.socket).doing(|| format!("publish the ports of {}", tenant.id))?;
         }
-        if tenant.publish.is_empty() {
-            return Ok(());
+        for port in tenant.publish.iter().filter(|port| port.udp) {
+            flow::forget_port(&self.socket, port.host)
+                .doing(|| format!("forget flows to UDP port {}", port.host))?;
         }
-        let mut batch = Batch::new(TABLE);
-        for (map, elements) in self.elements([tenant]) {
-            batch.add(map, &elements);
-        }
-        batch.send(&self.socket).doing(|| format!("publish the ports of {}", tenant.id))
+        Ok(())
     }
 
     /// Takes the ports of one container back.
@@ -79,9 +83,13 @@ impl Rules {
         }
         match batch.send(&self.socket) {
             // Something of it is gone already, by somebody else's hand or an earlier try.
-            Err(refusal) if refusal.errno == Errno::NOENT => self.rebuild(leases, Some(tenant)),
-            other => other.doing(|| format!("withdraw the ports of {}", tenant.id)),
+            Err(refusal) if refusal.errno == Errno::NOENT => self.rebuild(leases, Some(tenant))?,
+            other => other.doing(|| format!("withdraw the ports of {}", tenant.id))?,
         }
+        tenant.address.map_or(Ok(()), |address| {
+            flow::forget_container(&self.socket, address)
+                .doing(|| format!("forget flows to {address}"))
+        })
     }
 
     /// Makes the table anew from the leases, all but one.

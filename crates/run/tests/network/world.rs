@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 /// The machine's address towards the internet, and the internet's.
 pub(crate) const MACHINE: &str = "203.0.113.1";
 pub(crate) const INTERNET: &str = "203.0.113.2";
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long an answer may take, and how long silence must last to be silence.
+const PATIENCE: Duration = Duration::from_secs(10);
+const SILENCE: Duration = Duration::from_millis(1500);
 
 /// A process in a network namespace of its own.
 pub(crate) struct Space(Child);
@@ -187,9 +189,18 @@ pub(crate) fn serve_udp(space: &Space, port: u16, name: &'static str) {
 
 /// What a server says to a visitor from a namespace; the error's kind in words when there is none.
 pub(crate) fn visit(space: &Space, address: impl ToString, port: u16) -> String {
+    visit_within(space, address, port, PATIENCE)
+}
+
+/// Whether nobody answers a visitor, not even with a refusal.
+pub(crate) fn silent(space: &Space, address: impl ToString, port: u16) -> bool {
+    visit_within(space, address, port, SILENCE) == "timed out"
+}
+
+fn visit_within(space: &Space, address: impl ToString, port: u16, patience: Duration) -> String {
     let address: SocketAddr = SocketAddr::new(address.to_string().parse().unwrap(), port);
     space.run(|| {
-        let said = TcpStream::connect_timeout(&address, PATIENCE).and_then(|mut stream| {
+        let said = TcpStream::connect_timeout(&address, patience).and_then(|mut stream| {
             stream.set_read_timeout(Some(PATIENCE))?;
             let mut text = String::new();
             stream.read_to_string(&mut text).map(|_| text)
