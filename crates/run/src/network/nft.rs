@@ -59,6 +59,9 @@ pub(super) struct Map {
     pub(super) key_length: u32,
 }
 
+/// What a map holds: a key and where it leads.
+pub(super) type Element = (Vec<u8>, Vec<u8>);
+
 /// The expressions of a rule, in the order they are evaluated.
 #[derive(Debug, Default)]
 pub(super) struct Rule(Body);
@@ -136,15 +139,15 @@ impl Batch {
         });
     }
 
-    pub(super) fn add(&mut self, map: Map, elements: &[(Vec<u8>, Vec<u8>)]) {
+    pub(super) fn add(&mut self, map: Map, elements: &[Element]) {
         self.elements(NEWSETELEM, CREATE, map, elements);
     }
 
-    pub(super) fn take(&mut self, map: Map, elements: &[(Vec<u8>, Vec<u8>)]) {
+    pub(super) fn take(&mut self, map: Map, elements: &[Element]) {
         self.elements(DELSETELEM, 0, map, elements);
     }
 
-    fn elements(&mut self, message: u16, flags: u16, map: Map, elements: &[(Vec<u8>, Vec<u8>)]) {
+    fn elements(&mut self, message: u16, flags: u16, map: Map, elements: &[Element]) {
         for some in elements.chunks(ELEMENTS) {
             self.push(message, flags, |body, table| {
                 body.text(1, table).text(2, map.name).nest(3, |list| {

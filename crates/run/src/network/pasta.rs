@@ -57,8 +57,8 @@ pub(super) fn connect(
     }
     Ok(Connected {
         way: Way::Pasta,
-        address: address(&text(&format!("/proc/{pid}/net/fib_trie"))).map(IpAddr::V4),
-        gateway: gateway(&text(&format!("/proc/{pid}/net/route"))).map(IpAddr::V4),
+        address: address(&text(format!("/proc/{pid}/net/fib_trie"))).map(IpAddr::V4),
+        gateway: gateway(&text(format!("/proc/{pid}/net/route"))).map(IpAddr::V4),
         resolvers: resolver::resolvers(Way::Pasta),
         publish,
         reserved: Vec::new(),
@@ -75,7 +75,7 @@ pub(super) fn drop_tenant(leases: &Leases, slot: &Slot) -> Result<(), NetworkErr
     if let Some(pid) = pid
         && match noted {
             Some((pid, start)) => crate::procfs::start_time(pid) == Some(start),
-            None => text(&format!("/proc/{pid}/comm")).trim_end().starts_with(PROGRAM),
+            None => text(format!("/proc/{pid}/comm")).trim_end().starts_with(PROGRAM),
         }
     {
         end(pid).doing(|| format!("end pasta, process {pid}"))?;
@@ -186,7 +186,7 @@ fn message_file(id: &str) -> String {
 }
 
 fn read_pid(leases: &Leases, id: &str) -> Option<u32> {
-    text(&leases.path(&pid_file(id))).trim().parse().ok()
+    text(leases.path(&pid_file(id))).trim().parse().ok()
 }
 
 /// Ends a process that is known to be the right one; one that has ended is none the worse.

@@ -14,7 +14,7 @@ use super::error::{Doing, NetworkError};
 use super::flow;
 use super::lease::{Leases, Tenant};
 use super::netlink::Socket;
-use super::nft::{self, Batch, Hook, Map, Rule};
+use super::nft::{self, Batch, Element, Hook, Map, Rule};
 use super::subnet::{PREFIX, Subnet};
 use rustix::io::Errno;
 use std::net::{IpAddr, Ipv4Addr};
@@ -152,7 +152,7 @@ impl Rules {
     fn elements<'a>(
         &self,
         tenants: impl IntoIterator<Item = &'a Tenant>,
-    ) -> Vec<(Map, Vec<(Vec<u8>, Vec<u8>)>)> {
+    ) -> [(Map, Vec<Element>); 2] {
         let (mut at_address, mut everywhere) = (Vec::new(), Vec::new());
         for tenant in tenants {
             let Some(address) = tenant.address else { continue };
@@ -175,7 +175,7 @@ impl Rules {
                 }
             }
         }
-        vec![(AT_ADDRESS.0, at_address), (EVERYWHERE.0, everywhere)]
+        [(AT_ADDRESS.0, at_address), (EVERYWHERE.0, everywhere)]
     }
 
     /// What the table is made for: with another label it is made anew.
