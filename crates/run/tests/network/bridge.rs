@@ -1,9 +1,9 @@
 //! Out, and to each other.
 
-use crate::world::{INTERNET, MACHINE, World, address, ip, serve, silent, tcp, visit};
-use corten_run::network::Way;
+use crate::world::{INTERNET, MACHINE, Space, World, address, ip, serve, silent, tcp, visit};
+use corten_run::network::{Private, Way, connect};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_container_reaches_the_internet_as_the_machine_and_its_neighbour_as_itself() {
@@ -80,18 +80,28 @@ fn a_firewall_that_drops_what_is_forwarded_is_named_until_it_lets_the_bridge_thr
     assert_eq!(visit(&two, INTERNET, 80), format!("internet sees {MACHINE}"));
 }
 
+/// The time this thread has run; other programs of the machine do not count.
+fn busy() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
+}
+
 #[test]
 fn connecting_takes_milliseconds() {
     let Some(world) = World::new() else { return };
-    let spaces: Vec<_> = (0..12).map(|_| crate::world::Space::new()).collect();
+    let spaces: Vec<_> = (0..12).map(|_| Space::new()).collect();
     let mut times = Vec::new();
     for (number, space) in spaces.iter().enumerate() {
         let host = 9000 + u16::try_from(number).unwrap();
-        let begin = Instant::now();
-        world.try_connect(&format!("c{number}"), space, &[tcp(host, 80)]).unwrap();
-        times.push(begin.elapsed());
+        let wanted = Private { publish: vec![tcp(host, 80)], programs: Vec::new() };
+        times.push(world.machine.run(|| {
+            let (begin, ran) = (Instant::now(), busy());
+            let id = format!("c{number}");
+            connect(world.place.path(), &id, space.pid(), &wanted, Way::Bridge).unwrap();
+            (begin.elapsed(), busy() - ran)
+        }));
     }
-    eprintln!("connect: first {:?}, then {:?}", times[0], &times[1..]);
-    let least = times[1..].iter().min().unwrap();
+    eprintln!("connect, by the clock and of the processor: {times:?}");
+    let least = times.iter().map(|(_, ran)| ran).min().unwrap();
     assert!(least.as_millis() < 10, "{times:?}");
 }
