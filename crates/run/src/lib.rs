@@ -42,6 +42,7 @@ mod log;
 mod logs;
 mod model;
 mod monitor;
+pub mod network;
 mod place;
 mod pod;
 mod prepare;
