@@ -323,6 +323,7 @@ fn measure(containers: &Containers, words: &Words) -> Result<(), Box<dyn Error>>
     let engine = corten_engine::Engine {
         root: containers.root().join("measured"),
         program: PathBuf::from("/proc/self/exe"),
+        groups: corten_engine::Groups::Auto,
         unenforced: corten_engine::Unenforced::Refuse,
     };
     let bundle = containers.root().join("measured-bundle");

@@ -157,7 +157,7 @@ mod tests {
         let said = std::thread::spawn({
             let (tree, canary) = (tree.clone(), canary.clone());
             move || {
-                crate::sys::private_mounts().unwrap();
+                corten_engine::private_mounts().unwrap();
                 // Of the same device, so that its number tells nothing.
                 rustix::mount::mount_bind(&canary, tree.join("deep/mounted")).unwrap();
                 erase(&tree).unwrap_err().to_string()

@@ -38,7 +38,9 @@ impl Prepare for Prepared {
 /// Runs `act` in a thread with mounts of its own.
 pub(crate) fn apart<T: Send>(act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     let apart = || {
-        crate::sys::private_mounts()?;
+        corten_engine::private_mounts()
+            .map_err(io::Error::other)
+            .doing(|| "keep the mounts of a start apart".to_owned())?;
         act()
     };
     std::thread::scope(|scope| {

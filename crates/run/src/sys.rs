@@ -1,9 +1,8 @@
-//! Signals as bytes in a pipe, signals by number, and a thread's own mounts: the things here that no
-//! crate has a safe word for.
+//! Signals as bytes in a pipe, signals by number, and namespaces of a pod: the things here that no crate has a
+//! safe word for.
 #![allow(unsafe_code)]
 
 use crate::error::{Doing, Result};
-use rustix::mount::MountPropagationFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::fs::File;
 use std::io;
@@ -115,20 +114,6 @@ pub(crate) fn new_namespaces() -> Result<()> {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()).doing(|| "make the namespaces of a pod".to_owned()),
     }
-}
-
-/// Gives the calling thread mounts of its own. What is mounted on the machine still comes in, and nothing
-/// goes out; with the last process in it, what was mounted here is gone.
-pub(crate) fn private_mounts() -> Result<()> {
-    // SAFETY: the thread leaves the mounts, the root and the working directory it shares with others; no
-    // memory or descriptor is concerned.
-    let done = unsafe { libc::unshare(libc::CLONE_NEWNS | libc::CLONE_FS) };
-    if done != 0 {
-        return Err(io::Error::last_os_error())
-            .doing(|| "make a private mount namespace".to_owned());
-    }
-    let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
-    rustix::mount::mount_change("/", flags).doing(|| "keep mounts from spreading".to_owned())
 }
 
 #[cfg(test)]

@@ -118,6 +118,35 @@ fn exec_runs_further_processes_with_the_containers_settings() {
 }
 
 #[test]
+fn a_paused_container_stands_still_and_its_figures_are_told() {
+    let Some(machine) = Machine::new() else { return };
+    machine.started("one", &[], "while :; do echo x; sleep 0.02; done");
+    until("a word", || !machine.fine(&["logs", "one"]).is_empty());
+    let pid = machine.inspect("one")["status"]["pid"].as_u64().unwrap();
+    let said = machine.life(&["processes", "one"]);
+    if said.error.contains("no control group") {
+        eprintln!("skipped: this machine gives no control groups: {}", said.error);
+        return;
+    }
+    assert!(said.output.contains(&pid.to_string()), "{said:?}");
+    let stats: serde_json::Value = serde_json::from_str(&machine.fine(&["stats", "one"])).unwrap();
+    assert!(stats["pids"].as_u64().is_some_and(|pids| pids >= 1), "{stats}");
+    assert!(stats["memory"].as_u64().is_some_and(|memory| memory > 0), "{stats}");
+    machine.fine(&["pause", "one"]);
+    assert_eq!(machine.state("one"), "paused");
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    let before = machine.fine(&["logs", "one"]);
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert_eq!(machine.fine(&["logs", "one"]), before);
+    assert!(machine.life(&["exec", "one", "true"]).error.contains("is paused"));
+    machine.fine(&["resume", "one"]);
+    until("more words", || machine.fine(&["logs", "one"]) != before);
+    machine.fine(&["pause", "one"]);
+    machine.fine(&["stop", "--timeout=100", "one"]);
+    assert_eq!(machine.state("one"), "exited");
+}
+
+#[test]
 fn names_are_taken_once_and_found_by_their_beginning() {
     let Some(machine) = Machine::new() else { return };
     let id = machine.create(&["--name=web"], "true");
