@@ -3,7 +3,11 @@
 
 #![no_main]
 
-use corten_bundle::erofs::{Reader, visit};
+use std::io::Cursor;
+use std::sync::LazyLock;
+
+use corten_bundle::erofs::{DeviceInfo, Reader, visit, write};
+use corten_layer::{Entry, EntryKind, Limits, Merged, TarWriter};
 use libfuzzer_sys::fuzz_target;
 
 const BLOCK: usize = 512;
@@ -12,6 +16,41 @@ fuzz_target!(|bytes: &[u8]| {
     look(bytes);
     let Some((head, rest)) = bytes.split_first_chunk::<8>() else { return };
     look(&framed(head, rest));
+    // The same as changes to an index that is right: an offset and a byte each.
+    let mut index = INDEX.clone();
+    for change in bytes.chunks_exact(3) {
+        let at = 1536 + usize::from(u16::from_le_bytes([change[0], change[1]]));
+        if let Some(byte) = index.get_mut(at) {
+            *byte = change[2];
+        }
+    }
+    look(&index);
+});
+
+/// An index of every kind of file.
+static INDEX: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut writer = TarWriter::new(Vec::new());
+    let kinds = [EntryKind::Directory, EntryKind::Symlink, EntryKind::Fifo, EntryKind::CharDevice];
+    for (number, kind) in kinds.into_iter().enumerate() {
+        let mut entry = Entry::new(kind, format!("d/{number}"));
+        entry.link = if kind == EntryKind::Symlink { b"target".to_vec() } else { Vec::new() };
+        entry.device.minor = u32::from(kind == EntryKind::CharDevice);
+        writer.entry(&entry).expect("it is in memory");
+    }
+    for number in 0..40 {
+        let mut entry = Entry::new(EntryKind::File, format!("d/0/file{number}"));
+        entry.size = number * 100;
+        entry.xattrs.insert(b"user.name".to_vec(), vec![1; 9]);
+        let content = vec![1; entry.size as usize];
+        writer.file(&entry, content.as_slice()).expect("it is in memory");
+    }
+    let layer = writer.finish().expect("it is in memory");
+    let mut tree = Merged::new(Limits::default());
+    tree.add_plain(Cursor::new(&layer)).expect("a layer");
+    let device = DeviceInfo { size: layer.len() as u64, digest: None };
+    let mut out = Cursor::new(Vec::new());
+    write(&tree, &[device], &mut out).expect("an index");
+    out.into_inner()
 });
 
 fn look(bytes: &[u8]) {

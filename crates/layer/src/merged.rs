@@ -2,6 +2,7 @@
 //! (image-spec `layer.md`, Applying Changesets).
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as BTreeEntry;
 use std::io::{self, Read, Seek};
 
 use corten_spec::{Algorithm, Digest};
@@ -63,6 +64,8 @@ pub struct Node {
 pub struct Merged {
     names: BTreeMap<TreePath, usize>,
     files: Vec<Node>,
+    /// A path at which a directory is known to be.
+    open: Option<TreePath>,
     layers: usize,
     held: Held,
     limits: Limits,
@@ -74,7 +77,7 @@ impl Merged {
     pub fn new(limits: Limits) -> Self {
         let root = implied(&TreePath::root(), 0);
         let names = BTreeMap::from([(TreePath::root(), 0)]);
-        Self { names, files: vec![root], layers: 0, held: Held::root(), limits }
+        Self { names, files: vec![root], open: None, layers: 0, held: Held::root(), limits }
     }
 
     /// The tree of the layers `0..count` of `source`.
@@ -106,32 +109,40 @@ impl Merged {
     /// for archives whose digest is known to be right. Returns the number of entries, whiteouts
     /// included; after an error the tree is of no use.
     ///
-    /// The tree is the one that [`Merged::add`] makes of the same bytes. An upper layer is read
-    /// twice, its whiteouts first, so that no list of its entries is kept.
-    pub fn add_plain(&mut self, mut tar: impl Read + Seek) -> Result<u64, LayerError> {
-        if self.layers > 0 {
-            each_entry(&mut tar, self.limits, |_, entry| {
-                let path = entry.path()?;
-                match Whiteout::of(&path)? {
-                    Some(Whiteout::Path(hidden)) => self.remove(&hidden, Also::ThePath),
-                    Some(Whiteout::Below(directory)) => self.remove(&directory, Also::Nothing),
-                    Some(Whiteout::Reserved) | None => {}
+    /// The tree is the one that [`Merged::add`] makes of the same bytes. The archive is read once:
+    /// beside its files, which the tree keeps anyway, their paths wait for the last whiteout.
+    pub fn add_plain(&mut self, tar: impl Read + Seek) -> Result<u64, LayerError> {
+        let first = self.files.len();
+        let mut paths = Vec::new();
+        let mut whiteouts = Vec::new();
+        let mut tar = Tar::seekable(tar, self.limits)?;
+        let mut ordinal = 0;
+        while let Some(entry) = tar.next_entry()? {
+            let refused = |rule| LayerError::Refused { entry: entry.place(), rule };
+            let path = entry.path().map_err(refused)?;
+            match Whiteout::of(&path).map_err(refused)? {
+                Some(whiteout) => whiteouts.push(whiteout),
+                None => {
+                    self.held.add_entry(&entry);
+                    paths.push(path);
+                    self.files.push(Node::of(self.layers, ordinal, entry));
                 }
-                Ok(())
-            })?;
-        }
-        let entries = each_entry(&mut tar, self.limits, |ordinal, entry| {
-            let path = entry.path()?;
-            if Whiteout::of(&path)?.is_some() {
-                return Ok(());
             }
-            let node = Node::of(self.layers, ordinal, entry);
-            self.held.add_entry(&node.entry);
-            self.put(path, node)
-        })?;
+            ordinal += 1;
+        }
         self.held.check(&self.limits)?;
+        for whiteout in whiteouts {
+            match whiteout {
+                Whiteout::Path(hidden) => self.remove(&hidden, Also::ThePath),
+                Whiteout::Below(directory) => self.remove(&directory, Also::Nothing),
+                Whiteout::Reserved => {}
+            }
+        }
+        for (file, path) in (first..).zip(paths) {
+            self.place(path, file).map_err(|rule| self.refused(file, rule))?;
+        }
         self.layers += 1;
-        Ok(entries)
+        Ok(ordinal)
     }
 
     /// Number of layers added.
@@ -193,28 +204,54 @@ impl Merged {
 
     /// Puts an entry where it belongs.
     pub(crate) fn put(&mut self, path: TreePath, node: Node) -> Result<(), LayerRule> {
+        self.files.push(node);
+        self.place(path, self.files.len() - 1)
+    }
+
+    /// The same for an entry that is among the files already. One that makes no file of its own, a
+    /// hard link, leaves a number unused.
+    fn place(&mut self, path: TreePath, file: usize) -> Result<(), LayerRule> {
+        let Some(node) = self.files.get(file) else {
+            return Ok(());
+        };
         node.entry.check_device()?;
-        self.make_parents(&path, node.layer)?;
-        if node.entry.kind == EntryKind::HardLink {
-            return self.link(path, &node);
+        let (kind, layer) = (node.entry.kind, node.layer);
+        self.make_parents(&path, layer)?;
+        if kind == EntryKind::HardLink {
+            return self.link(path, file);
         }
-        let directory = node.entry.kind == EntryKind::Directory;
-        if let Some(before) = self.names.get(&path).and_then(|file| self.files.get_mut(*file))
-            && directory
-            && before.entry.kind == EntryKind::Directory
-        {
-            *before = node;
+        // The root is always there. What is not there has nothing below it.
+        let mut there = match self.names.entry(path) {
+            BTreeEntry::Vacant(free) => {
+                free.insert(file);
+                return Ok(());
+            }
+            BTreeEntry::Occupied(there) => there,
+        };
+        let before = self.files.get(*there.get()).map(|before| before.entry.kind);
+        if kind == EntryKind::Directory && before == Some(EntryKind::Directory) {
+            there.insert(file);
             return Ok(());
         }
+        let path = there.key().clone();
         if path.is_root() {
             return Err(LayerRule::RootNotDirectory);
         }
         self.remove(&path, Also::ThePath);
-        self.insert(path, node);
+        self.names.insert(path, file);
         Ok(())
     }
 
-    fn link(&mut self, path: TreePath, node: &Node) -> Result<(), LayerRule> {
+    fn refused(&self, file: usize, rule: LayerRule) -> LayerError {
+        let entry = self.files.get(file).map(|node| node.entry.place());
+        let entry = entry.unwrap_or_else(|| crate::EntryPosition { name: Vec::new(), offset: 0 });
+        LayerError::Refused { entry, rule }
+    }
+
+    fn link(&mut self, path: TreePath, link: usize) -> Result<(), LayerRule> {
+        let Some(node) = self.files.get(link) else {
+            return Ok(());
+        };
         let target = node.entry.link_path()?;
         let file = *self.names.get(&target).ok_or(LayerRule::HardlinkTarget)?;
         if self.files.get(file).is_none_or(|file| file.entry.kind == EntryKind::Directory) {
@@ -234,11 +271,17 @@ impl Merged {
     /// Directories above `path` that no layer has an entry for.
     pub(crate) fn make_parents(&mut self, path: &TreePath, layer: usize) -> Result<(), LayerRule> {
         let is_directory = |node: &Node| node.entry.kind == EntryKind::Directory;
+        // Entries of one directory mostly follow each other.
+        let known = |open: &TreePath| path.parent_bytes() == Some(open.as_bytes());
+        if self.open.as_ref().is_some_and(known) {
+            return Ok(());
+        }
         let Some((parent, _)) = path.split() else {
             return Ok(());
         };
         // What is above a directory of the tree is one too.
         if self.at(&parent).is_some_and(is_directory) {
+            self.open = Some(parent);
             return Ok(());
         }
         for above in path.ancestors() {
@@ -268,6 +311,9 @@ impl Merged {
             Also::ThePath => inside.cloned().collect(),
             Also::Nothing => inside.filter(|name| *name != path).cloned().collect(),
         };
+        if !gone.is_empty() {
+            self.open = None;
+        }
         for name in gone {
             self.names.remove(&name);
         }
@@ -290,23 +336,6 @@ impl Node {
         entry.link.shrink_to_fit();
         Self { layer, ordinal, entry, content: None, implied: false }
     }
-}
-
-/// Calls `visit` with the number and the metadata of each entry of a plain archive, and returns how
-/// many there were.
-fn each_entry(
-    tar: impl Read + Seek,
-    limits: Limits,
-    mut visit: impl FnMut(u64, Entry) -> Result<(), LayerRule>,
-) -> Result<u64, LayerError> {
-    let mut tar = Tar::seekable(tar, limits)?;
-    let mut ordinal = 0;
-    while let Some(entry) = tar.next_entry()? {
-        let place = entry.place();
-        visit(ordinal, entry).map_err(|rule| LayerError::Refused { entry: place, rule })?;
-        ordinal += 1;
-    }
-    Ok(ordinal)
 }
 
 fn implied(path: &TreePath, layer: usize) -> Node {

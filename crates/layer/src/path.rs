@@ -73,6 +73,14 @@ impl TreePath {
         }
     }
 
+    /// The bytes of the directory that holds this path; `None` for the root.
+    pub(crate) fn parent_bytes(&self) -> Option<&[u8]> {
+        match self.0.iter().rposition(|byte| *byte == b'/') {
+            Some(slash) => self.0.get(..slash),
+            None => (!self.is_root()).then_some(&[]),
+        }
+    }
+
     /// The path of `name` in this directory. `name` is one component.
     pub fn join(&self, name: &[u8]) -> Self {
         let mut path = self.0.clone();

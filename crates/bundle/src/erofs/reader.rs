@@ -6,9 +6,9 @@ use corten_layer::{Attributes, Device, EntryKind, Mtime};
 use crate::erofs::ErofsError;
 use crate::erofs::checksum::crc32c;
 use crate::erofs::layout::{
-    BLOCK, BLOCK_BITS, CHUNK_BITS, CHUNK_INDEX, CHUNK_INDEXES, CHUNKS, COMPATIBLE, DIRENT, FLAT,
-    HOLE, INCOMPATIBLE, INLINE, INODE, LINK, MAGIC, MAX_DEVICES, NAME, NID_UNIT, SLOT, SLOTS,
-    SUPER, TAG, align, kind, meta, types, unpack_device,
+    BLOCK, BLOCK_BITS, BLOCK_LEN, CHUNK_BITS, CHUNK_INDEX, CHUNK_INDEXES, CHUNKS, COMPATIBLE,
+    DIRENT, FLAT, HOLE, INCOMPATIBLE, INLINE, INODE, LINK, MAGIC, MAX_DEVICES, NAME, NID_UNIT,
+    SLOT, SLOTS, SUPER, TAG, align, kind, meta, types, unpack_device,
 };
 use crate::erofs::xattr::{HEADER, PREFIXES};
 
@@ -245,7 +245,7 @@ impl<'a> Reader<'a> {
         }
         let (blocks, tail) = self.data(inode)?;
         let mut names = Vec::new();
-        for block in blocks.chunks(BLOCK as usize).chain((!tail.is_empty()).then_some(tail)) {
+        for block in blocks.chunks(BLOCK_LEN).chain((!tail.is_empty()).then_some(tail)) {
             dirents(block, &mut names).ok_or_else(|| corrupt("a strange name", inode.offset))?;
         }
         if !names.is_sorted_by(|a, b| a.name < b.name) {

@@ -252,10 +252,10 @@ impl<R: Read> Tar<R> {
             None => Cursor::plain(entry.size),
         };
         let padding = padding(before);
-        self.current = Current { place: Some(place.clone()), cursor, stored, padding };
+        self.current = Current { place: Some(place), cursor, stored, padding };
         match fault {
             Some(rule) => {
-                self.fault(&place, rule, Tolerated::WhenAsked)?;
+                self.fault(&entry.place(), rule, Tolerated::WhenAsked)?;
                 // Nobody could say what the entry is: its content is passed over.
                 Ok(if rule == LayerRule::SlashOnFile {
                     Step::Entry(Box::new(entry))
