@@ -97,6 +97,18 @@ pub struct Connected {
 /// `place` is the directory for leases, made when it is missing: one for the machine's root, one for
 /// each other user. `id` has letters, digits, `_`, `.` and `-`. A container that is connected already is
 /// connected anew. After an error nothing stays.
+///
+/// ```no_run
+/// use corten_run::network::{Private, Publish, Way, connect, disconnect};
+/// # fn main() -> Result<(), corten_run::network::NetworkError> {
+/// let place = std::path::Path::new("/run/corten/network");
+/// let web = Publish { address: None, host: 8080, container: 80, udp: false };
+/// let wanted = Private { publish: vec![web], programs: vec!["/usr/bin".into()] };
+/// let connected = connect(place, "4f1c", 4242, &wanted, Way::Auto)?;
+/// assert!(connected.notices.is_empty(), "{:?}", connected.notices);
+/// disconnect(place, "4f1c")
+/// # }
+/// ```
 pub fn connect(
     place: &Path,
     id: &str,

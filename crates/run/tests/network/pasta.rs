@@ -1,13 +1,13 @@
 //! The way of pasta; its process must never outlive the container.
 
-use crate::world::{INTERNET, MACHINE, Space, World, serve, tcp, visit};
+use crate::world::{INTERNET, MACHINE, Space, World, peer, serve, tcp, visit};
 use corten_run::network::{Connected, NetworkError, Private, Publish, Way, connect};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// The directory of the peers' pasta; `None`, told, when it is not there.
 fn programs() -> Option<Vec<PathBuf>> {
-    corten_testkit::Peer::find("pasta").map(|_| vec![PathBuf::from("/var/lib/corten-peers/bin")])
+    peer("pasta").map(|path| vec![path.parent().unwrap().to_owned()])
 }
 
 fn with_pasta(

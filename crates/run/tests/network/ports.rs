@@ -99,7 +99,7 @@ fn port_0_becomes_a_free_one() {
 }
 
 #[test]
-fn connecting_again_and_a_flushed_table_leave_every_port_as_it_should_be() {
+fn connecting_again_moves_a_container() {
     let Some(world) = World::new() else { return };
     let (one, _) = world.connect("one", &[tcp(8080, 80)]);
     serve(&one, 80, "one");
@@ -141,4 +141,43 @@ fn a_sender_that_never_pauses_is_led_to_whoever_has_the_udp_port_now() {
         world.disconnect(name);
         assert_eq!(answer(), "nothing");
     }
+}
+
+/// Removes the table as somebody does who flushes all rules: `nft flush ruleset`.
+fn flush(world: &World) {
+    let message = |kind: u16, body: &[u8]| {
+        let length = u32::try_from(16 + body.len()).unwrap();
+        let mut bytes = length.to_ne_bytes().to_vec();
+        bytes.extend([kind.to_ne_bytes(), 1_u16.to_ne_bytes()].concat());
+        bytes.extend([[0; 8].as_slice(), body].concat());
+        bytes
+    };
+    // A batch of one removal: of the table of family 1 (inet) named by attribute 1.
+    let table = [&[1, 0, 0, 0], &11_u16.to_ne_bytes()[..], &1_u16.to_ne_bytes(), b"corten\0\0"];
+    let subsystem = [0, 0, 0, 10];
+    let messages =
+        [message(16, &subsystem), message(0xa02, &table.concat()), message(17, &subsystem)];
+    world.machine.run(|| {
+        use rustix::net::{AddressFamily, SendFlags, SocketType, netlink};
+        let kind = Some(netlink::NETFILTER);
+        let socket = rustix::net::socket(AddressFamily::NETLINK, SocketType::RAW, kind).unwrap();
+        rustix::net::send(&socket, &messages.concat(), SendFlags::empty()).unwrap();
+    });
+}
+
+#[test]
+fn rules_that_somebody_flushed_come_back_with_the_next_change() {
+    let Some(world) = World::new() else { return };
+    let (one, _) = world.connect("one", &[tcp(8080, 80)]);
+    serve(&one, 80, "one");
+    let seen = format!("one sees {INTERNET}");
+    let (_two, _) = world.connect("two", &[tcp(8081, 80)]);
+    flush(&world);
+    assert_eq!(visit(&world.internet, MACHINE, 8080), "connection refused");
+    world.disconnect("two");
+    assert_eq!(visit(&world.internet, MACHINE, 8080), seen);
+    flush(&world);
+    assert_eq!(visit(&world.internet, MACHINE, 8080), "connection refused");
+    let (_three, _) = world.connect("three", &[]);
+    assert_eq!(visit(&world.internet, MACHINE, 8080), seen);
 }

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -149,6 +149,21 @@ impl World {
     pub(crate) fn leases(&self) -> usize {
         fs::read_dir(self.place.path().join("leases")).unwrap().count()
     }
+}
+
+/// A program of the peers, as the kit of tests finds it: `CORTEN_PEERS` names their tree, and with the
+/// value `required` it is the usual one and must be there. `None`, told on stderr, where it is missing.
+pub(crate) fn peer(name: &str) -> Option<PathBuf> {
+    let setting = std::env::var("CORTEN_PEERS").unwrap_or_default();
+    let tree =
+        if ["", "required"].contains(&&*setting) { "/var/lib/corten-peers" } else { &setting };
+    let path = Path::new(tree).join("bin").join(name);
+    if path.is_file() {
+        return Some(path);
+    }
+    assert!(setting != "required", "peer {name} is required and not at {}", path.display());
+    eprintln!("skipped: peer {name} is missing");
+    None
 }
 
 pub(crate) fn tcp(host: u16, container: u16) -> Publish {
