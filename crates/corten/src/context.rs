@@ -120,6 +120,10 @@ pub(crate) const RENDERED: &str = ".corten/rendered";
 /// Where containers are, below the local store.
 const CONTAINERS: &str = ".corten/containers";
 
+/// Where programs are that `$PATH` may not name.
+const PROGRAMS: [&str; 6] =
+    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
 /// Blobs in flight where nobody says otherwise.
 const DEFAULT_JOBS: usize = 4;
 
@@ -245,6 +249,18 @@ impl Context {
     pub(crate) fn containers_there(&self) -> Result<Option<Containers>, Failure> {
         let there = self.store()?.path().join(CONTAINERS).is_dir();
         there.then(|| self.containers()).transpose()
+    }
+
+    /// Where the leases of networks are: for all containers of this user, of whichever store.
+    pub(crate) fn leases(&self) -> PathBuf {
+        self.environment.run_directory().join("network")
+    }
+
+    /// Directories of programs: those of `$PATH`, and where engines keep theirs.
+    pub(crate) fn programs(&self) -> Vec<PathBuf> {
+        let path = self.environment.variable("PATH").unwrap_or_default();
+        let path = path.split(':').filter(|place| place.starts_with('/'));
+        path.chain(PROGRAMS).map(PathBuf::from).collect()
     }
 
     /// The directory that relative paths are meant from.

@@ -6,6 +6,7 @@ use crate::pod::holder;
 use crate::{Container, Containers};
 use oci_spec::runtime::Spec;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 /// Makes a container's bundle ready for a start.
@@ -18,10 +19,22 @@ pub trait Prepare: Sync {
     /// Mounts and writes.
     fn prepare(&self, container: &Container, directory: &Path) -> io::Result<()>;
 
-    /// Told after each end that nothing of the container's runs any more; nobody tells it when the watching
-    /// process is killed.
-    fn settle(&self, directory: &Path) {
-        let _ = directory;
+    /// Told between each creation and its start, when the first process `pid` waits in its namespaces: for
+    /// a network, say. The descriptors are held until the container ends.
+    fn created(
+        &self,
+        container: &Container,
+        directory: &Path,
+        pid: u32,
+    ) -> io::Result<Vec<OwnedFd>> {
+        let _ = (container, directory, pid);
+        Ok(Vec::new())
+    }
+
+    /// Told after each end that nothing of the container's runs any more, also where it did not start;
+    /// nobody tells it when the watching process is killed.
+    fn settle(&self, container: &Container, directory: &Path) {
+        let _ = (container, directory);
     }
 }
 

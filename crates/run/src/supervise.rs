@@ -57,6 +57,8 @@ struct Begun {
     pid: u32,
     spec: Spec,
     outputs: Outputs,
+    /// What the network keeps until the end.
+    _held: Vec<OwnedFd>,
 }
 
 /// A process that waits for its start, and the config it came from.
@@ -185,13 +187,20 @@ impl<'a> Supervisor<'a> {
         };
         let pid_start = crate::procfs::start_time(pid).unwrap_or(0);
         self.change(|written| (written.pid, written.pid_start) = (pid, pid_start))?;
-        if let Err(error) = self.machine.start(&self.container.id) {
+        let held = self
+            .prepare
+            .created(&self.container, &self.place.dir, pid)
+            .doing(|| format!("prepare the start of container {}", self.container.id));
+        let started = held.and_then(|held| {
+            self.machine.start(&self.container.id)?;
+            Ok(held)
+        });
+        let held = started.inspect_err(|_| {
             // Also what is left of it, which is this process's child; the first error is the one to tell.
             let _ = self.machine.delete(&self.container.id);
             let _ = front::ended_within(pid, Some(LAST_OUTPUT));
-            return Err(error);
-        }
-        Ok(Begun { pid, spec, outputs })
+        })?;
+        Ok(Begun { pid, spec, outputs, _held: held })
     }
 
     /// Prepares and creates, apart from the machine's mounts.
@@ -249,7 +258,7 @@ impl<'a> Supervisor<'a> {
             // A monitor has no children but those of its container.
             while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
         }
-        self.prepare.settle(&self.place.dir);
+        self.prepare.settle(&self.container, &self.place.dir);
         let failed = |error: &RunError| ExitStatus::Code(i32::from(error.exit_code()));
         let status = ended.as_ref().copied().unwrap_or_else(failed);
         let error = ended.as_ref().err().map(RunError::chain);

@@ -161,6 +161,9 @@ impl Outcome {
     }
 }
 
+/// A monitor has nobody to tell anything.
+const MONITOR: ops::Recipes = ops::Recipes { tell: |_| {} };
+
 /// Runs the command with the process's own arguments and environment.
 pub fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
@@ -168,7 +171,7 @@ pub fn main() -> ExitCode {
     if let Some(code) = corten_engine::stage(&words) {
         return code;
     }
-    if let Some(code) = corten_run::monitor(&words, crate::context::clock, &crate::ops::Recipes) {
+    if let Some(code) = corten_run::monitor(&words, crate::context::clock, &MONITOR) {
         return code;
     }
     let words = oci::by_name(words);

@@ -147,13 +147,13 @@ pub(super) struct NetworkArgs {
     /// Host name in the container [default: the beginning of its id].
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
-    /// none (a loopback of its own), host (that of this machine), or private (its own, with a way out).
-    #[arg(long, value_name = "NETWORK", default_value = "none")]
-    network: String,
-    /// Lead a port of this machine to one of the container: [ADDRESS:]PORT:PORT[/udp]; may repeat. Makes
-    /// the network private.
+    /// private (its own, with a way out), none (a loopback of its own), or host (that of this machine)
+    /// [default: private, and none where there is no way out].
+    #[arg(long, value_name = "NETWORK")]
+    network: Option<String>,
+    /// Lead a port of this machine to one of the container: [ADDRESS:]PORT:PORT[/udp]; may repeat.
     #[arg(long, short, value_name = "PORTS", value_parser = port)]
-    publish: Vec<crate::ops::PublishedPort>,
+    publish: Vec<corten_run::network::Publish>,
 }
 
 /// All that `run` and `create` take.
@@ -299,12 +299,16 @@ impl Settings {
 impl NetworkArgs {
     fn network(&self) -> Result<Network, Failure> {
         let refuse = |text: &str| Err(Failure::Usage(text.to_owned()));
-        match (self.network.as_str(), self.publish.is_empty()) {
-            ("none", true) => Ok(Network::None),
-            ("host", true) => Ok(Network::Host),
-            ("host", false) => refuse("--publish has no meaning on the network of this machine"),
-            ("private" | "none", _) => Ok(Network::Private { publish: self.publish.clone() }),
-            _ => refuse("the network is none, host or private"),
+        let publish = self.publish.clone();
+        match (self.network.as_deref(), publish.is_empty()) {
+            (None, optional) => Ok(Network::Private { publish, optional }),
+            (Some("private"), _) => Ok(Network::Private { publish, optional: false }),
+            (Some("none"), true) => Ok(Network::None),
+            (Some("host"), true) => Ok(Network::Host),
+            (Some("none" | "host"), false) => {
+                refuse("--publish needs a network of the container's own: --network private")
+            }
+            _ => refuse("the network is private, none or host"),
         }
     }
 }

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use corten_run::RestartPolicy;
+use corten_run::network::Publish;
 
 use super::Context;
 use crate::Failure;
-use crate::ops::PublishedPort;
 
 /// `90s`, `15m`, `24h`, `7d`, or a bare number of seconds.
 pub(super) fn span(text: &str) -> Result<Duration, String> {
@@ -56,7 +56,7 @@ pub(super) fn pairs(text: &str) -> Result<(String, String), String> {
 }
 
 /// `[ADDRESS:]PORT:PORT[/udp]`; an IPv6 address stands in brackets.
-pub(super) fn port(text: &str) -> Result<PublishedPort, String> {
+pub(super) fn port(text: &str) -> Result<Publish, String> {
     let wrong = || "write [ADDRESS:]PORT:PORT or PORT:PORT/udp".to_owned();
     let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let udp = match protocol {
@@ -72,7 +72,7 @@ pub(super) fn port(text: &str) -> Result<PublishedPort, String> {
     let address = address.map(|text| text.trim_start_matches('[').trim_end_matches(']'));
     let address = address.map(str::parse::<IpAddr>).transpose().map_err(|_| wrong())?;
     let number = |text: &str| text.parse().ok().filter(|port| *port != 0).ok_or_else(wrong);
-    Ok(PublishedPort { address, host: number(host)?, container: number(container)?, udp })
+    Ok(Publish { address, host: number(host)?, container: number(container)?, udp })
 }
 
 /// `no`, `on-failure[:TIMES]`, `always`, `unless-stopped`.

@@ -157,7 +157,7 @@ pub(super) fn stacks(context: &Context) -> Result<Vec<Vec<DiffId>>, Failure> {
     let Some(containers) = context.containers_there()? else { return Ok(Vec::new()) };
     let listed = corten_run::list(&containers, &|_| true)?;
     let layers = |listed: &Listed| {
-        Recipe::of(&listed.container).map(|recipe| recipe.layers).map_err(|source| Failure::Io {
+        Recipe::layers_of(&listed.container).map_err(|source| Failure::Io {
             object: format!("container {}", listed.container.id),
             action: "reading what was asked of it",
             source,
@@ -170,7 +170,16 @@ pub(super) fn stacks(context: &Context) -> Result<Vec<Vec<DiffId>>, Failure> {
 pub(super) async fn collect(context: &Context, grace: Duration) -> Result<u64, Failure> {
     let Some(containers) = context.containers_there()? else { return Ok(0) };
     let now = crate::context::clock();
-    on_thread("gc", move || Ok(corten_run::collect(&containers, grace, now)?.len() as u64)).await
+    let leases = context.leases();
+    on_thread("gc", move || {
+        let gone = corten_run::collect(&containers, grace, now)?;
+        for id in &gone {
+            // What stays is found when the next network is made.
+            let _ = corten_run::network::disconnect(&leases, id.as_str());
+        }
+        Ok(gone.len() as u64)
+    })
+    .await
 }
 
 /// Does one thing to each of several containers, all at once; the first failure is the one to tell, when

@@ -50,8 +50,8 @@ pub use mount::{MountReport, UnmountReport, mount, unmount};
 pub use ready::{Pull, Ready, ready};
 pub(crate) use run::Recipes;
 pub use run::{
-    CreatedReport, ExplainReport, ExplainedField, Network, PublishedPort, RunOptions, RunRequest,
-    SeccompWord, VolumeMount, VolumeSource, create, explain, run, run_detached,
+    CreatedReport, ExplainReport, ExplainedField, Network, RunOptions, RunRequest, SeccompWord,
+    VolumeMount, VolumeSource, create, explain, run, run_detached,
 };
 pub use schema::schema;
 pub use store_check::{DamagedForm, StoreCheckReport, store_check};

@@ -20,6 +20,12 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     print_bytes(plain_lines(text).as_bytes())
 }
 
+/// Tells the user something beside what was asked, on standard error.
+pub(crate) fn note(text: &str) {
+    // Nobody is left to tell when standard error is gone.
+    let _ = writeln!(std::io::stderr().lock(), "note: {}", crate::plain::plain(text));
+}
+
 /// Writes `bytes` to standard output as they are.
 pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();

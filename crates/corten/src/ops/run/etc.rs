@@ -4,6 +4,7 @@
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use corten_run::network::{self, Way};
 use oci_spec::runtime::Mount;
 
 use super::options::{Network, RunOptions};
@@ -27,7 +28,8 @@ pub(super) fn mounts(options: &RunOptions, id: &str, directory: &Path) -> io::Re
     };
     let resolv = match options.network {
         Network::None => Vec::new(),
-        Network::Host | Network::Private { .. } => machines(Path::new("/etc/resolv.conf"))?,
+        Network::Host => machines(Path::new("/etc/resolv.conf"))?,
+        Network::Private { .. } => network::resolv_conf(Way::Auto).into_bytes(),
     };
     let files =
         [("hostname", format!("{name}\n").into_bytes()), ("hosts", hosts), ("resolv.conf", resolv)];

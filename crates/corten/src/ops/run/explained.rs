@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 
 use corten_bundle::config::Converted;
-use corten_bundle::{Form, Purpose, RootMount, Writable};
+use corten_bundle::{Purpose, RootMount, Writable};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::recipe::Recipe;
-use super::{RunRequest, recipe};
-use crate::config::FormWord;
+use super::RunRequest;
+use super::recipe::{self, Recipe};
 use crate::ops::layers::on_thread;
 use crate::ops::ready::{Ready, ready};
 use crate::{Context, Failure};
@@ -45,16 +44,7 @@ pub struct ExplainedField {
 /// Makes the image ready and tells how it would run; nothing is started and no container is made.
 pub async fn explain(context: &Context, request: &RunRequest) -> Result<ExplainReport, Failure> {
     let image = ready(context, &request.look, request.pull).await?;
-    let recipe = Recipe {
-        store: context.store()?.path().to_owned(),
-        form: match image.stack.form() {
-            Form::Index => FormWord::Index,
-            Form::Directories => FormWord::Directories,
-        },
-        layers: image.stack.diff_ids().to_vec(),
-        config: String::from_utf8_lossy(image.config.bytes()).into_owned(),
-        options: request.options.clone(),
-    };
+    let recipe = super::recipe(context, request, &image)?;
     let (shown, digest) = (image.shown.clone(), image.admitted.evidence().manifest.to_string());
     let powers = context.powers();
     let converted = on_thread("the config", move || {

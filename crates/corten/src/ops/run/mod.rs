@@ -10,7 +10,7 @@ mod recipe;
 mod seed;
 mod volumes;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use corten_bundle::Form;
@@ -22,7 +22,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use explained::{ExplainReport, ExplainedField, explain};
-pub use options::{Network, PublishedPort, RunOptions, SeccompWord};
+pub use options::{Network, RunOptions, SeccompWord};
 pub(super) use overrides::{host, overrides, user_in};
 pub(super) use recipe::told;
 pub(crate) use recipe::{Recipe, Recipes};
@@ -105,7 +105,12 @@ pub async fn run(context: &Context, request: &RunRequest) -> Result<ExitStatus, 
     let interaction =
         if request.options.interactive { Interaction::Talk } else { Interaction::Watch };
     on_thread("the container", move || {
-        Ok(corten_run::foreground(&containers, &id, &Recipes, interaction)?)
+        Ok(corten_run::foreground(
+            &containers,
+            &id,
+            &Recipes { tell: crate::output::note },
+            interaction,
+        )?)
     })
     .await
 }
@@ -144,17 +149,8 @@ fn wanted(context: &Context, request: &RunRequest, image: &Ready) -> Result<Ask,
         })?),
         (None, None) => None,
     };
-    let recipe = Recipe {
-        store: context.store()?.path().to_owned(),
-        form: match image.stack.form() {
-            Form::Index => FormWord::Index,
-            Form::Directories => FormWord::Directories,
-        },
-        layers: image.stack.diff_ids().to_vec(),
-        config: String::from_utf8_lossy(image.config.bytes()).into_owned(),
-        options: request.options.clone(),
-    };
-    let mut wanted = Ask::new(runtime(request.runtime.as_deref())?);
+    let recipe = recipe(context, request, image)?;
+    let mut wanted = Ask::new(runtime(context, request.runtime.as_deref())?);
     wanted.name = request.name.clone();
     wanted.origin = Origin {
         reference: image.shown.clone(),
@@ -177,18 +173,29 @@ fn wanted(context: &Context, request: &RunRequest, image: &Ready) -> Result<Ask,
     Ok(wanted)
 }
 
-/// Where engines keep their runtimes.
-const PROGRAMS: [&str; 6] =
-    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+fn recipe(context: &Context, request: &RunRequest, image: &Ready) -> Result<Recipe, Failure> {
+    Ok(Recipe {
+        store: context.store()?.path().to_owned(),
+        form: match image.stack.form() {
+            Form::Index => FormWord::Index,
+            Form::Directories => FormWord::Directories,
+        },
+        layers: image.stack.diff_ids().to_vec(),
+        config: String::from_utf8_lossy(image.config.bytes()).into_owned(),
+        options: request.options.clone(),
+        leases: context.leases(),
+        programs: context.programs(),
+    })
+}
 
-fn runtime(word: Option<&str>) -> Result<RuntimeChoice, Failure> {
+fn runtime(context: &Context, word: Option<&str>) -> Result<RuntimeChoice, Failure> {
     let Some(word) = word.filter(|word| *word != "corten") else {
         return Ok(RuntimeChoice::Engine);
     };
     let path = if word.contains('/') {
         Some(PathBuf::from(word)).filter(|path| path.exists())
     } else {
-        PROGRAMS.iter().map(|place| Path::new(place).join(word)).find(|path| path.exists())
+        context.programs().iter().map(|place| place.join(word)).find(|path| path.exists())
     };
     let path = path.ok_or_else(|| Failure::Usage(format!("there is no runtime {word}")))?;
     let path = path.canonicalize().map_err(|source| Failure::Io {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use corten_run::network::Publish;
 use serde::{Deserialize, Serialize};
 
 use super::volumes::VolumeMount;
@@ -82,19 +83,8 @@ pub enum Network {
     /// One of its own with a way out.
     Private {
         /// Ports of this machine that lead into it.
-        publish: Vec<PublishedPort>,
+        publish: Vec<Publish>,
+        /// Whether the container starts without a way out where none can be had.
+        optional: bool,
     },
-}
-
-/// A port of this machine that leads to one of the container.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PublishedPort {
-    /// Address of this machine; every one where `None`.
-    pub address: Option<std::net::IpAddr>,
-    /// Port of this machine.
-    pub host: u16,
-    /// Port of the container.
-    pub container: u16,
-    /// Whether it is UDP.
-    pub udp: bool,
 }

@@ -12,17 +12,19 @@
 //! ```
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use corten_bundle::config::{Converted, runtime_config};
 use corten_bundle::users::RootDirectory;
 use corten_bundle::{Form, Powers, Purpose, RootMount, Snapshots, Writable};
 use corten_layer::Limits;
+use corten_run::network::{self, Private, Way};
 use corten_run::{Container, Prepare};
 use corten_spec::{DiffId, ImageConfig};
 use serde::{Deserialize, Serialize};
 
-use super::options::RunOptions;
+use super::options::{Network, RunOptions};
 use super::{etc, overrides, own};
 use crate::config::FormWord;
 use crate::context::{RENDERED, powers};
@@ -35,17 +37,27 @@ pub(crate) struct Recipe {
     /// How the layers are kept ready.
     pub(super) form: FormWord,
     /// The layers, the base first.
-    pub(crate) layers: Vec<DiffId>,
+    pub(super) layers: Vec<DiffId>,
     /// The image's config, as received.
     pub(super) config: String,
     /// What was asked.
     pub(super) options: RunOptions,
+    /// Where the leases of networks are.
+    pub(super) leases: PathBuf,
+    /// Directories of programs, for pasta.
+    pub(super) programs: Vec<PathBuf>,
 }
 
 impl Recipe {
     /// The recipe of a container.
     pub(crate) fn of(container: &Container) -> io::Result<Self> {
         serde_json::from_value(container.asked.recipe.clone()).map_err(told)
+    }
+
+    /// The layers of a container, whatever else its recipe says.
+    pub(crate) fn layers_of(container: &Container) -> io::Result<Vec<DiffId>> {
+        let layers = container.asked.recipe.get("layers").cloned().unwrap_or_default();
+        serde_json::from_value(layers).map_err(told)
     }
 
     /// What was asked.
@@ -104,7 +116,10 @@ impl Recipe {
 
 /// Follows recipes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Recipes;
+pub(crate) struct Recipes {
+    /// Tells the caller what a start had to go without; a monitor has nobody to tell.
+    pub(crate) tell: fn(&str),
+}
 
 impl Prepare for Recipes {
     fn prepare(&self, container: &Container, directory: &Path) -> io::Result<()> {
@@ -113,6 +128,35 @@ impl Prepare for Recipes {
         let id = container.id.as_str();
         let converted = recipe.convert(id, (directory, &rootfs), powers)?;
         std::fs::write(directory.join("bundle/config.json"), converted.bytes())
+    }
+
+    fn created(&self, container: &Container, _: &Path, pid: u32) -> io::Result<Vec<OwnedFd>> {
+        let recipe = Recipe::of(container)?;
+        let Network::Private { publish, optional } = &recipe.options.network else {
+            return Ok(Vec::new());
+        };
+        let wanted = Private { publish: publish.clone(), programs: recipe.programs.clone() };
+        let id = container.id.as_str();
+        match network::connect(&recipe.leases, id, pid, &wanted, Way::Auto) {
+            Ok(connected) => {
+                connected.notices.iter().for_each(|notice| (self.tell)(notice));
+                Ok(connected.reserved)
+            }
+            Err(error) if *optional => {
+                (self.tell)(&format!("the container has no network: {}", told(error)));
+                Ok(Vec::new())
+            }
+            Err(error) => Err(told(error)),
+        }
+    }
+
+    fn settle(&self, container: &Container, _: &Path) {
+        if let Ok(recipe) = Recipe::of(container)
+            && matches!(recipe.options.network, Network::Private { .. })
+        {
+            // What stays is found by gc.
+            let _ = network::disconnect(&recipe.leases, container.id.as_str());
+        }
     }
 }
 
