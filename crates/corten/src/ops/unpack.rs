@@ -60,7 +60,11 @@ pub(super) async fn unpack_at(
         let failed = |error| layer_failure(format!("the tree of {shown}"), error);
         let applied = Root::open(&place).and_then(|root| {
             let mut source = |number| stack.open(number);
-            let how = powers.apply(Whiteouts::Remove);
+            let algorithms: Result<Vec<_>, _> =
+                diff_ids.iter().map(|diff_id| diff_id.0.algorithm()).collect();
+            let mut how = powers.apply(Whiteouts::Remove);
+            // One that cannot be computed here is told by the comparison below.
+            how.algorithms = algorithms.unwrap_or_default();
             corten_layer::unpack(&mut source, count, &root, &how, Limits::default())
         });
         let applied = applied.map_err(failed)?;
