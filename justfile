@@ -36,6 +36,10 @@ fuzz-short: (fuzz "30")
 bench-copy *ARGS:
     ./benches/copy.sh {{ ARGS }}
 
+# From a name to the first process, beside podman, docker, containerd and umoci with crun, as a table.
+bench-run *ARGS:
+    ./benches/run.sh {{ ARGS }}
+
 # RUNS kills of pull, push and copy, a tenth of import and gc; then before each step: docs/src/reference/faults.md.
 kill-runs RUNS="200":
     CORTEN_KILL_RUNS={{ RUNS }} cargo test -p corten --test cuts -- --ignored --nocapture

@@ -196,5 +196,5 @@ for tool in "${tools[@]}" floor; do
     -v peak="$(median 3 "$work/cold.$tool")" -v remove="$(median 1 "$work/remove.$tool")" -v start="$start" \
     -v best="$best" -v base="$base" 'BEGIN {
       printf "| %s | %.2f | %.2f | %.0f | %s | %.2f | %s | %.2f |\n", tool, wall, cpu, peak,
-        best > 0 ? sprintf("%.2f", wall / best) : "-", cpu / base, start, remove }'
+        (best > 0 ? sprintf("%.2f", wall / best) : "-"), cpu / base, start, remove }'
 done

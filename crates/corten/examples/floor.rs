@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! floor pull HOST:PORT REPOSITORY DIR DIGEST…    registry to files, a thread a blob
+//! floor ready HOST:PORT REPOSITORY DIR DIGEST…   the same, and unpack each to a plain tar, hashed too
 //! floor push HOST:PORT REPOSITORY DIR DIGEST…    files to registry, a thread a blob
 //! floor move HOST:PORT REPOSITORY TO DIGEST…     to the registry TO (HOST:PORT/NAME:TAG)
 //! ```
@@ -30,6 +31,10 @@ fn main() {
                     pump(&mut body, &mut file, size);
                     file.sync_data().unwrap();
                 }
+                "ready" => {
+                    let (size, body) = receive(host, repository, digest);
+                    ready(body.take(size), &format!("{place}/{}", &digest[7..]));
+                }
                 "push" => {
                     let mut file = File::open(format!("{place}/{}", &digest[7..])).unwrap();
                     let size = file.metadata().unwrap().len();
@@ -44,6 +49,45 @@ fn main() {
             });
         }
     });
+}
+
+/// Hashes, writes and unpacks a layer; hashes and writes what it unpacks to. Once.
+fn ready(mut packed: impl Read, place: &str) {
+    struct Tee<R> {
+        from: R,
+        to: File,
+        hasher: Sha256,
+    }
+    impl<R: Read> Read for Tee<R> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let read = self.from.read(buffer)?;
+            self.hasher.update(&buffer[..read]);
+            self.to.write_all(&buffer[..read])?;
+            Ok(read)
+        }
+    }
+    let mut first = [0; 2];
+    packed.read_exact(&mut first).unwrap();
+    let from = first.as_slice().chain(packed);
+    let to = File::create(place).unwrap();
+    let mut tee = BufReader::with_capacity(BUFFER, Tee { from, to, hasher: Sha256::new() });
+    let mut plain = File::create(format!("{place}.tar")).unwrap();
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; BUFFER];
+    let mut unpacked: Box<dyn Read + '_> = match first {
+        [0x1f, 0x8b] => Box::new(flate2::bufread::MultiGzDecoder::new(&mut tee)),
+        _ => Box::new(&mut tee),
+    };
+    loop {
+        let read = unpacked.read(&mut buffer).unwrap();
+        if read == 0 {
+            break;
+        }
+        hasher.update(&buffer[..read]);
+        plain.write_all(&buffer[..read]).unwrap();
+    }
+    drop(unpacked);
+    std::hint::black_box((hasher.finalize(), tee.into_inner().hasher.finalize()));
 }
 
 fn pump(from: &mut impl Read, to: &mut impl Write, size: u64) {
