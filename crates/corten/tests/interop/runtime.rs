@@ -316,7 +316,8 @@ fn containerd_runs_containers_with_corten_as_its_runtime() {
 }
 
 fn a_task(bench: &Bench, containerd: &Containerd) {
-    let tree = Path::new(containerd.ctr.command().get_program()).join("../../tree");
+    let program = PathBuf::from(containerd.ctr.command().get_program());
+    let tree = program.parent().unwrap().parent().unwrap().join("tree");
     let states = tree.join("run/containerd/runc").join(&containerd.namespace);
     let name = format!("long-{}", std::process::id());
     let log = format!("file://{}", bench.at("log"));

@@ -81,7 +81,9 @@ fn paths(config: &Value) -> String {
     lines.extend(sealed.iter().map(|path| format!("writes {path}\n")));
     lines.extend(mounts.map(|path| format!("writes {path}\n")));
     lines.extend(parameters);
-    lines.push("writes /\nwrites /usr\nslurp /order/below/note\n".to_owned());
+    lines.push(
+        "writes /\nwrites /usr\nslurp /order/below/note\nslurp /follows/later/note\n".to_owned(),
+    );
     lines.concat()
 }
 

@@ -6,6 +6,9 @@ use super::facts::Mounted;
 /// Numbers of `errno`.
 const ACCESS: &str = "13";
 const READ_ONLY: &str = "30";
+/// Files that tests put where only a mount that stands as it should shows them: the mount, the file, its text.
+const NOTES: [(&str, &str, &str); 2] =
+    [("/order/below", "/order/below/note", "above"), ("/follows", "/follows/later/note", "later")];
 
 impl Checks<'_> {
     pub(super) fn mounts(&mut self) {
@@ -15,6 +18,9 @@ impl Checks<'_> {
                 self.expect(path, false, "not mounted");
                 continue;
             };
+            if let Some((_, note, text)) = NOTES.iter().find(|one| one.0 == path) {
+                self.same(note, text, self.facts.of(&format!("slurp {note}")));
+            }
             let options = texts(&mount["options"]);
             let kind = mount["type"].as_str().unwrap_or("bind");
             let binds = options.iter().any(|one| matches!(*one, "bind" | "rbind"));
