@@ -12,6 +12,7 @@ use oci_spec::runtime::{ContainerState, Linux, LinuxNamespaceType, Process};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::UnmountFlags;
 use rustix::net::SocketFlags;
+use rustix::process::PidfdFlags;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
@@ -198,6 +199,15 @@ fn console(root: &Root, process: &Process, order: &Order) -> Result<Option<Owned
 
 /// Makes the root the root, and lets go of the machine's.
 fn change_root(root: &Root, no_pivot: bool) -> Result<()> {
+    // Where the caller lives in a root of its own (chroot), that of the namespace is another. Changed from
+    // there, nothing of the machine would be let go of, and a process that joins the namespace later, as that
+    // of an exec, would stand in the machine's root.
+    let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
+        .doing(|| "hold this process")?;
+    sys::join(&own, libc::CLONE_NEWNS).doing(|| "go to the root of the mount namespace")?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let machine = rustix::fs::openat(CWD, "/", flags, Mode::empty())
+        .doing(|| "open the root of the mount namespace")?;
     rustix::process::fchdir(root.directory()).doing(|| "enter the new root")?;
     if no_pivot {
         // For a machine that runs from its first memory file system, which cannot be pivoted away.
@@ -206,6 +216,8 @@ fn change_root(root: &Root, no_pivot: bool) -> Result<()> {
     } else {
         // The old root is put over the new one, and then taken away: no directory is needed for it.
         rustix::process::pivot_root(".", ".").doing(|| "pivot to the new root")?;
+        // What the machine shares with this namespace must stay mounted there.
+        tree::propagate(&machine, Reach::Tree, libc::MS_SLAVE, "the old root")?;
         rustix::mount::unmount(".", UnmountFlags::DETACH).doing(|| "let go of the old root")?;
     }
     rustix::process::chdir("/").doing(|| "enter the root")

@@ -108,13 +108,15 @@ fn bind(root: &Root, mount: &Mount, options: &Options, source: Option<OwnedFd>) 
         });
     }
     let reach = if options.bind == Some(Bind::Tree) { Reach::Tree } else { Reach::One };
+    let carried = source.is_some();
     let made = match source {
         Some(made) => made,
         None => tree::copy_path(from, reach)
             .doing(|| format!("copy the mount of {}", from.display()))?,
     };
-    // What was shared with the machine would let a mount made inside appear outside.
-    tree::propagate(&made, Reach::Tree, libc::MS_PRIVATE, "a bind")?;
+    if let Some(first) = first_propagation(options, carried) {
+        tree::propagate(&made, Reach::Tree, first, "a bind")?;
+    }
     let place = if is_directory(&made)? {
         root.make_directories(to, Links::Follow)?
     } else {
@@ -122,6 +124,19 @@ fn bind(root: &Root, mount: &Mount, options: &Options, source: Option<OwnedFd>) 
     };
     tree::attach(&made, &place).doing(|| format!("bind {} on {}", from.display(), to.display()))?;
     finish(&to.display().to_string(), options, &made)
+}
+
+/// What the copy of a source becomes before its options: what was shared with the machine would let a mount
+/// made inside appear outside. Only what shall follow the machine's mounts stays below them, and only what
+/// shall share them stays as this namespace has it: with the machine, when the root shares with it as well.
+/// What was `carried` in was copied outside of this namespace, where all is as the machine has it.
+fn first_propagation(options: &Options, carried: bool) -> Option<u64> {
+    let wished = |kind| options.propagation.iter().any(|(wished, _)| *wished == kind);
+    match (wished(libc::MS_SHARED), wished(libc::MS_SLAVE)) {
+        (true, _) if !carried => None,
+        (true, _) | (_, true) => Some(libc::MS_SLAVE),
+        (false, false) => Some(libc::MS_PRIVATE),
+    }
 }
 
 fn is_directory(object: &OwnedFd) -> Result<bool> {

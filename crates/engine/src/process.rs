@@ -24,7 +24,6 @@ pub(crate) struct Prepared<'a> {
     path: CString,
     arguments: Vec<CString>,
     environment: Vec<CString>,
-    terminal: Option<OwnedFd>,
     filter: Option<crate::seccomp::Filter>,
 }
 
@@ -48,12 +47,16 @@ pub(crate) fn prepare<'a>(
     let search = environment.iter().rev().find_map(|pair| pair.strip_prefix("PATH="));
     enter_directory(process)?;
     let path = find(program, search.unwrap_or(PATH))?;
+    if let Some(terminal) = &terminal {
+        // The session was started for this terminal alone. Already here, since a container that waits for its
+        // start must not hold the streams of its creator, who may read them to their end before it starts it.
+        terminal::adopt(terminal)?;
+    }
     Ok(Prepared {
         process,
         path: c_string(&path.to_string_lossy(), "the program's path")?,
         arguments,
         environment: c_strings(&environment, "process.env")?,
-        terminal,
         // Before anything waits for the start: a filter that cannot be had is an error of the creation.
         filter: linux.seccomp().as_ref().map(filter::compile).transpose()?,
     })
@@ -182,10 +185,6 @@ impl Prepared<'_> {
     ) -> Result<()> {
         let process = self.process;
         let no_new_privileges = process.no_new_privileges().unwrap_or(false);
-        if let Some(terminal) = &self.terminal {
-            // The session was started for this terminal alone.
-            terminal::adopt(terminal)?;
-        }
         if let Some(wanted) = linux.personality() {
             let domain = match wanted.domain() {
                 LinuxPersonalityDomain::PerLinux => 0,

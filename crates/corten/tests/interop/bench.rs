@@ -40,6 +40,13 @@ impl Bench {
         self.at("store")
     }
 
+    /// Gives all that is here to another user.
+    pub(crate) fn give_to(&self, user: u32) {
+        let owner = format!("{user}:{user}");
+        let status = Command::new("chown").args(["-R", &owner]).arg(self.path("")).status();
+        assert!(status.unwrap().success(), "chown {owner}");
+    }
+
     /// Runs the program to its end, whatever that is.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         let output = self.command(arguments).output().unwrap();

@@ -6,6 +6,7 @@
 
 mod attempts;
 mod bench;
+mod bundles;
 mod crane;
 mod docker;
 mod forms;
@@ -16,7 +17,11 @@ mod podman;
 mod real;
 mod referrers;
 mod registry;
+mod runtime;
+mod runtimetest;
 mod skopeo;
 mod store;
+mod tree;
+mod trees;
 mod umoci;
 mod wire;

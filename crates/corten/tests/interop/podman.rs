@@ -1,5 +1,8 @@
 //! podman: images of ours from every place it pulls from, what it pushes and saves, and artifacts.
 
+use std::path::PathBuf;
+use std::process::Command;
+
 use corten_testkit::images::artifact;
 use corten_testkit::{DockerRegistry, Peer, Ran};
 use serde_json::Value;
@@ -21,9 +24,26 @@ impl<'a> Podman<'a> {
     }
 
     fn run(&self, arguments: &[&str]) -> Ran {
+        self.peer.run(self.words(arguments))
+    }
+
+    /// The same as a command that does not run yet.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.peer.command();
+        command.args(self.words(arguments));
+        command
+    }
+
+    fn words(&self, arguments: &[&str]) -> Vec<String> {
         let at = |directory: &str| self.bench.at(&format!("podman/{directory}"));
         let places = ["--root", &at("root"), "--runroot", &at("run"), "--tmpdir", &at("tmp")];
-        self.peer.run(places.iter().chain(arguments))
+        places.iter().chain(arguments).map(|word| (*word).to_owned()).collect()
+    }
+
+    /// The root filesystem that it sees.
+    pub(crate) fn tree(&self) -> PathBuf {
+        let program = PathBuf::from(self.peer.command().get_program());
+        program.parent().unwrap().parent().unwrap().join("tree")
     }
 
     pub(crate) fn succeed(&self, arguments: &[&str]) -> String {

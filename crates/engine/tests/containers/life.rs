@@ -124,6 +124,26 @@ fn a_terminal_comes_out_through_the_console_socket() {
     assert_eq!(taker.join().unwrap(), "/dev/pts/0\r\nconsole\r\n33 44\r\n");
 }
 
+#[test]
+fn a_container_with_a_terminal_holds_nothing_of_its_creator_while_it_waits() {
+    let Some(mut machine) = Machine::new("tty") else { return };
+    machine.config["process"]["terminal"] = json!(true);
+    let path = machine.scratch.path().join("console");
+    let listener = UnixListener::bind(&path).unwrap();
+    let taker = std::thread::spawn(move || master(&listener));
+    let (tell, told) = std::sync::mpsc::channel();
+    let words = ["create", "one", "--console-socket", path.to_str().unwrap()];
+    let created = std::thread::scope(|scope| {
+        // What the creation says is read to its end, which is when nobody has the pipe any more.
+        scope.spawn(|| tell.send(machine.engine(&words)));
+        let created = told.recv_timeout(std::time::Duration::from_secs(30));
+        assert_eq!(machine.engine(&["start", "one"]).code, Some(0));
+        created
+    });
+    assert_eq!(created.map(|answer| answer.code), Ok(Some(0)));
+    assert_eq!(taker.join().unwrap(), "/dev/pts/0\r\n");
+}
+
 /// Takes the master from the socket and reads until the container is gone.
 fn master(listener: &UnixListener) -> String {
     use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
