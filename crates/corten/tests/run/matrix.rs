@@ -36,7 +36,6 @@ pub(crate) fn root() -> Case {
 pub(crate) fn user() -> Case {
     Case {
         ordinary: true,
-        flags: "--no-groups",
         env: &[("XDG_RUNTIME_DIR", "/run/user/54321")],
         has: &[Needs::Ids, Needs::NoGroups],
         ..root()
@@ -129,7 +128,10 @@ macro_rules! machines {
 }
 
 /// Takes every control group of the machine away.
-const NO_GROUPS: &str = "umount -l /sys/fs/cgroup";
+const NO_GROUPS: &str = "
+while grep -q -E ' - cgroup2? ' /proc/self/mountinfo; do
+    umount -l $(grep -E ' - cgroup2? ' /proc/self/mountinfo | tail -n 1 | cut -d ' ' -f 5)
+done";
 
 /// Programs that are not there, not even as files that cannot be run.
 const NO_MAPPERS: &str = "
@@ -146,10 +148,10 @@ machines! {
         Case { has: &[Needs::Ids, Needs::Groups], ..root() }
             .after(NO_GROUPS).after("mount -t cgroup2 cgroup2 /sys/fs/cgroup");
     no_groups_at_all:
-        Case { flags: "--no-groups", has: &[Needs::Ids, Needs::NoGroups], ..root() }.after(NO_GROUPS);
+        Case { flags: "--no-groups", has: &[Needs::Ids, Needs::NoGroups, Needs::Unbound], ..root() }.after(NO_GROUPS);
     groups_that_cannot_be_written:
-        Case { flags: "--no-groups", has: &[Needs::Ids, Needs::NoGroups], ..root() }
-            .after("for m in $(grep -o '/sys[^ ]*' /proc/self/mountinfo | sort -u); do mount -o remount,bind,ro $m; done");
+        Case { flags: "--no-groups", has: &[Needs::Ids, Needs::NoGroups, Needs::Unbound], ..root() }
+            .after("for m in $(grep -E ' - (cgroup2?|sysfs) ' /proc/self/mountinfo | cut -d ' ' -f 5); do mount -o remount,bind,ro $m; done");
     sys_that_cannot_be_written: root().after("mount -o remount,bind,ro /sys");
     layers_as_directories: Case { config: "[run]\nform = \"directories\"\n", ..root() };
     a_user_with_ranges: user();
@@ -159,12 +161,12 @@ machines! {
     a_user_whose_runtime_directory_is_missing: user().after("rm -r /run/user");
     a_user_without_groups_mounted: user().after(NO_GROUPS);
     root_of_a_user_namespace_of_one_id:
-        Case { inside: &["unshare", "-Ur", "--mount"], flags: "--no-groups", ..root() }.without_ids();
+        Case { inside: &["unshare", "-Ur", "--mount"], has: &[Needs::OneId, Needs::Groups, Needs::Limits], ..root() };
     root_of_a_user_namespace_of_a_user:
         Case { inside: &["unshare", "-Ur", "--mount"], ..user() }.without_ids();
     root_of_a_user_namespace_with_ranges:
         Case {
             inside: &["unshare", "--user", "--mount", "--map-users=100000,0,65536", "--map-groups=100000,0,65536", "--setuid=0", "--setgid=0"],
-            flags: "--no-groups", has: &[Needs::Ids, Needs::NoGroups], ..root()
+            has: &[Needs::Ids, Needs::NoGroups], ..root()
         }.after(&known("root:100000:65536")).after("chown -R 100000:100000 $0");
 }
