@@ -123,6 +123,11 @@ impl Machine {
         self.holder.id()
     }
 
+    /// Changes the configuration.
+    pub(crate) fn write_config(&self, text: &str) {
+        self.scratch.write("home/.config/corten/config.toml", text);
+    }
+
     /// A path in the scratch.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.scratch.join(name)

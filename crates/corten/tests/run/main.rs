@@ -13,6 +13,7 @@ mod attacks;
 mod calls;
 mod checks;
 mod escape;
+mod faults;
 mod image;
 mod machine;
 mod matrix;
