@@ -24,7 +24,8 @@ const BATCH: u32 = 6;
 /// A machine with a way out, so that containers have networks and leases.
 const PREPARE: &str = "
 mount -t tmpfs run /run
-ip link add wan type dummy
+ip link add wan type veth peer name internet
+ip link set internet up
 ip addr add 203.0.113.1/24 dev wan
 ip link set wan up
 ip route add default dev wan";
