@@ -74,9 +74,14 @@ pub(crate) const CHECKS: &[Check] = &[
             "1000\n1000\n1000 2000\n= 0",
         )
     },
+    Check { needs: Needs::Ids, ..check("the groups of root", "run $IMAGE id -G", "0 2000\n= 0") },
     Check {
         needs: Needs::OneId,
-        ..refused("a user who cannot be", "run --user app $IMAGE true", "= 125", "1000")
+        ..check("root without the groups that cannot be", "run $IMAGE id -u; run --user root $IMAGE id -u", "0\n= 0\n0\n= 0")
+    },
+    Check {
+        needs: Needs::OneId,
+        ..refused("a user who cannot be", "run --user app $IMAGE true", "= 125", "user 1000:1000: there is one id")
     },
     refused("a user who is not known", "run --user nobody-here $IMAGE true", "= 125", "nobody-here"),
     check(
@@ -122,13 +127,14 @@ pub(crate) const CHECKS: &[Check] = &[
             'trap \"echo bye; exit 4\" TERM; echo up; while :; do sleep 0.05; done' > id
          until corten logs one | grep -q up; do sleep 0.05; done
          quiet exec one sh -c 'echo in; exit 3'; echo \"= $?\"
+         quiet exec --user root one id -u
          quiet exec -e A=b -w /etc one sh -c 'echo $A; pwd'; echo \"= $?\"
          echo text | quiet exec -i one cat
          corten ps | grep -c one
          quiet stop one > stopped; cmp id stopped; quiet wait one; corten logs one
          corten ps | grep -c one; corten ps -a | grep -c one
          quiet rm one > removed; cmp id removed; corten ps -a | grep -c one",
-        "in\n= 3\nb\n/etc\n= 0\ntext\n1\n4\nup\nbye\n0\n1\n0",
+        "in\n= 3\n0\nb\n/etc\n= 0\ntext\n1\n4\nup\nbye\n0\n1\n0",
     ),
     check(
         "a container that is started again has its files",

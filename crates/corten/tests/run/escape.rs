@@ -53,7 +53,7 @@ fn seen(canary: &Path) -> Seen {
 
 /// What else of the machine must not change.
 const MACHINE: &str = "hostname; cat /proc/sys/kernel/core_pattern /proc/sys/kernel/modprobe
-sed 's/^[0-9]* [0-9]* //' /proc/self/mountinfo; ls -d /dev/* /etc/* /bin/* /lib/*; ls -A $S $S/home; stat -c '%n %a %u %s %Y' /etc/passwd /etc/hosts /dev/null /dev/console /etc/hostname";
+grep -v corten-peers /proc/self/mountinfo | sed 's/^[0-9]* [0-9]* //'; ls -d /dev/* /etc/* /bin/* /lib/*; ls -A $S $S/home; stat -c '%n %a %u %s %Y' /etc/passwd /etc/hosts /dev/null /dev/console /etc/hostname";
 
 fn told(attack: &Attack, fate: &Fate, answer: &Answer) -> Result<(), String> {
     let (out, code) = answer.out.trim_end().rsplit_once("= ").unwrap_or((&answer.out, "0"));
@@ -73,8 +73,8 @@ fn told(attack: &Attack, fate: &Fate, answer: &Answer) -> Result<(), String> {
     }
 }
 
-/// Runs every attack on a machine.
-fn withstands(case: &Case) {
+/// Runs attacks on a machine.
+fn withstands(case: &Case, chosen: impl Fn(&Attack) -> bool) {
     let Some(busybox) = busybox() else { return };
     let mut setup: Setup = case.setup();
     setup.env.push(("SECRET".to_owned(), "of the machine".to_owned()));
@@ -82,7 +82,8 @@ fn withstands(case: &Case) {
     std::fs::create_dir(machine.path("home/mine")).unwrap();
     let canary = machine.path("canary");
     plant(&canary);
-    let list = attacks(canary.to_str().unwrap());
+    let mut list = attacks(canary.to_str().unwrap());
+    list.retain(chosen);
     for (number, attack) in list.iter().enumerate() {
         let image = image_of(&busybox, &attack.layers, attack.config.clone());
         machine.layout.add(&format!("n{number}"), &image);
@@ -114,15 +115,17 @@ fn withstands(case: &Case) {
 
 #[test]
 fn root_with_indexes_withstands() {
-    withstands(&root());
+    withstands(&root(), |_| true);
 }
 
 #[test]
 fn root_with_directories_withstands() {
-    withstands(&Case { config: "[run]\nform = \"directories\"\n", ..root() });
+    // What its config alone says does not depend on the form of the layers.
+    let case = Case { config: "[run]\nform = \"directories\"\n", ..root() };
+    withstands(&case, |attack| !attack.layers.is_empty());
 }
 
 #[test]
 fn an_ordinary_user_withstands() {
-    withstands(&user());
+    withstands(&user(), |_| true);
 }

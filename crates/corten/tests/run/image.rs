@@ -28,7 +28,7 @@ pub(crate) const PASSWD: &str =
     "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000:app:/home/app:/bin/sh\n";
 
 /// Its groups.
-pub(crate) const GROUP: &str = "root:x:0:\napp:x:1000:\nmore:x:2000:app\n";
+pub(crate) const GROUP: &str = "root:x:0:\napp:x:1000:\nmore:x:2000:app,root\n";
 
 /// A busybox that needs no library, or `None`, told on stderr.
 pub(crate) fn busybox() -> Option<Vec<u8>> {
