@@ -24,8 +24,6 @@ pub(crate) struct Attack {
     /// A script in place of `run FLAGS IMAGE WORDS`.
     pub(crate) script: Option<String>,
     pub(crate) fate: Fate,
-    /// What comes of it for an ordinary user, where that differs.
-    pub(crate) of_user: Option<Fate>,
 }
 
 /// An attack that so far does nothing but run `true`.
@@ -38,7 +36,6 @@ pub(crate) fn attack(name: impl Into<String>) -> Attack {
         words: "true".to_owned(),
         script: None,
         fate: Fate::Runs(String::new()),
-        of_user: None,
     }
 }
 
@@ -86,16 +83,6 @@ impl Attack {
 
     pub(crate) fn fails(mut self, code: i32, part: &str) -> Self {
         self.fate = Fate::Fails(code, part.to_owned());
-        self
-    }
-
-    pub(crate) fn user_fails(mut self, code: i32, part: &str) -> Self {
-        self.of_user = Some(Fate::Fails(code, part.to_owned()));
-        self
-    }
-
-    pub(crate) fn user_prints(mut self, out: &str) -> Self {
-        self.of_user = Some(Fate::Runs(out.to_owned()));
         self
     }
 }

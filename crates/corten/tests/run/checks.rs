@@ -35,7 +35,12 @@ const fn check(name: &'static str, script: &'static str, out: &'static str) -> C
     Check { name, needs: Needs::Nothing, script, out, err: "" }
 }
 
-const fn refused(name: &'static str, script: &'static str, out: &'static str, err: &'static str) -> Check {
+const fn refused(
+    name: &'static str,
+    script: &'static str,
+    out: &'static str,
+    err: &'static str,
+) -> Check {
     Check { name, needs: Needs::Nothing, script, out, err }
 }
 

@@ -34,14 +34,25 @@ ip route add default dev wan";
 const VICTIMS: &[(&str, &str, &str)] = &[
     ("pull", "forget", "corten --quiet pull $NEW"),
     ("run of an image that is not here", "forget", "corten --quiet run --rm $NEW true"),
-    ("run of one that is here", ":", "corten --quiet run --rm $KEPT sh -c 'echo x > /x; sleep 0.02'"),
+    (
+        "run of one that is here",
+        ":",
+        "corten --quiet run --rm $KEPT sh -c 'echo x > /x; sleep 0.02'",
+    ),
     ("run without a network", ":", "corten --quiet run --network none $KEPT true"),
-    ("run in the background", ":", "corten --quiet run -d -p 8080:80 -v data:/data $KEPT sleep 100"),
+    (
+        "run in the background",
+        ":",
+        "corten --quiet run -d -p $PORT:80 -v data:/data $KEPT sleep 100",
+    ),
     ("exec", "life", "corten --quiet exec one sleep 0.02"),
     ("stop", "life", "corten --quiet stop --time 0 one"),
     ("rm", "life", "corten --quiet rm --force one"),
     ("gc", "forget; life", "corten --quiet gc --grace 0s"),
 ];
+
+/// A port that nobody has: one whose front was killed keeps its own until it is removed.
+const PORT: &str = "PORT=$((10000 + $$ % 50000))";
 
 /// What each script begins with. `all` is every process but the shell's own.
 const HEAD: &str = r#"
@@ -103,19 +114,38 @@ impl Field {
         let registry = registry_in(&machine);
         let config =
             ContainerConfig { env: vec!["PATH=/bin".to_owned()], ..ContainerConfig::default() };
-        let noise = |seed, size| TarMaker::new().file("noise", 0o644, Noise::new(seed, size).whole());
+        let noise =
+            |seed, size| TarMaker::new().file("noise", 0o644, Noise::new(seed, size).whole());
         registry.seed("team/kept", Some("v1"), &image(&busybox, noise(1, 300_000), config.clone()));
         let layers = [noise(2, 900_000), noise(3, 300_000)];
         registry.seed("team/new", Some("v1"), &image_of(&busybox, &layers, config));
-        let (host, kept, new) =
-            (registry.host(), registry.reference("team/kept:v1"), registry.reference("team/new:v1"));
+        let (host, kept, new) = (
+            registry.host(),
+            registry.reference("team/kept:v1"),
+            registry.reference("team/new:v1"),
+        );
         machine.write_config(&format!("[registry.\"{host}\"]\ninsecure = \"http\"\n"));
         let names = format!("KEPT={kept} NEW={new}\n");
         let mut field = Self { machine, registry, names, clean: Vec::new() };
         field.ok("quiet run --rm -v data:/data $KEPT true && quiet run --rm $NEW true");
         field.ok(CLEAR);
         field.clean = field.state();
+        field.sees();
         Some(field)
+    }
+
+    /// Fails unless what must not be left is seen while it is there.
+    fn sees(&self) {
+        self.ok("life; mkdir -p /tmp/corten-left");
+        let state = self.state();
+        for kind in ["link", "lease", "file", "group", "temporary"] {
+            let new = |line: &&String| line.starts_with(kind) && !self.clean.contains(line);
+            assert!(state.iter().any(|line| new(&line)), "{kind} is not seen: {state:#?}");
+        }
+        let all = self.sh("[ $(all | wc -l) -ge 2 ] && rmdir /tmp/corten-left");
+        assert_eq!(all.code, 0, "the container and its monitor are not seen");
+        self.ok(CLEAR);
+        assert_eq!(self.state(), self.clean);
     }
 
     fn sh(&self, script: &str) -> crate::machine::Answer {
@@ -138,7 +168,7 @@ impl Field {
         let (name, ready, command) = victim;
         let ready = self.sh(ready);
         assert!(ready.out.is_empty(), "{name}: {ready:?}");
-        let words = format!("DELAY={delay:.4} EVERYTHING={}\n", u8::from(everything));
+        let words = format!("{} DELAY={delay:.4} EVERYTHING={}\n", PORT, u8::from(everything));
         let strike = STRIKE.replace("$COMMAND", command);
         let answer = self.sh(&format!("{words}{strike}"));
         let code = answer.out.trim();
@@ -161,7 +191,8 @@ impl Field {
         };
         let (left, lost) = (others(&state, &self.clean), others(&self.clean, &state));
         assert!(left.is_empty() && lost.is_empty(), "{what}: left {left:#?}, lost {lost:#?}");
-        let kept = self.sh("quiet run --rm --pull never $KEPT echo runs; quiet store check >/dev/null");
+        let kept =
+            self.sh("quiet run --rm --pull never $KEPT echo runs; quiet store check >/dev/null");
         assert_eq!((kept.code, kept.out.trim()), (0, "runs"), "{what}: {kept:?}");
     }
 }
@@ -191,7 +222,7 @@ fn kills(count: u32) {
     for (_, ready, command) in VICTIMS {
         field.sh(ready);
         let begun = Instant::now();
-        field.sh(command);
+        field.sh(&format!("{PORT}\n{command}"));
         spans.push(begun.elapsed().as_secs_f64());
         field.sh(CLEAR);
     }
@@ -199,7 +230,9 @@ fn kills(count: u32) {
         let at = usize::try_from(dice.below(VICTIMS.len() as u64)).unwrap();
         let victim = &VICTIMS[at];
         if dice.below(3) == 0 {
-            field.registry.always("GET /blobs/", Fault::Drip(65_536, std::time::Duration::from_millis(2)));
+            field
+                .registry
+                .always("GET /blobs/", Fault::Drip(65_536, std::time::Duration::from_millis(2)));
         } else {
             field.registry.heal();
         }

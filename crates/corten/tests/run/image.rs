@@ -1,6 +1,6 @@
 //! Images with programs in them: a static busybox of this machine, and whatever a test adds.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use corten_spec::ContainerConfig;
 use corten_spec::annotation::REF_NAME;
@@ -19,8 +19,8 @@ const PLACES: [&str; 4] = [
 /// The programs of busybox that the tests call.
 const APPLETS: [&str; 32] = [
     "cat", "chmod", "cp", "dd", "echo", "env", "false", "find", "grep", "head", "hostname", "id",
-    "kill", "ln", "ls", "mkdir", "mknod", "mount", "nc", "ps", "pwd", "readlink", "rm", "sh", "sleep",
-    "stat", "test", "touch", "true", "umount", "wc", "chown",
+    "kill", "ln", "ls", "mkdir", "mknod", "mount", "nc", "ps", "pwd", "readlink", "rm", "sh",
+    "sleep", "stat", "test", "touch", "true", "umount", "wc", "chown",
 ];
 
 /// The users of the image.
@@ -99,11 +99,6 @@ impl Layout {
         std::fs::write(path.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
         std::fs::write(path.join("index.json"), r#"{"schemaVersion":2,"manifests":[]}"#).unwrap();
         Self(path)
-    }
-
-    /// Where it is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
     }
 
     /// Adds an image under a name.

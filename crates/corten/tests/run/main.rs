@@ -10,6 +10,7 @@
 
 mod attack;
 mod attacks;
+mod attempts;
 mod calls;
 mod checks;
 mod escape;
