@@ -139,12 +139,24 @@ pub fn disconnect(place: &Path, id: &str) -> Result<(), NetworkError> {
 /// Takes away what belongs to containers that are not alive, and, when nobody is left at the bridge, the
 /// bridge and the rules too.
 pub fn collect(place: &Path, alive: &dyn Fn(&str) -> bool) -> Result<(), NetworkError> {
+    clear(place, |leases, held| drop_tenants(leases, held, |tenant| !alive(tenant)))
+}
+
+/// The same for those whose process is gone, whosever containers they were: what a killed monitor left.
+pub fn sweep(place: &Path) -> Result<(), NetworkError> {
+    clear(place, drop_dead)
+}
+
+fn clear(
+    place: &Path,
+    drop: impl FnOnce(&Leases, &lease::Held) -> Result<(), NetworkError>,
+) -> Result<(), NetworkError> {
     if !place.exists() {
         return Ok(());
     }
     let leases = Leases::open(place)?;
     let held = leases.lock()?;
-    drop_tenants(&leases, &held, |tenant| !alive(tenant))?;
+    drop(&leases, &held)?;
     let empty = leases.list()?.iter().all(|slot| slot.address.is_none());
     if empty { bridge::remove(&leases) } else { Ok(()) }
 }

@@ -38,6 +38,29 @@ impl TarMaker {
         self.entry((path, b'1'), 0o644, target, &[])
     }
 
+    /// A named pipe.
+    #[must_use]
+    pub fn fifo(self, path: &str) -> Self {
+        self.entry((path, b'6'), 0o666, "", &[])
+    }
+
+    /// A device that everybody may use: `kind` is `'c'` or `'b'`.
+    #[must_use]
+    pub fn device(mut self, path: &str, kind: char, (major, minor): (u32, u32)) -> Self {
+        let at = self.0.len();
+        let flag = match kind {
+            'c' => b'3',
+            'b' => b'4',
+            other => panic!("a device is of kind c or b, not {other}"),
+        };
+        self = self.entry((path, flag), 0o666, "", &[]);
+        let header: &mut [u8; BLOCK] = (&mut self.0[at..at + BLOCK]).try_into().unwrap();
+        put(header, 329, 8, &format!("{major:07o}"));
+        put(header, 337, 8, &format!("{minor:07o}"));
+        seal(header);
+        self
+    }
+
     /// The removal of `name` of a lower layer (image-spec `layer.md`, Whiteouts).
     #[must_use]
     pub fn whiteout(self, directory: &str, name: &str) -> Self {
@@ -63,18 +86,23 @@ impl TarMaker {
         put(&mut header, 116, 8, "0000000");
         put(&mut header, 124, 12, &format!("{:011o}", content.len()));
         put(&mut header, 136, 12, "00000000000");
-        put(&mut header, 148, 8, "        ");
         header[156] = kind;
         put(&mut header, 157, 100, link);
         put(&mut header, 257, 8, "ustar\x0000");
         put(&mut header, 345, 155, prefix);
-        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
-        put(&mut header, 148, 8, &format!("{sum:06o}\0 "));
+        seal(&mut header);
         self.0.extend(header);
         self.0.extend(content);
         self.0.resize(self.0.len().next_multiple_of(BLOCK), 0);
         self
     }
+}
+
+/// Writes the sum of a header into it.
+fn seal(header: &mut [u8; BLOCK]) {
+    put(header, 148, 8, "        ");
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    put(header, 148, 8, &format!("{sum:06o}\0 "));
 }
 
 fn put(header: &mut [u8; BLOCK], offset: usize, size: usize, text: &str) {
@@ -109,6 +137,8 @@ mod tests {
             .symlink("link", "etc/hosts")
             .whiteout("etc", "old")
             .file(&long, 0o755, vec![7; 1000])
+            .fifo("pipe")
+            .device("null", 'c', (1, 3))
             .finish();
         assert_eq!(archive.len() % BLOCK, 0);
         let path = scratch.write("a.tar", &archive);
@@ -126,6 +156,8 @@ mod tests {
             ("lrwxrwxrwx", "link -> etc/hosts"),
             ("-rw-r--r--", "etc/.wh.old"),
             ("-rwxr-xr-x", long.as_str()),
+            ("prw-rw-rw-", "pipe"),
+            ("crw-rw-rw-", "null"),
         ];
         assert_eq!(lines, wanted);
         let target = scratch.join("out");

@@ -12,6 +12,9 @@ use super::explain::{Said, Trace};
 use super::overrides::{INIT, Overrides};
 use crate::users::{self, Identity, RootFiles, find_group, find_user};
 
+/// Longest working directory, with room for the slash before it (`PATH_MAX`).
+const MAX_PATH: usize = 4094;
+
 /// `process`, every field of it set here: the library's defaults are none of ours.
 pub(super) fn process(
     image: &ContainerConfig,
@@ -86,6 +89,13 @@ fn cwd(image: &ContainerConfig, overrides: &Overrides, trace: &mut Trace) -> Res
         (None, None) => ("/", Said::Default),
     };
     without_nul("process.cwd", path)?;
+    if path.len() > MAX_PATH {
+        return Err(RuntimeConfigError::Limit {
+            field: "process.cwd",
+            value: path.chars().take(40).chain("…".chars()).collect(),
+            reason: "the kernel takes no path of 4096 bytes or more",
+        });
+    }
     let absolute = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
     let elsewhere = (absolute != path).then_some("umoci and containerd leave it relative");
     if absolute != path {

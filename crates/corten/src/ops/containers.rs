@@ -173,10 +173,11 @@ pub(super) async fn collect(context: &Context, grace: Duration) -> Result<u64, F
     let leases = context.leases();
     on_thread("gc", move || {
         let gone = corten_run::collect(&containers, grace, now)?;
+        // What stays is found when the next network is made.
         for id in &gone {
-            // What stays is found when the next network is made.
             let _ = corten_run::network::disconnect(&leases, id.as_str());
         }
+        let _ = corten_run::network::sweep(&leases);
         Ok(gone.len() as u64)
     })
     .await
@@ -238,8 +239,14 @@ pub async fn freeze(
 /// Removes containers, and what they wrote with them.
 pub async fn rm(context: &Context, names: &[String], force: bool) -> Result<ActedReport, Failure> {
     let running = if force { IfRunning::Kill } else { IfRunning::Refuse };
-    each(context, names, move |containers, id| Ok(corten_run::remove(containers, id, running)?))
-        .await
+    let leases = context.leases();
+    each(context, names, move |containers, id| {
+        corten_run::remove(containers, id, running)?;
+        // Its monitor does this, unless it was killed; what stays is found by gc.
+        let _ = corten_run::network::disconnect(&leases, id.as_str());
+        Ok(())
+    })
+    .await
 }
 
 /// Gives a container another name.

@@ -88,5 +88,23 @@ pub(crate) fn user_in(pid: u32, text: &str) -> io::Result<User> {
     let found = find_user(text, &root).map_err(told)?;
     let mut user = User::default();
     user.set_uid(found.uid).set_gid(found.gid).set_additional_gids(Some(found.groups));
+    within(&mut user, crate::context::powers())?;
     Ok(user)
+}
+
+/// Takes the groups from a user that nobody can have where there is one id alone, and refuses another user
+/// than root.
+pub(super) fn within(user: &mut User, powers: Powers) -> io::Result<()> {
+    if powers != Powers::OneId {
+        return Ok(());
+    }
+    user.set_additional_gids(None);
+    if (user.uid(), user.gid()) == (0, 0) {
+        return Ok(());
+    }
+    let (uid, gid) = (user.uid(), user.gid());
+    Err(io::Error::other(format!(
+        "the container cannot have the user {uid}:{gid}: there is one id for it alone, that of its root \
+         (more come from ranges in /etc/subuid and /etc/subgid, by newuidmap and newgidmap)"
+    )))
 }

@@ -53,8 +53,11 @@ pub(super) fn mounts(
 fn announced(image: &ImageConfig, asked: &[VolumeMount]) -> io::Result<Vec<VolumeMount>> {
     let mut own = Vec::new();
     for path in image.config.iter().flat_map(|config| config.volumes.keys()).take(MAX_VOLUMES) {
-        let target = inside(path)
-            .map_err(|why| io::Error::other(format!("the image's volume {path}: {why}")))?;
+        let refuse = |why| io::Error::other(format!("the image's volume {path}: {why}"));
+        let target = inside(path).map_err(refuse)?;
+        if ["/proc", "/sys"].iter().any(|kernels| Path::new(&target).starts_with(kernels)) {
+            return Err(refuse("it would cover what the kernel shows"));
+        }
         if !asked.iter().chain(&own).any(|other: &VolumeMount| other.target == target) {
             let source = VolumeSource::Own;
             own.push(VolumeMount { source, target, read_only: false, options: Vec::new() });

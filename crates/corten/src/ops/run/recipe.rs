@@ -110,7 +110,14 @@ impl Recipe {
         overrides.mounts = etc::mounts(&self.options, id, directory)?;
         overrides.mounts.extend(mounts);
         let root = RootDirectory::open(rootfs)?;
-        runtime_config(&image, &overrides, &overrides::host(powers), &root).map_err(told)
+        let mut converted =
+            runtime_config(&image, &overrides, &overrides::host(powers), &root).map_err(told)?;
+        if let Some(process) = converted.spec.process_mut() {
+            let mut user = process.user().clone();
+            overrides::within(&mut user, powers)?;
+            process.set_user(user);
+        }
+        Ok(converted)
     }
 }
 

@@ -1,0 +1,20 @@
+//! `corten run` on machines that differ, under images that attack, and under kills.
+//!
+//! ```text
+//! matrix   one table of machines × one list of checks
+//! escape   hostile images: the machine stays as it was, and an error names the thing
+//! faults   kill -9 at random moments: nothing is lost, nothing is left
+//! ```
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::print_stderr)] // A test that was skipped must not look like one that passed.
+
+mod attack;
+mod attacks;
+mod attempts;
+mod calls;
+mod checks;
+mod escape;
+mod faults;
+mod image;
+mod machine;
+mod matrix;
