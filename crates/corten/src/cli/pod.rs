@@ -60,7 +60,8 @@ impl PodArgs {
 #[derive(Args)]
 struct PodCreateArgs {
     /// Name of the pod.
-    name: String,
+    #[arg(value_name = "NAME")]
+    pod: String,
     #[command(flatten)]
     container: ContainerArgs,
 }
@@ -280,7 +281,7 @@ pub(super) async fn dispatch(
 ) -> Result<Outcome, Failure> {
     let done = match args.verb {
         PodVerb::Create(args) => {
-            let pod = request(context, Some(args.name), args.container)?;
+            let pod = request(context, Some(args.pod), args.container)?;
             told(&ops::create_pod(context, pod).await?, json)
         }
         PodVerb::Start(args) => {

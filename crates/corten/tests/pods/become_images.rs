@@ -13,7 +13,7 @@ fn a_container_becomes_an_image_with_whiteouts() {
     machine.ok(&[&words[..], &["box", "sh", "-c", CHANGES]].concat());
     let words = ["commit", "one", "box2", "--cmd", r#"["cat","/new"]"#, "--env", "MODE=x"];
     let report = machine.json(&[&words[..], &["--label", "a=b"]].concat());
-    assert_eq!(report["name"], "box2");
+    assert_eq!(report["name"], "docker.io/library/box2:latest");
     machine.ok(&["validate", "box2"]);
     // The image alone, through the layers as everybody else reads them.
     let into = machine.path("unpacked");

@@ -91,7 +91,7 @@ impl Machine {
     }
 
     fn json(&self, words: &[&str]) -> Value {
-        serde_json::from_str(&self.ok(&[words, &["--json"]].concat())).unwrap()
+        serde_json::from_str(&self.ok(&[&["--json"], words].concat())).unwrap()
     }
 
     /// How many of the machine's processes are about this store.

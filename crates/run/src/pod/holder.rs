@@ -40,7 +40,7 @@ pub(crate) fn hold(containers: &Containers, id: &ContainerId, holds: &dyn Hold) 
         let (tell, told) = channel();
         let outside = (&pod, holds, &asked);
         let outside = scope.spawn(move || stay_outside(outside, &wait, |held| tell.send(held)));
-        let prepared = prepare(containers, &pod).and_then(|()| {
+        let prepared = prepare(&pod).and_then(|()| {
             let died = || Err(io::Error::other("the thread that makes it died"));
             let connected =
                 made.send(()).map_or_else(|_| died(), |()| told.recv().unwrap_or_else(|_| died()));
@@ -100,7 +100,7 @@ fn error_told(report: &mut impl Write, error: &RunError) -> RunError {
     RunError::Runtime { verb: "hold", object: "namespaces".to_owned(), message, code: 125 }
 }
 
-fn prepare(containers: &Containers, pod: &Pod) -> Result<()> {
+fn prepare(pod: &Pod) -> Result<()> {
     crate::sys::new_namespaces()?;
     rustix::system::sethostname(pod.asked.hostname().as_bytes())
         .doing(|| "name the pod".to_owned())?;

@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, OsStr};
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -99,17 +99,12 @@ impl Found {
             Self::Content(_) => None,
         }
     }
-
-    /// The descriptor of the directory.
-    pub(super) fn directory(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Name(directory, _) | Self::Content(directory) => directory.as_fd(),
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd as _;
+
     use super::*;
 
     #[test]
@@ -138,7 +133,8 @@ mod tests {
         }
         std::fs::create_dir(root.path().join("etc")).unwrap();
         let found = inside.target(Path::new("out"), Some(&c"x".to_owned())).unwrap();
-        let (at, wanted) = (rustix::fs::fstat(found.directory()).unwrap(), root.path().join("etc"));
+        let Found::Name(directory, _) = found else { panic!("{found:?}") };
+        let (at, wanted) = (rustix::fs::fstat(&directory).unwrap(), root.path().join("etc"));
         use std::os::unix::fs::MetadataExt as _;
         assert_eq!(at.st_ino, wanted.metadata().unwrap().ino());
     }

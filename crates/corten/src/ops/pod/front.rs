@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use corten_run::{
@@ -30,9 +32,10 @@ pub struct PodRun {
 /// order, that did not end well; 0 when all did.
 pub async fn run_pod(context: &Context, name: &str, how: PodRun) -> Result<i32, Failure> {
     let (containers, pod) = super::found(context, name)?;
-    let listener = tokio::spawn(listen(containers.clone(), pod.clone()));
+    let asked = Arc::new(AtomicBool::new(false));
+    let listener = tokio::spawn(listen(containers.clone(), pod.clone(), asked.clone()));
     let ended = on_thread("the pod", move || {
-        let ended = to_the_end(&containers, &pod, how.prefix);
+        let ended = to_the_end(&containers, &pod, (how.prefix, &asked));
         if how.remove {
             // The first error is the one to tell.
             let removed = gone(&containers, &pod, IfRunning::Kill);
@@ -47,7 +50,7 @@ pub async fn run_pod(context: &Context, name: &str, how: PodRun) -> Result<i32, 
 
 /// Stops the members when the caller is asked to end; when that comes again, at once. One by one, as the
 /// pod itself is held while it starts.
-async fn listen(containers: Containers, pod: Pod) {
+async fn listen(containers: Containers, pod: Pod, ends: Arc<AtomicBool>) {
     let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
     let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = kinds.map(signal) else { return };
     let mut asked = 0_u32;
@@ -58,6 +61,7 @@ async fn listen(containers: Containers, pod: Pod) {
             _ = hangup.recv() => {}
         }
         asked += 1;
+        ends.store(true, Ordering::SeqCst);
         let timeout = (asked > 1).then_some(std::time::Duration::ZERO);
         for member in pod.members.iter().rev().cloned() {
             let containers = containers.clone();
@@ -67,7 +71,11 @@ async fn listen(containers: Containers, pod: Pod) {
     }
 }
 
-fn to_the_end(containers: &Containers, pod: &Pod, prefix: bool) -> Result<i32, Failure> {
+fn to_the_end(
+    containers: &Containers,
+    pod: &Pod,
+    (prefix, asked): (bool, &AtomicBool),
+) -> Result<i32, Failure> {
     let status = corten_run::pod_status(containers, &pod.id)?;
     let since = crate::context::clock();
     let shown: Vec<(ContainerId, JoinHandle<()>)> = status
@@ -79,6 +87,10 @@ fn to_the_end(containers: &Containers, pod: &Pod, prefix: bool) -> Result<i32, F
         })
         .collect();
     let started = corten_run::start_pod(containers, &pod.id);
+    if started.is_ok() && asked.load(Ordering::SeqCst) {
+        // Those that had not started yet when the end was asked for.
+        corten_run::stop_pod(containers, &pod.id, None)?;
+    }
     let waited = match &started {
         Ok(()) => corten_run::wait_pod(containers, &pod.id, PodCondition::Exited, None),
         Err(_) => corten_run::pod_status(containers, &pod.id),
