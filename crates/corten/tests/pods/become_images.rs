@@ -30,7 +30,7 @@ fn a_container_becomes_an_image_with_whiteouts() {
     let look = "echo $MODE; ls /old /old/deep; stat -c %a /made; stat -c %h /new";
     let said = machine.ok(&[&run[..], &["sh", "-c", look]].concat());
     assert_eq!(said, "x\n/old:\ndeep\n\n/old/deep:\nnew\n700\n2\n");
-    let history = machine.ok(&["inspect", "box2", "--json"]);
+    let history = machine.ok(&["inspect", "--image-config", "box2"]);
     assert!(history.contains("corten commit"), "{history}");
 }
 
