@@ -56,13 +56,28 @@ pub fn paused(engine: &Engine, id: &str) -> Result<bool> {
 
 /// The processes of a container, by the numbers that they have for this process, lowest first.
 pub fn processes(engine: &Engine, id: &str) -> Result<Vec<u32>> {
-    let (_room, _record, group) = open(engine, id, Access::Look)?;
+    let (room, record, group) = open(engine, id, Access::Look)?;
     if group.members.is_empty() {
-        return Err(without(id, "the processes"));
+        return processes_of_namespace(id, &room, &record);
     }
     // A process that is of no number here, since it is in another pid namespace, is told as 0.
     let seen = group.processes()?.into_iter().filter(|pid| *pid > 0);
     Ok(seen.map(i32::unsigned_abs).collect())
+}
+
+/// The processes of a container without control groups: those of its pid namespace, when it has one of its own.
+fn processes_of_namespace(id: &str, room: &Room, record: &Record) -> Result<Vec<u32>> {
+    let config = room.config()?;
+    let alone = config
+        .linux()
+        .as_ref()
+        .is_some_and(|linux| crate::namespaces::creates(linux, LinuxNamespaceType::Pid));
+    let first = room.hold(record)?.and(*record.state.pid());
+    match first.and_then(|pid| u32::try_from(pid).ok()) {
+        Some(pid) if alone => crate::procfs::sharing_pids_with(pid)
+            .doing(|| format!("list the processes of container {id}")),
+        _ => Err(without(id, "the processes")),
+    }
 }
 
 /// What a container uses.

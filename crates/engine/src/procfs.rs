@@ -75,6 +75,18 @@ impl Procfs {
     }
 }
 
+/// The processes that are in the pid namespace of `pid`, lowest first; one that ends meanwhile is left out.
+pub(crate) fn sharing_pids_with(pid: u32) -> std::io::Result<Vec<u32>> {
+    let space = |pid: u32| std::fs::read_link(format!("/proc/{pid}/ns/pid"));
+    let wanted = space(pid)?;
+    let numbers = std::fs::read_dir("/proc")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let mut found: Vec<u32> =
+        numbers.filter(|pid| space(*pid).is_ok_and(|space| space == wanted)).collect();
+    found.sort_unstable();
+    Ok(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +97,13 @@ mod tests {
         let me = i32::try_from(std::process::id()).unwrap();
         assert!(procfs.start_time(me).unwrap() > 0);
         assert_eq!(procfs.start_time(i32::MAX), None);
+    }
+
+    #[test]
+    fn a_process_shares_pids_with_itself() {
+        let me = std::process::id();
+        assert!(sharing_pids_with(me).unwrap().contains(&me));
+        assert!(sharing_pids_with(u32::MAX).is_err());
     }
 
     #[test]

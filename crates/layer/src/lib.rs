@@ -34,6 +34,7 @@ mod rule;
 mod stack;
 mod stream_hash;
 mod tar;
+mod upper;
 mod whiteout;
 mod writer;
 
@@ -51,7 +52,7 @@ pub use export::export;
 pub use layer_changes::Contents;
 pub use limits::Limits;
 pub use merged::{LayerSource, Merged, Node, copy_content};
-pub use pack::{Owner, PackOptions, PackedTree, Precision, RootEntry, XattrChoice};
+pub use pack::{Marks, Owner, PackOptions, PackedTree, Precision, RootEntry, XattrChoice};
 pub use pack_directory::pack_directory;
 pub use pack_tar::{pack_tar, spool_tar};
 pub use packer::{Packed, Packer, Packing};

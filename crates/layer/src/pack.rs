@@ -27,6 +27,8 @@ pub struct PackOptions {
     pub xattrs: XattrChoice,
     /// Whether the root directory itself has an entry.
     pub root: RootEntry,
+    /// What the marks of an overlay mean in a directory that is packed.
+    pub marks: Marks,
     /// Paths left out, with all below them.
     pub exclude: Vec<TreePath>,
     /// Bounds on the tree.
@@ -43,6 +45,7 @@ impl PackOptions {
             owner: None,
             xattrs: XattrChoice::Portable,
             root: RootEntry::Omit,
+            marks: Marks::Nothing,
             exclude: Vec::new(),
             limits: Limits::default(),
         }
@@ -87,6 +90,16 @@ pub enum RootEntry {
     Omit,
     /// `./` with the metadata of the root.
     Keep,
+}
+
+/// What the marks of an overlay filesystem mean: devices of number 0:0 and attributes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Marks {
+    /// Nothing: a device is a device, and attributes of overlays are dropped.
+    Nothing,
+    /// The directory is the upper one of an overlay: they become whiteouts. Files whose content stayed
+    /// in a lower layer are refused.
+    Whiteouts,
 }
 
 /// A tree that was packed.

@@ -14,7 +14,8 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::entry::Device;
-use crate::pack::{FirstNames, PackOptions, PackedTree, RootEntry, link_to};
+use crate::pack::{FirstNames, Marks, PackOptions, PackedTree, RootEntry, link_to};
+use crate::upper::{self, Mark};
 use crate::{
     Attributes, Entry, EntryKind, EntryPosition, LayerError, LayerRule, Mtime, Packer, TarWriter,
     TreePath,
@@ -113,6 +114,11 @@ impl<W: Write> Walk<'_, W> {
             self.skipped.push(path.clone());
             return Ok(None);
         };
+        let marked = self.options.marks == Marks::Whiteouts;
+        // Before links are: an overlay gives all of its whiteouts one inode.
+        if marked && upper::is_whiteout(&stat) {
+            return self.hide(path, name).map(|()| None);
+        }
         let mut entry = entry_of(&stat, kind, path)?;
         if kind != EntryKind::Directory
             && stat.st_nlink > 1
@@ -126,12 +132,19 @@ impl<W: Write> Walk<'_, W> {
             EntryKind::File => {
                 // A pipe that took the place of the file must not block the opening.
                 let file = found.open(OFlags::NONBLOCK)?;
+                if marked && upper::mark(&file, kind, path)? == Mark::Gone {
+                    return self.hide(path, name).map(|()| None);
+                }
                 self.file(file, entry, path).map(|()| None)
             }
             EntryKind::Directory => {
                 let directory = found.open(OFlags::DIRECTORY)?;
                 entry.xattrs = self.xattrs(&directory, path)?;
                 self.put(entry, path)?;
+                if marked && upper::mark(&directory, kind, path)? == Mark::Opaque {
+                    let (entry, path) = upper::opaque(path);
+                    self.put(entry, &path)?;
+                }
                 Ok(Some(directory))
             }
             EntryKind::Symlink => {
@@ -141,6 +154,13 @@ impl<W: Write> Walk<'_, W> {
             }
             _ => self.put(entry, path).map(|()| None),
         }
+    }
+
+    /// Packs the whiteout of a name.
+    fn hide(&mut self, path: &TreePath, name: &CStr) -> Result<(), LayerError> {
+        let parent = path.split().map_or_else(TreePath::root, |(parent, _)| parent);
+        let (entry, path) = upper::whiteout(&parent, name);
+        self.put(entry, &path)
     }
 
     /// Packs a regular file with its content.

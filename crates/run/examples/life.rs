@@ -8,7 +8,7 @@
 use corten_run::{
     Ask, Attach, Clock, Condition, Container, ContainerId, Containers, Enforcement, ExecRequest,
     Follow, Freeze, HealthCheck, IfRunning, Interaction, LogLimits, LogQuery, Member, Parted,
-    PodAsk, PodCondition, Prepare, RestartPolicy, RuntimeChoice, Timestamp,
+    PodAsk, PodCondition, Prepare, Prepared, RestartPolicy, RuntimeChoice, Timestamp,
 };
 use rustix::mount::{MountFlags, mount};
 use serde_json::{Value, json};
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
     if let Some(code) = corten_engine::stage(&arguments) {
         return code;
     }
-    if let Some(code) = corten_run::monitor(&arguments, now as Clock, &Overlay) {
+    if let Some(code) = corten_run::monitor(&arguments, now as Clock, &Overlay, &Prepared) {
         return code;
     }
     match run(&arguments) {

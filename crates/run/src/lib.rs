@@ -78,7 +78,7 @@ pub use pod::life::{PodCondition, PodStatus, pod_status, start_pod, stop_pod, wa
 pub use pod::{
     Member, Pod, PodAsk, PodId, create_pod, find_pod, list_pods, pod_volume, remove_pod,
 };
-pub use prepare::{Prepare, Prepared};
+pub use prepare::{Hold, Prepare, Prepared};
 pub use runtime::{
     Control, Execution, Freeze, Measure, Runtime, RuntimeBinary, Streams, Usage, Wires,
 };

@@ -9,7 +9,7 @@ use crate::place::Place;
 use crate::pod::holder;
 use crate::supervise::{Side, Supervisor};
 use crate::sys::Caught;
-use crate::{Clock, Container, ContainerId, Containers, ExitStatus, Prepare, front};
+use crate::{Clock, Container, ContainerId, Containers, ExitStatus, Hold, Prepare, front};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::ffi::OsString;
 use std::fs::File;
@@ -29,13 +29,18 @@ const MAX_REPORT: u64 = 64 << 10;
 /// Acts when the arguments (with the program's own name first) say that this process is a monitor, or holds
 /// the namespaces of a pod. A program that uses this crate calls it first in `main`, after the engine's
 /// stage, before any thread starts or file is opened; `None` means that it is an ordinary start.
-pub fn monitor(arguments: &[OsString], clock: Clock, prepare: &dyn Prepare) -> Option<ExitCode> {
+pub fn monitor(
+    arguments: &[OsString],
+    clock: Clock,
+    prepare: &dyn Prepare,
+    holds: &dyn Hold,
+) -> Option<ExitCode> {
     let [_, word, root, id] = arguments else { return None };
     let id = ContainerId::parse(id.to_str()?)?;
     let root = Path::new(root);
     let done = match word.to_str()? {
         MONITOR => watch(root, &id, clock, prepare).map(drop),
-        HOLDER => holder::hold(&Containers::open(root, clock).ok()?, &id),
+        HOLDER => holder::hold(&Containers::open(root, clock).ok()?, &id, holds),
         _ => return None,
     };
     Some(if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(125) })

@@ -3,7 +3,7 @@
 use crate::error::{Doing, Result, RunError};
 use crate::place::{Place, read_bounded};
 use crate::pod::holder;
-use crate::{Container, Containers};
+use crate::{Container, Containers, Pod};
 use oci_spec::runtime::Spec;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -37,6 +37,23 @@ pub trait Prepare: Sync {
         let _ = (container, directory);
     }
 }
+
+/// What the program does for what the members of a pod share.
+pub trait Hold: Sync {
+    /// Told when the namespaces of the pod are made, of which the process `pid` has one each, and before any
+    /// member starts: for a network, say. It runs outside of them. The descriptors are held until the end.
+    fn held(&self, pod: &Pod, pid: u32) -> io::Result<Vec<OwnedFd>> {
+        let _ = (pod, pid);
+        Ok(Vec::new())
+    }
+
+    /// Told before the namespaces are let go; nobody tells it when the process that holds them is killed.
+    fn released(&self, pod: &Pod) {
+        let _ = pod;
+    }
+}
+
+impl Hold for Prepared {}
 
 /// For bundles that are whole when they are created: their `config.json` and their `rootfs` are plain files.
 #[derive(Clone, Copy, Debug, Default)]

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use corten_run::{Condition, Freeze, Parted};
 
 use super::words::{span, variables};
-use super::{Context, Exit, Failure, Outcome, run};
+use super::{Context, Exit, Failure, Outcome, commit, cp, pod, run, unit};
 use crate::ops::{self, ActedReport, ContainerReport, ExecOptions, LogsRequest};
 use crate::output::{Table, age, bytes, print, print_json};
 use crate::signal;
@@ -36,6 +36,11 @@ pub(super) enum ContainerVerb {
     Top(TopArgs),
     Stats(StatsArgs),
     Events(EventsArgs),
+    Commit(Box<commit::CommitArgs>),
+    Cp(cp::CpArgs),
+    Unit(unit::UnitArgs),
+    /// Run several images as one unit
+    Pod(Box<pod::PodArgs>),
 }
 
 /// What an ordinary user must be for a verb.
@@ -46,20 +51,31 @@ pub(super) enum NeedsRoot<'a> {
     Own,
     /// The root of that in which this container runs.
     Of(&'a str),
+    /// The same while it runs, else one's own.
+    At(&'a str),
 }
 
 impl ContainerVerb {
     /// Whether the exit code is that of a process in a container.
     pub(super) fn runs_a_process(&self) -> bool {
-        matches!(self, Self::Run(_) | Self::Exec(_) | Self::Attach(_))
+        match self {
+            Self::Run(_) | Self::Exec(_) | Self::Attach(_) => true,
+            Self::Start(args) => args.foreground,
+            Self::Pod(args) => args.runs_a_process(),
+            _ => false,
+        }
     }
 
     /// What an ordinary user must be: whoever mounts or removes what subordinate ids own is root, and
     /// whoever enters a container is that one's.
     pub(super) fn needs_root(&self) -> NeedsRoot<'_> {
         match self {
-            Self::Run(_) | Self::Create(_) | Self::Start(_) | Self::Rm(_) => NeedsRoot::Own,
+            Self::Run(_) | Self::Create(_) | Self::Start(_) | Self::Rm(_) | Self::Commit(_) => {
+                NeedsRoot::Own
+            }
+            Self::Pod(args) if args.needs_root() => NeedsRoot::Own,
             Self::Exec(args) => NeedsRoot::Of(&args.container),
+            Self::Cp(args) => NeedsRoot::At(args.container()),
             _ => NeedsRoot::No,
         }
     }
@@ -72,11 +88,16 @@ pub(super) async fn dispatch(
 ) -> Result<Outcome, Failure> {
     let done = match verb {
         ContainerVerb::Run(args) => return run::run(context, *args, json).await,
+        ContainerVerb::Pod(args) => return pod::dispatch(context, *args, json).await,
         ContainerVerb::Exec(args) => return exec(context, args).await,
         ContainerVerb::Attach(args) => return attach(context, &args).await,
+        ContainerVerb::Commit(args) => commit::commit(context, *args, json).await,
+        ContainerVerb::Cp(args) => cp::cp(context, &args, json).await,
+        ContainerVerb::Unit(args) => unit::unit(context, &args, json),
         ContainerVerb::Create(args) => run::create(context, *args, json).await,
         ContainerVerb::Ps(args) => ps(context, &args, json).await,
         ContainerVerb::Status(args) => status(context, &args, json).await,
+        ContainerVerb::Start(args) if args.foreground => return front(context, &args).await,
         ContainerVerb::Start(args) => start(context, &args, json).await,
         ContainerVerb::Stop(args) => stop(context, &args, json).await,
         ContainerVerb::Kill(args) => kill(context, &args, json).await,
@@ -204,6 +225,17 @@ fn acted(report: &ActedReport, json: bool) -> Result<Exit, Failure> {
 pub(super) struct StartArgs {
     #[command(flatten)]
     names: NamesArgs,
+    /// Start one here, with this terminal or these streams, and wait for its end.
+    #[arg(long)]
+    foreground: bool,
+}
+
+async fn front(context: &Context, args: &StartArgs) -> Result<Outcome, Failure> {
+    let [name] = args.names.containers.as_slice() else {
+        return Err(Failure::Usage("--foreground is for one container".to_owned()));
+    };
+    let ended = ops::start_in_front(context, name).await?;
+    Ok(Outcome::Process(u8::try_from(ended.code()).unwrap_or(u8::MAX)))
 }
 
 async fn start(context: &Context, args: &StartArgs, json: bool) -> Result<Exit, Failure> {

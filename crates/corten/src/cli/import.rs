@@ -27,6 +27,28 @@ pub(super) struct ImportArgs {
     source: PathBuf,
     /// The image's name in the local store.
     name: String,
+    #[command(flatten)]
+    edit: EditArgs,
+    /// What the image runs on, such as linux/arm64 [default: the base's, or this machine's].
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
+    /// An image to lay the tree on: a name of the local store or of a registry, or any place.
+    #[arg(long, value_name = "IMAGE")]
+    from: Option<String>,
+    /// When it was made, RFC 3339 [default: $SOURCE_DATE_EPOCH, else 1970-01-01T00:00:00Z].
+    #[arg(long, value_name = "TIME")]
+    created: Option<String>,
+    /// How the layer is packed: gzip (read by everything), zstd (smaller and faster) or none.
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = CompressionWord::Gzip, hide_possible_values = true)]
+    compression: CompressionWord,
+    /// Owner of every file, instead of what the files say.
+    #[arg(long, value_name = "UID:GID")]
+    owner: Option<String>,
+}
+
+/// What the config of a new image says beyond that of its base.
+#[derive(Args)]
+pub(super) struct EditArgs {
     /// What runs by default: the arguments after the entry point.
     #[arg(long, value_name = "COMMAND", value_parser = command)]
     cmd: Option<Words>,
@@ -57,24 +79,30 @@ pub(super) struct ImportArgs {
     /// The signal that asks the process to stop.
     #[arg(long, value_name = "SIGNAL")]
     stop_signal: Option<String>,
-    /// What the image runs on, such as linux/arm64 [default: the base's, or this machine's].
-    #[arg(long, value_name = "PLATFORM")]
-    platform: Option<Platform>,
-    /// An image to lay the tree on: a name of the local store or of a registry, or any place.
-    #[arg(long, value_name = "IMAGE")]
-    from: Option<String>,
     /// Who made the image.
     #[arg(long)]
     author: Option<String>,
-    /// When it was made, RFC 3339 [default: $SOURCE_DATE_EPOCH, else 1970-01-01T00:00:00Z].
-    #[arg(long, value_name = "TIME")]
-    created: Option<String>,
-    /// How the layer is packed: gzip (read by everything), zstd (smaller and faster) or none.
-    #[arg(long, value_enum, value_name = "HOW", default_value_t = CompressionWord::Gzip, hide_possible_values = true)]
-    compression: CompressionWord,
-    /// Owner of every file, instead of what the files say.
-    #[arg(long, value_name = "UID:GID")]
-    owner: Option<String>,
+}
+
+impl EditArgs {
+    /// The change that the words ask for.
+    pub(super) fn edit(self) -> Result<ConfigEdit, Failure> {
+        let pairs =
+            |texts: &[String]| texts.iter().map(|text| pair(text)).collect::<Result<_, _>>();
+        Ok(ConfigEdit {
+            cmd: self.cmd.map(|words| words.0),
+            entrypoint: self.entrypoint.map(|words| words.0),
+            env: self.env.iter().map(|text| pair(text)).collect::<Result<_, _>>()?,
+            user: self.user,
+            working_dir: self.workdir,
+            labels: pairs(&self.label)?,
+            annotations: pairs(&self.annotation)?,
+            exposed_ports: self.expose,
+            volumes: self.volume,
+            stop_signal: self.stop_signal,
+            author: self.author,
+        })
+    }
 }
 
 /// The arguments of a command.
@@ -117,20 +145,7 @@ pub(super) async fn import(
     args: ImportArgs,
     json: bool,
 ) -> Result<Exit, Failure> {
-    let pairs = |texts: &[String]| texts.iter().map(|text| pair(text)).collect::<Result<_, _>>();
-    let edit = ConfigEdit {
-        cmd: args.cmd.map(|words| words.0),
-        entrypoint: args.entrypoint.map(|words| words.0),
-        env: args.env.iter().map(|text| pair(text)).collect::<Result<_, _>>()?,
-        user: args.user,
-        working_dir: args.workdir,
-        labels: pairs(&args.label)?,
-        annotations: pairs(&args.annotation)?,
-        exposed_ports: args.expose,
-        volumes: args.volume,
-        stop_signal: args.stop_signal,
-        author: args.author,
-    };
+    let edit = args.edit.edit()?;
     let source = if args.source.as_os_str() == "-" {
         ImportSource::Stdin
     } else {
@@ -147,8 +162,13 @@ pub(super) async fn import(
         owner: args.owner.as_deref().map(owner).transpose()?,
     };
     let report = ops::import(context, request).await?;
+    told(&report, json)
+}
+
+/// Prints what was made.
+pub(super) fn told(report: &ops::ImportReport, json: bool) -> Result<Exit, Failure> {
     if json {
-        print_json(&report)?;
+        print_json(report)?;
     } else {
         let (packed, unpacked) = (bytes(report.layer.size), bytes(report.unpacked_size));
         let entries = count(report.entries, "entry");

@@ -1,8 +1,10 @@
 //! The command line: arguments in, one verb run, an exit code out.
 
+mod commit;
 mod completion;
 mod containers;
 mod copy;
+mod cp;
 mod diff;
 mod import;
 mod inspect;
@@ -12,9 +14,11 @@ mod look;
 mod mount;
 mod oci;
 mod page;
+mod pod;
 mod reference;
 mod run;
 mod store;
+mod unit;
 mod validate;
 mod words;
 
@@ -99,6 +103,10 @@ impl Verb {
                     Some(pid) => rootless::join(pid),
                     None => Ok(()),
                 },
+                containers::NeedsRoot::At(name) => match ops::first_process(context, name)? {
+                    Some(pid) => rootless::join(pid),
+                    None => Err(rootless::enter(words)),
+                },
                 containers::NeedsRoot::No => Ok(()),
             },
             _ => Ok(()),
@@ -171,7 +179,7 @@ pub fn main() -> ExitCode {
     if let Some(code) = corten_engine::stage(&words) {
         return code;
     }
-    if let Some(code) = corten_run::monitor(&words, crate::context::clock, &MONITOR) {
+    if let Some(code) = corten_run::monitor(&words, crate::context::clock, &MONITOR, &MONITOR) {
         return code;
     }
     let words = oci::by_name(words);

@@ -15,7 +15,10 @@ const GROUPS: [(&str, &[&str]); 5] = [
 const BRIEF: [(&str, &[&str]); 3] = [
     (
         "More of containers",
-        &["create", "start", "attach", "kill", "pause", "resume", "rename", "wait"],
+        &[
+            "create", "start", "attach", "kill", "pause", "resume", "rename", "wait", "commit",
+            "cp", "pod", "unit",
+        ],
     ),
     ("Looking at them", &["status", "top", "stats", "events"]),
     ("For other engines", &["oci"]),

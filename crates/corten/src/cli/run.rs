@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use corten_spec::Platform;
 
+use super::pod::{self, Together};
 use super::words::{health, pairs, port, restart, size, span};
 use super::{Context, Failure, Outcome};
 use crate::ops::{
@@ -163,7 +164,7 @@ pub(super) struct ContainerArgs {
     image: String,
     /// Arguments for the image's program, instead of those it brings along.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<String>,
+    pub(super) arguments: Vec<String>,
     /// Which image of an index [default: this machine's platform].
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
@@ -171,7 +172,7 @@ pub(super) struct ContainerArgs {
     #[arg(long, value_enum, default_value_t, hide_possible_values = false)]
     pull: Pull,
     #[command(flatten)]
-    settings: Settings,
+    pub(super) settings: Settings,
     #[command(flatten)]
     life: LifeArgs,
 }
@@ -181,12 +182,15 @@ pub(super) struct ContainerArgs {
 #[command(after_help = "\
 A name is the local store's, where it has it, else its registry's: the image is found, admitted, \
 downloaded, verified and unpacked in one pass, and started. The exit code is that of the process; \
-126 says that it cannot be started, 127 that there is no such program, 125 that corten failed.
+126 says that it cannot be started, 127 that there is no such program, 125 that corten failed. \
+Several images, each with its options before it and '---' after its arguments, run as a pod: \
+they share network, host name and volumes with names, and the exit code is the first that is not 0.
 
 Examples:
   corten run debian:13 cat /etc/os-release
   corten run -it --rm debian:13
   corten run --detach --name web -p 8080:80 -v ./site:/srv:ro registry.example.com/web:1
+  corten run -v data:/data writer:1 --- -v data:/data reader:1
   corten run --read-only --memory 256m --pids 100 oci:images:app
   corten run --explain debian:13")]
 pub(super) struct RunArgs {
@@ -196,6 +200,12 @@ pub(super) struct RunArgs {
     /// Start nothing: show the runtime config, and where each field of it comes from.
     #[arg(long)]
     explain: bool,
+    /// Run the image, and those after each '---', as a pod of this name.
+    #[arg(long, value_name = "NAME")]
+    pod: Option<String>,
+    /// Of a pod: show lines without the name of who says them.
+    #[arg(long)]
+    plain: bool,
     #[command(flatten)]
     container: ContainerArgs,
 }
@@ -208,7 +218,7 @@ pub(super) struct CreateArgs {
 }
 
 impl ContainerArgs {
-    fn request(self, context: &Context) -> Result<RunRequest, Failure> {
+    pub(super) fn request(self, context: &Context) -> Result<RunRequest, Failure> {
         let options = self.settings.options(context, &self.arguments)?;
         let stop_signal = self.settings.process.stop_signal.as_deref().map(|word| {
             signal::number(word).ok_or_else(|| Failure::Usage(format!("{word}: no such signal")))
@@ -252,7 +262,7 @@ pub(super) struct Settings {
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
-    network: NetworkArgs,
+    pub(super) network: NetworkArgs,
     /// An annotation of the runtime config: NAME=VALUE; may repeat.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pairs)]
     annotation: Vec<(String, String)>,
@@ -297,6 +307,11 @@ impl Settings {
 }
 
 impl NetworkArgs {
+    /// Whether something is said here that a pod has once.
+    pub(super) fn says_which(&self) -> bool {
+        self.network.is_some() || self.hostname.is_some()
+    }
+
     fn network(&self) -> Result<Network, Failure> {
         let refuse = |text: &str| Err(Failure::Usage(text.to_owned()));
         let publish = self.publish.clone();
@@ -350,6 +365,14 @@ fn security(words: &[String]) -> Result<(bool, SeccompWord), Failure> {
 }
 
 pub(super) async fn run(context: &Context, args: RunArgs, json: bool) -> Result<Outcome, Failure> {
+    if args.pod.is_some() || pod::is_of_several(&args.container) {
+        if args.explain {
+            let text = "--explain explains one image: leave --pod and --- away";
+            return Err(Failure::Usage(text.to_owned()));
+        }
+        let how = Together { name: args.pod, detach: args.detach, plain: args.plain };
+        return pod::run(context, args.container, how, json).await;
+    }
     let request = args.container.request(context)?;
     if args.explain {
         let report = ops::explain(context, &request).await?;

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::layers::on_thread;
-use super::run::{Recipe, user_in};
+use super::run::{Recipe, Recipes, user_in};
 use crate::{Context, Failure};
 
 /// A container, as lists tell it.
@@ -81,7 +81,7 @@ pub struct ActedReport {
     pub containers: Vec<String>,
 }
 
-fn told(listed: &Listed, now: Timestamp) -> ContainerReport {
+pub(super) fn told(listed: &Listed, now: Timestamp) -> ContainerReport {
     let (container, status) = (&listed.container, &listed.status);
     let exit = status.exit.as_ref();
     ContainerReport {
@@ -206,6 +206,18 @@ async fn each(
 /// Starts containers that were made and do not run, each with a monitor.
 pub async fn start(context: &Context, names: &[String]) -> Result<ActedReport, Failure> {
     each(context, names, |containers, id| Ok(corten_run::start(containers, id).map(drop)?)).await
+}
+
+/// Starts a container in front of the caller; gives how it ended.
+pub async fn start_in_front(context: &Context, name: &str) -> Result<ExitStatus, Failure> {
+    let (containers, id) = found(context, name)?;
+    let open = corten_run::inspect(&containers, &id)?.container.asked.open_stdin;
+    let interaction = if open { Interaction::Talk } else { Interaction::Watch };
+    on_thread("the container", move || {
+        let recipes = Recipes { tell: crate::output::note };
+        Ok(corten_run::foreground(&containers, &id, &recipes, interaction)?)
+    })
+    .await
 }
 
 /// Asks containers to stop, and ends them when they do not in time.

@@ -44,13 +44,18 @@ pub(super) fn empty_config(platform: Platform) -> ImageConfig {
     }
 }
 
-/// Lays one layer on `config` at `created` (RFC 3339) and applies `edit`.
-pub(super) fn lay_on(config: &mut ImageConfig, diff_id: DiffId, created: &str, edit: &ConfigEdit) {
+/// Lays one layer on `config` at `created` (RFC 3339), made by a verb, and applies `edit`.
+pub(super) fn lay_on(
+    config: &mut ImageConfig,
+    diff_id: DiffId,
+    (created, made_by): (&str, &str),
+    edit: &ConfigEdit,
+) {
     config.rootfs.diff_ids.push(diff_id);
     config.created = Some(created.to_owned());
     config.history.push(History {
         created: Some(created.to_owned()),
-        created_by: Some("corten import".to_owned()),
+        created_by: Some(made_by.to_owned()),
         ..History::default()
     });
     if edit.author.is_some() {
@@ -102,7 +107,8 @@ mod tests {
     fn laid_on(base: Option<ContainerConfig>, edit: &ConfigEdit) -> ImageConfig {
         let mut config = empty_config(Platform::new("linux", "amd64"));
         config.config = base;
-        lay_on(&mut config, DiffId(Digest::sha256(b"x")), "1970-01-01T00:00:00Z", edit);
+        let made = ("1970-01-01T00:00:00Z", "corten import");
+        lay_on(&mut config, DiffId(Digest::sha256(b"x")), made, edit);
         config
     }
 

@@ -6,8 +6,8 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use corten_layer::{
-    Compression, LayerError, MAGIC_BYTES, Owner, PackOptions, PackedTree, pack_directory, pack_tar,
-    spool_tar,
+    Compression, LayerError, MAGIC_BYTES, Marks, Owner, PackOptions, PackedTree, TreePath,
+    pack_directory, pack_tar, spool_tar,
 };
 use corten_spec::{AnyDocument, Document, ImageConfig, Manifest, MediaType, Platform, RefName};
 use corten_store::{LayoutStore, Pusher, Tagger};
@@ -28,6 +28,23 @@ pub enum ImportSource {
     Path(PathBuf),
     /// A tar on standard input.
     Stdin,
+    /// What a container wrote: the upper directory of its overlay.
+    Written {
+        /// The directory.
+        upper: PathBuf,
+        /// Paths inside that are left out, with all below them.
+        exclude: Vec<TreePath>,
+    },
+}
+
+impl ImportSource {
+    /// The verb that an image of it is made by, for its history.
+    fn made_by(&self) -> &'static str {
+        match self {
+            Self::Path(_) | Self::Stdin => "corten import",
+            Self::Written { .. } => "corten commit",
+        }
+    }
 }
 
 /// What to make an image of.
@@ -82,6 +99,10 @@ pub async fn import(context: &Context, request: ImportRequest) -> Result<ImportR
     let mut options = PackOptions::new(request.compression);
     options.owner = request.owner.map(|(uid, gid)| Owner { uid, gid });
     options.latest_mtime = time.latest_mtime;
+    if let ImportSource::Written { exclude, .. } = &request.source {
+        options.marks = Marks::Whiteouts;
+        options.exclude.clone_from(exclude);
+    }
     let (source, target) = (request.source.clone(), store.clone());
     let tree = on_thread("import", move || pack(&source, &options, &target)).await?;
     let (mut config, mut manifest) = match base {
@@ -93,7 +114,8 @@ pub async fn import(context: &Context, request: ImportRequest) -> Result<ImportR
             (nothing, Manifest::image(place, Vec::new()))
         }
     };
-    lay_on(&mut config, tree.diff_id().clone(), &time.created, &request.edit);
+    let made = (time.created.as_str(), request.source.made_by());
+    lay_on(&mut config, tree.diff_id().clone(), made, &request.edit);
     let config = write(&request.name, MediaType::OCI_CONFIG, config)?;
     put_config(&store, &config).await?;
     manifest.config = config.descriptor().clone();
@@ -227,11 +249,15 @@ fn pack(
     let shown = match source {
         ImportSource::Path(path) => path.display().to_string(),
         ImportSource::Stdin => "standard input".to_owned(),
+        ImportSource::Written { upper, .. } => upper.display().to_string(),
     };
     let failed = |error| layer_failure(shown.clone(), error);
     let (tree, staged) = match source {
         ImportSource::Path(path) if is_directory(path)? => {
             pack_directory(path, options, staged).map_err(failed)?
+        }
+        ImportSource::Written { upper, .. } => {
+            pack_directory(upper, options, staged).map_err(failed)?
         }
         ImportSource::Path(path) => {
             let file = File::open(path).map_err(|source| unread(path, source))?;

@@ -5,8 +5,10 @@
 
 mod bundle;
 mod check;
+mod commit;
 mod containers;
 mod copy;
+mod cp;
 mod diff;
 mod edit;
 mod import;
@@ -16,24 +18,28 @@ mod local;
 mod login;
 mod look;
 mod mount;
+mod pod;
 mod ready;
 mod rendering;
 mod run;
 mod schema;
 mod stacks;
 mod store_check;
+mod unit;
 mod unpack;
 pub mod validate;
 
 pub use bundle::{BundleReport, bundle};
 pub use check::validate;
+pub use commit::{CommitRequest, commit};
 pub(crate) use containers::first_process;
 pub use containers::{
     ActedReport, ContainerReport, ExecOptions, LogsRequest, ProcessReport, PsReport, StatsReport,
     StatusReport, TopReport, UsageReport, WaitReport, attach, events, exec, freeze, kill, logs, ps,
-    rename, rm, start, stats, status, stop, top, wait,
+    rename, rm, start, start_in_front, stats, status, stop, top, wait,
 };
 pub use copy::{CopyReport, CopyRequest, PlatformChoice, copy};
+pub use cp::{CpEnd, CpReport, cp};
 pub use diff::{ConfigChange, DiffReport, FileChange, diff};
 pub use import::{ConfigEdit, ImportReport, ImportRequest, ImportSource, import};
 pub use inspect::{
@@ -47,6 +53,10 @@ pub use local::{
 pub use login::{LoginReport, LogoutReport, login, logout};
 pub use look::{ExportReport, FileEntry, LookRequest, LsReport, cat, export, ls};
 pub use mount::{MountReport, UnmountReport, mount, unmount};
+pub use pod::{
+    ActedPodsReport, CreatedPodReport, PodReport, PodRequest, PodRun, PodWait, PodsReport,
+    create_pod, play, pod_status, pods, remove_pod, run_pod, start_pod, stop_pod,
+};
 pub use ready::{Pull, Ready, ready};
 pub(crate) use run::Recipes;
 pub use run::{
@@ -55,4 +65,5 @@ pub use run::{
 };
 pub use schema::schema;
 pub use store_check::{DamagedForm, StoreCheckReport, store_check};
+pub use unit::{UnitOf, UnitReport, unit};
 pub use unpack::{UnpackReport, unpack};

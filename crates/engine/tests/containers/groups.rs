@@ -467,6 +467,28 @@ fn without_groups_a_limit_is_an_error_and_the_rest_goes_on() {
 }
 
 #[test]
+fn without_groups_the_processes_are_those_of_the_pid_namespace() {
+    let Some(mut machine) = Machine::new("sleep 100 & sleep 101; true") else { return };
+    View::None.start(&machine);
+    let told = || View::None.engine(&machine, &["ps", "one"]);
+    let count = || serde_json::from_str::<Vec<u32>>(&told().output).map_or(0, |pids| pids.len());
+    for _ in 0..200 {
+        if count() == 3 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!(count(), 3, "{}", told().error);
+    assert_eq!(View::None.engine(&machine, &["delete", "--force", "one"]).code, Some(0));
+    // One that shares the machine's processes has none that can be told apart.
+    let namespaces = machine.config["linux"]["namespaces"].as_array_mut().unwrap();
+    namespaces.retain(|one| one["type"] != "pid");
+    View::None.start(&machine);
+    let told = View::None.engine(&machine, &["ps", "one"]);
+    assert!(told.error.contains("no control group"), "{}", told.error);
+}
+
+#[test]
 fn a_limit_that_this_version_has_not_names_controller_and_path() {
     let Some(mut machine) = Machine::new("echo fine").filter(|_| View::Two.is_here()) else {
         return;

@@ -2,17 +2,21 @@
 
 use crate::error::{Doing, Result, RunError};
 use crate::place::Place;
-use crate::{ContainerId, Containers, PodId, monitor, procfs};
+use crate::prepare::Hold;
+use crate::sys::Caught;
+use crate::{ContainerId, Containers, Pod, PodId, monitor, procfs};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 
 /// What its members share, in the words of the config and of `/proc`.
 const SHARED: [(&str, &str); 3] = [("network", "net"), ("ipc", "ipc"), ("uts", "uts")];
-/// How long a killed holder may take to go.
+/// How long a holder that was asked to end, or killed, may take to go.
 const END: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 const HOLDER_FILE: &str = "holder.json";
 
@@ -24,21 +28,69 @@ struct Holder {
     pid_start: u64,
 }
 
-/// Is the holder: makes the namespaces, says so, and stays until it is killed.
-pub(crate) fn hold(containers: &Containers, id: &ContainerId) -> Result<()> {
+/// Is the holder: makes the namespaces, says so, and stays until it is asked to end.
+///
+/// A thread of its own stays in the namespaces of the machine, from where the network of the pod is made.
+pub(crate) fn hold(containers: &Containers, id: &ContainerId, holds: &dyn Hold) -> Result<()> {
     let mut report = monitor::keep_report()?;
-    let holding = prepare(containers, id);
-    // Who asked may be gone: then nobody needs what is held.
-    report
-        .write_all(match &holding {
-            Ok(()) => b"holding\n".as_slice(),
-            Err(error) => return Err(error_told(&mut report, error)),
-        })
-        .doing(|| "report".to_owned())?;
-    drop(report);
-    loop {
-        std::thread::park();
+    let asked = Caught::these(&[libc::SIGTERM])?;
+    let pod = super::pod(containers, &PodId(id.clone()))?;
+    thread::scope(|scope| {
+        let (made, wait) = channel();
+        let (tell, told) = channel();
+        let outside = (&pod, holds, &asked);
+        let outside = scope.spawn(move || stay_outside(outside, &wait, |held| tell.send(held)));
+        let prepared = prepare(&pod).and_then(|()| {
+            let died = || Err(io::Error::other("the thread that makes it died"));
+            let connected =
+                made.send(()).map_or_else(|_| died(), |()| told.recv().unwrap_or_else(|_| died()));
+            connected.doing(|| format!("make the network of pod {}", pod.asked.name))
+        });
+        // Without word from here that thread ends.
+        drop(made);
+        // Who asked may be gone: then nobody needs what is held.
+        let said = match &prepared {
+            Ok(()) => note(containers, &pod)
+                .and_then(|()| report.write_all(b"holding\n").doing(|| "report".to_owned())),
+            Err(error) => Err(error_told(&mut report, error)),
+        };
+        drop(report);
+        if said.is_err() && prepared.is_ok() {
+            // The thread outside waits for nobody but who ends it.
+            crate::sys::signal(std::process::id(), libc::SIGTERM)?;
+        }
+        let _ = outside.join();
+        said
+    })
+}
+
+/// Connects the namespaces when they are made, and stays until the end is asked for.
+fn stay_outside<E>(
+    (pod, holds, asked): (&Pod, &dyn Hold, &Caught),
+    made: &Receiver<()>,
+    tell: impl FnOnce(io::Result<()>) -> std::result::Result<(), E>,
+) {
+    if made.recv().is_err() {
+        return;
     }
+    let held = holds.held(pod, std::process::id());
+    let kept = match held {
+        Ok(kept) => kept,
+        Err(error) => {
+            let _ = tell(Err(error));
+            return;
+        }
+    };
+    if tell(Ok(())).is_ok() {
+        loop {
+            let _ = poll(&mut [PollFd::new(asked.pipe(), PollFlags::IN)], None);
+            if rustix::io::read(asked.pipe(), &mut [0]).is_ok_and(|got| got > 0) {
+                break;
+            }
+        }
+    }
+    holds.released(pod);
+    drop(kept);
 }
 
 fn error_told(report: &mut impl Write, error: &RunError) -> RunError {
@@ -48,11 +100,14 @@ fn error_told(report: &mut impl Write, error: &RunError) -> RunError {
     RunError::Runtime { verb: "hold", object: "namespaces".to_owned(), message, code: 125 }
 }
 
-fn prepare(containers: &Containers, id: &ContainerId) -> Result<()> {
-    let pod = super::pod(containers, &PodId(id.clone()))?;
+fn prepare(pod: &Pod) -> Result<()> {
     crate::sys::new_namespaces()?;
-    rustix::system::sethostname(pod.asked.name.as_bytes()).doing(|| "name the pod".to_owned())?;
-    raise_loopback().doing(|| "bring the loopback interface of the pod up".to_owned())?;
+    rustix::system::sethostname(pod.asked.hostname().as_bytes())
+        .doing(|| "name the pod".to_owned())?;
+    raise_loopback().doing(|| "bring the loopback interface of the pod up".to_owned())
+}
+
+fn note(containers: &Containers, pod: &Pod) -> Result<()> {
     let pid = std::process::id();
     let pid_start = procfs::start_time(pid).unwrap_or(0);
     containers.pod(&pod.id).write(HOLDER_FILE, &Holder { boot: procfs::boot(), pid, pid_start })
@@ -122,7 +177,8 @@ pub(crate) fn begin(containers: &Containers, id: &PodId) -> Result<u32> {
     }
 }
 
-/// Kills the holder, if it is up, and waits for its end.
+/// Ends the holder, if it is up, and waits for it: it takes the network of the pod away, and is killed when
+/// that takes too long.
 pub(crate) fn end(place: &Place) -> Result<()> {
     let ending = || format!("end the holder of pod {}", place.id);
     let holder: Option<Holder> = place.read(HOLDER_FILE)?;
@@ -131,9 +187,12 @@ pub(crate) fn end(place: &Place) -> Result<()> {
         // Asked after the hold: the number cannot have gone to another process in between.
         && alive(place)?.is_some()
     {
-        let _ = pidfd_send_signal(&held, Signal::KILL);
-        let mut ends = [PollFd::new(&held, PollFlags::IN)];
-        if rustix::io::retry_on_intr(|| poll(&mut ends, Some(&END))).doing(ending)? == 0 {
+        let goes = |signal| {
+            let _ = pidfd_send_signal(&held, signal);
+            let mut ends = [PollFd::new(&held, PollFlags::IN)];
+            rustix::io::retry_on_intr(|| poll(&mut ends, Some(&END))).doing(ending)
+        };
+        if goes(Signal::TERM)? == 0 && goes(Signal::KILL)? == 0 {
             return Err(RunError::Late { id: place.id.clone(), verb: "let go of its namespaces" });
         }
     }
@@ -165,9 +224,11 @@ fn joined(config: &mut Value, holder: u32) -> io::Result<()> {
     let linux = linux.as_object_mut().ok_or_else(wrong)?;
     let all = linux.entry("namespaces").or_insert_with(|| json!([]));
     let all = all.as_array_mut().ok_or_else(wrong)?;
+    // A member that has the network of the machine keeps it.
+    let of_machine = !all.iter().any(|one| one.get("type") == Some(&json!("network")));
     all.retain(|one| SHARED.iter().all(|(kind, _)| one.get("type") != Some(&json!(kind))));
     all.extend(
-        SHARED.iter().map(
+        SHARED.iter().filter(|(kind, _)| *kind != "network" || !of_machine).map(
             |(kind, file)| json!({ "type": kind, "path": format!("/proc/{holder}/ns/{file}") }),
         ),
     );
@@ -195,6 +256,10 @@ mod tests {
             ] }
         });
         assert_eq!(config, wanted);
+        let mut config = json!({ "linux": { "namespaces": [{ "type": "ipc" }] } });
+        joined(&mut config, 7).unwrap();
+        let kinds = config["linux"]["namespaces"].as_array().unwrap().iter();
+        assert_eq!(kinds.map(|one| &one["type"]).collect::<Vec<_>>(), ["ipc", "uts"]);
         assert!(joined(&mut json!([]), 7).is_err());
         assert!(joined(&mut json!({ "linux": { "namespaces": 3 } }), 7).is_err());
     }

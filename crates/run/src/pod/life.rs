@@ -4,7 +4,7 @@ use super::{Pod, holder, pod};
 use crate::error::{Doing, Result, RunError};
 use crate::place::Place;
 use crate::watch::LONGEST;
-use crate::{ContainerId, Containers, Health, Listed, PodId, State, event};
+use crate::{Condition, ContainerId, Containers, ExitStatus, Health, Listed, PodId, State, event};
 use rustix::fs::FlockOperation;
 use serde::Serialize;
 use std::fs::File;
@@ -28,7 +28,8 @@ impl PodStatus {
             let well = matches!(member.status.health, None | Some(Health::Healthy));
             member.status.state == State::Running && well
         };
-        self.members.len() == self.pod.members.len() && self.members.iter().all(ready)
+        self.members.len() == self.pod.members.len()
+            && self.members.iter().skip(self.pod.asked.first).all(ready)
     }
 
     /// Whether no member runs or will run again by itself.
@@ -92,10 +93,16 @@ pub fn start_pod(containers: &Containers, id: &PodId) -> Result<()> {
     }
     let mut started: Vec<&ContainerId> = Vec::new();
     let done = holder::begin(containers, id).and_then(|_| {
-        for member in &pod.members {
-            if !crate::status(containers, member)?.is_busy() {
+        for (number, member) in pod.members.iter().enumerate() {
+            let first = number < pod.asked.first;
+            // What comes first is not done again beside those that run.
+            let due = !first || before.is_over();
+            if due && !crate::status(containers, member)?.is_busy() {
                 crate::start(containers, member)?;
                 started.push(member);
+            }
+            if due && first {
+                well_ended(containers, member)?;
             }
         }
         Ok(())
@@ -112,6 +119,18 @@ pub fn start_pod(containers: &Containers, id: &PodId) -> Result<()> {
     done?;
     event::note(containers, &id.0, "pod-start", None);
     Ok(())
+}
+
+/// Waits for the end of a member on which the others wait.
+fn well_ended(containers: &Containers, member: &ContainerId) -> Result<()> {
+    match crate::wait(containers, member, Condition::Exited, None)? {
+        Some(ExitStatus::Code(0)) => Ok(()),
+        ended => {
+            let how = ended.map_or_else(String::new, |ended| format!(" with {}", ended.code()));
+            let message = format!("it ended{how}, and the others of its pod wait for its success");
+            Err(RunError::Start { id: member.clone(), message, code: 125 })
+        }
+    }
 }
 
 /// Stops the members of a pod in the opposite order, and lets its namespaces go.

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::PathBuf;
 
 /// The id of a pod, made like that of a container.
@@ -46,12 +46,29 @@ impl fmt::Display for PodId {
 /// What is asked of a pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PodAsk {
-    /// Its name, which is its host name as well.
+    /// Its name; an empty one becomes the beginning of its id.
     pub name: String,
+    /// Its host name; `None` for its name.
+    #[serde(default)]
+    pub hostname: Option<String>,
     /// Labels, as given by the user.
     pub labels: BTreeMap<String, String>,
     /// The names of its volumes.
     pub volumes: Vec<String>,
+    /// How many of the members, the first ones, prepare the work of the others: each runs to its end, which
+    /// is a good one, before the next one starts.
+    #[serde(default)]
+    pub first: usize,
+    /// What the program needs to make what the pod shares; nobody here reads it.
+    #[serde(default)]
+    pub recipe: serde_json::Value,
+}
+
+impl PodAsk {
+    /// The host name of the pod.
+    pub fn hostname(&self) -> &str {
+        self.hostname.as_deref().unwrap_or(&self.name)
+    }
 }
 
 /// A pod: `pod.json`.
@@ -79,13 +96,16 @@ pub struct Member<'a> {
 /// which [`crate::collect`] clears away.
 pub fn create_pod(
     containers: &Containers,
-    asked: PodAsk,
+    mut asked: PodAsk,
     members: &mut [Member<'_>],
 ) -> Result<PodId> {
+    let id = PodId(ContainerId::random()?);
+    if asked.name.is_empty() {
+        asked.name = id.0.short().to_owned();
+    }
     for name in asked.volumes.iter().chain([&asked.name]) {
         crate::id::check_name(name)?;
     }
-    let id = PodId(ContainerId::random()?);
     let mut made = Vec::new();
     let embryo = containers.embryo(&id.0);
     let done = hatch(containers, (&embryo, &id), asked, (members, &mut made));
@@ -114,10 +134,10 @@ fn hatch(
     // Held until the end, so that `collect` leaves pod and members alone; a kill lets go of it.
     let _lock = embryo.lock()?;
     private.create(embryo.file("volumes")).doing(making)?;
-    let mut shared = DirBuilder::new();
     for name in &asked.volumes {
-        // The directory above keeps strangers out; inside, the users of the containers go in.
-        shared.mode(0o755).create(embryo.file("volumes").join(name)).doing(making)?;
+        // The directory above keeps strangers out; inside, whatever users the containers have write.
+        let (path, all) = (embryo.file("volumes").join(name), fs::Permissions::from_mode(0o777));
+        fs::create_dir(&path).and_then(|()| fs::set_permissions(&path, all)).doing(making)?;
     }
     for member in members {
         let asked = Ask { pod: Some(id.clone()), ..member.asked.clone() };

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::RunRequest;
-use super::recipe::{self, Recipe};
+use super::recipe::{self, Recipe, Site};
 use crate::ops::layers::on_thread;
 use crate::ops::ready::{Ready, ready};
 use crate::{Context, Failure};
@@ -77,7 +77,10 @@ fn looked_at(
         purpose: Purpose::Look,
     };
     image.snapshots.mount(&image.stack, &wanted)?;
-    let converted = recipe.convert("explained", (place.path(), &rootfs), powers);
+    let converted = {
+        let site = Site { directory: place.path(), rootfs: &rootfs, pod: None };
+        recipe.convert("explained", site, powers)
+    };
     // Whatever comes of it, nothing may stand mounted below what is removed now.
     rustix::mount::unmount(&rootfs, rustix::mount::UnmountFlags::DETACH)
         .map_err(|errno| failed(errno.into()))?;

@@ -24,8 +24,9 @@ use serde::Serialize;
 pub use explained::{ExplainReport, ExplainedField, explain};
 pub use options::{Network, RunOptions, SeccompWord};
 pub(super) use overrides::{host, overrides, user_in};
-pub(super) use recipe::told;
+pub(super) use recipe::{NetworkRecipe, told};
 pub(crate) use recipe::{Recipe, Recipes};
+pub(super) use volumes::inside;
 pub use volumes::{VolumeMount, VolumeSource};
 
 use super::layers::on_thread;
@@ -80,7 +81,7 @@ pub struct CreatedReport {
 pub async fn create(context: &Context, request: &RunRequest) -> Result<CreatedReport, Failure> {
     let image = ready(context, &request.look, request.pull).await?;
     let containers = context.containers()?;
-    let wanted = wanted(context, request, &image)?;
+    let wanted = asked(context, request, &image)?;
     let report = CreatedReport {
         id: String::new(),
         name: request.name.clone().unwrap_or_default(),
@@ -140,7 +141,12 @@ fn known(containers: &Containers, id: &str) -> Result<ContainerId, Failure> {
     Ok(containers.find(id)?)
 }
 
-fn wanted(context: &Context, request: &RunRequest, image: &Ready) -> Result<Ask, Failure> {
+/// What is asked of a container of an image that is ready.
+pub(super) fn asked(
+    context: &Context,
+    request: &RunRequest,
+    image: &Ready,
+) -> Result<Ask, Failure> {
     let config = image.config.value().config.as_ref();
     let stop_signal = match (request.stop_signal, config.and_then(|c| c.stop_signal.as_deref())) {
         (Some(signal), _) => Some(signal),

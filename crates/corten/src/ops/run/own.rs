@@ -7,7 +7,7 @@ use corten_bundle::Powers;
 use corten_spec::ImageConfig;
 use oci_spec::runtime::Mount;
 
-use super::recipe::{Recipe, told};
+use super::recipe::{Recipe, Site, told};
 use super::seed::seed;
 use super::volumes::{VolumeMount, VolumeSource, inside};
 
@@ -17,11 +17,11 @@ const VOLUMES: &str = ".corten/volumes";
 /// Most volumes that an image may announce.
 const MAX_VOLUMES: usize = 1024;
 
-/// The mounts of a container whose root filesystem is at `rootfs`; volumes that are missing are made.
+/// The mounts of a container at its site; volumes that are missing are made.
 pub(super) fn mounts(
     recipe: &Recipe,
     image: &ImageConfig,
-    (directory, rootfs): (&Path, &Path),
+    site: Site<'_>,
     powers: Powers,
 ) -> io::Result<Vec<Mount>> {
     let mut wanted = recipe.options.mounts.clone();
@@ -30,7 +30,11 @@ pub(super) fn mounts(
     for (number, volume) in wanted.iter().enumerate() {
         let place = match &volume.source {
             VolumeSource::Named(name) => Some(recipe.store.join(VOLUMES).join(name)),
-            VolumeSource::Own => Some(directory.join("volumes").join(number.to_string())),
+            VolumeSource::Own => Some(site.directory.join("volumes").join(number.to_string())),
+            VolumeSource::Pod(name) => {
+                mounts.push(volume.mount(Some(&site.pod_volume(name)?)));
+                continue;
+            }
             VolumeSource::Bind(path) => {
                 // A bind of nothing would be told by the engine, without saying whose path it is.
                 std::fs::symlink_metadata(path).map_err(|error| {
@@ -41,7 +45,7 @@ pub(super) fn mounts(
             VolumeSource::Tmpfs => None,
         };
         if let Some(place) = &place {
-            make(place, rootfs, &volume.target, powers)?;
+            make(place, site.rootfs, &volume.target, powers)?;
         }
         let data = place.map(|place| place.join("data"));
         mounts.push(volume.mount(data.as_deref()));

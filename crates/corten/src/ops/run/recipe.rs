@@ -20,7 +20,7 @@ use corten_bundle::users::RootDirectory;
 use corten_bundle::{Form, Powers, Purpose, RootMount, Snapshots, Writable};
 use corten_layer::Limits;
 use corten_run::network::{self, Private, Way};
-use corten_run::{Container, Prepare};
+use corten_run::{Container, Hold, Pod, PodId, Prepare};
 use corten_spec::{DiffId, ImageConfig};
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +65,11 @@ impl Recipe {
         &self.options
     }
 
+    /// The config of its image.
+    pub(crate) fn image(&self) -> io::Result<ImageConfig> {
+        serde_json::from_str(&self.config).map_err(told)
+    }
+
     fn form(&self) -> Form {
         match self.form {
             FormWord::Index => Form::Index,
@@ -77,7 +82,7 @@ impl Recipe {
     }
 
     /// Mounts the root filesystem of the container in `directory`; gives where.
-    fn mount(&self, directory: &Path, powers: Powers) -> io::Result<PathBuf> {
+    pub(in crate::ops) fn mount(&self, directory: &Path, powers: Powers) -> io::Result<PathBuf> {
         let snapshots = self.snapshots(powers)?;
         // Collection keeps what containers name; the lease is for the moment in which they are made.
         let _lease = snapshots.lease(&self.layers).map_err(told)?;
@@ -101,15 +106,15 @@ impl Recipe {
     pub(super) fn convert(
         &self,
         id: &str,
-        (directory, rootfs): (&Path, &Path),
+        site: Site<'_>,
         powers: Powers,
     ) -> io::Result<Converted> {
-        let image: ImageConfig = serde_json::from_str(&self.config).map_err(told)?;
-        let mounts = own::mounts(self, &image, (directory, rootfs), powers)?;
+        let image = self.image()?;
+        let mounts = own::mounts(self, &image, site, powers)?;
         let mut overrides = overrides::overrides(&self.options, id)?;
-        overrides.mounts = etc::mounts(&self.options, id, directory)?;
+        overrides.mounts = etc::mounts(&self.options, id, site.directory)?;
         overrides.mounts.extend(mounts);
-        let root = RootDirectory::open(rootfs)?;
+        let root = RootDirectory::open(site.rootfs)?;
         let mut converted =
             runtime_config(&image, &overrides, &overrides::host(powers), &root).map_err(told)?;
         if let Some(process) = converted.spec.process_mut() {
@@ -118,6 +123,27 @@ impl Recipe {
             process.set_user(user);
         }
         Ok(converted)
+    }
+}
+
+/// Where the things of a container are at a start.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Site<'a> {
+    /// Its own directory.
+    pub(super) directory: &'a Path,
+    /// Its root filesystem.
+    pub(super) rootfs: &'a Path,
+    /// Its pod.
+    pub(super) pod: Option<&'a str>,
+}
+
+impl Site<'_> {
+    /// The directory of a volume of the pod: pods are beside the containers.
+    pub(super) fn pod_volume(&self, name: &str) -> io::Result<PathBuf> {
+        let none = || io::Error::other(format!("volume {name}: its pod is gone"));
+        let (pod, root) = self.pod.zip(self.directory.ancestors().nth(2)).ok_or_else(none)?;
+        let path = root.join("pods").join(pod).join("volumes").join(name);
+        if path.is_dir() { Ok(path) } else { Err(none()) }
     }
 }
 
@@ -133,36 +159,83 @@ impl Prepare for Recipes {
         let (recipe, powers) = (Recipe::of(container)?, powers());
         let rootfs = recipe.mount(directory, powers)?;
         let id = container.id.as_str();
-        let converted = recipe.convert(id, (directory, &rootfs), powers)?;
+        let pod = container.asked.pod.as_ref().map(PodId::as_str);
+        let site = Site { directory, rootfs: &rootfs, pod };
+        let converted = recipe.convert(id, site, powers)?;
         std::fs::write(directory.join("bundle/config.json"), converted.bytes())
     }
 
     fn created(&self, container: &Container, _: &Path, pid: u32) -> io::Result<Vec<OwnedFd>> {
-        let recipe = Recipe::of(container)?;
-        let Network::Private { publish, optional } = &recipe.options.network else {
+        if container.asked.pod.is_some() {
+            // Its network is that of the pod.
             return Ok(Vec::new());
-        };
-        let wanted = Private { publish: publish.clone(), programs: recipe.programs.clone() };
-        let id = container.id.as_str();
-        match network::connect(&recipe.leases, id, pid, &wanted, Way::Auto) {
-            Ok(connected) => {
-                connected.notices.iter().for_each(|notice| (self.tell)(notice));
-                Ok(connected.reserved)
-            }
-            Err(error) if *optional => {
-                (self.tell)(&format!("the container has no network: {}", told(error)));
-                Ok(Vec::new())
-            }
-            Err(error) => Err(told(error)),
         }
+        let recipe = Recipe::of(container)?;
+        let network = NetworkRecipe {
+            network: recipe.options.network,
+            leases: recipe.leases,
+            programs: recipe.programs,
+        };
+        network.connect(container.id.as_str(), pid, self.tell)
     }
 
     fn settle(&self, container: &Container, _: &Path) {
-        if let Ok(recipe) = Recipe::of(container)
+        if container.asked.pod.is_none()
+            && let Ok(recipe) = Recipe::of(container)
             && matches!(recipe.options.network, Network::Private { .. })
         {
             // What stays is found by gc.
             let _ = network::disconnect(&recipe.leases, container.id.as_str());
+        }
+    }
+}
+
+impl Hold for Recipes {
+    fn held(&self, pod: &Pod, pid: u32) -> io::Result<Vec<OwnedFd>> {
+        NetworkRecipe::of(pod)?.connect(pod.id.as_str(), pid, self.tell)
+    }
+
+    fn released(&self, pod: &Pod) {
+        if let Ok(recipe) = NetworkRecipe::of(pod) {
+            // What stays is found by gc.
+            let _ = network::disconnect(&recipe.leases, pod.id.as_str());
+        }
+    }
+}
+
+/// What the network of a container or of a pod is made of.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(in crate::ops) struct NetworkRecipe {
+    /// What was asked.
+    pub(in crate::ops) network: Network,
+    /// Where the leases of networks are.
+    pub(in crate::ops) leases: PathBuf,
+    /// Directories of programs, for pasta.
+    pub(in crate::ops) programs: Vec<PathBuf>,
+}
+
+impl NetworkRecipe {
+    /// That of a pod.
+    pub(in crate::ops) fn of(pod: &Pod) -> io::Result<Self> {
+        serde_json::from_value(pod.asked.recipe.clone()).map_err(told)
+    }
+
+    /// Connects the network namespace of `pid`, where a way out is wanted.
+    fn connect(&self, id: &str, pid: u32, tell: fn(&str)) -> io::Result<Vec<OwnedFd>> {
+        let Network::Private { publish, optional } = &self.network else {
+            return Ok(Vec::new());
+        };
+        let wanted = Private { publish: publish.clone(), programs: self.programs.clone() };
+        match network::connect(&self.leases, id, pid, &wanted, Way::Auto) {
+            Ok(connected) => {
+                connected.notices.iter().for_each(|notice| tell(notice));
+                Ok(connected.reserved)
+            }
+            Err(error) if *optional => {
+                tell(&format!("the container has no network: {}", told(error)));
+                Ok(Vec::new())
+            }
+            Err(error) => Err(told(error)),
         }
     }
 }

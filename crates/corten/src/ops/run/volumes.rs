@@ -29,6 +29,8 @@ pub enum VolumeSource {
     Bind(PathBuf),
     /// A volume with a name, made where it is missing; it outlives its containers.
     Named(String),
+    /// A volume of the container's pod, which its members share.
+    Pod(String),
     /// A volume of this container alone.
     Own,
     /// An empty filesystem in memory.
@@ -179,7 +181,7 @@ impl VolumeMount {
                 return mount;
             }
             VolumeSource::Bind(path) => Some(path.as_path()),
-            VolumeSource::Named(_) | VolumeSource::Own => volume,
+            VolumeSource::Named(_) | VolumeSource::Pod(_) | VolumeSource::Own => volume,
         };
         if !options.iter().any(|option| matches!(option.as_str(), "bind" | "rbind")) {
             options.push("rbind".to_owned());
@@ -224,7 +226,7 @@ fn named(name: &str) -> Result<VolumeSource, &'static str> {
 }
 
 /// A path inside the container: absolute, and without a step up.
-pub(super) fn inside(path: &str) -> Result<String, &'static str> {
+pub(in crate::ops) fn inside(path: &str) -> Result<String, &'static str> {
     let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
     if !path.starts_with('/') || parts.contains(&"..") || parts.is_empty() {
         return Err("the path in the container is absolute, has no .. and is not the root");
