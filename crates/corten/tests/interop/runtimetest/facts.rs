@@ -56,7 +56,7 @@ impl Facts {
     /// What is mounted at a path, the topmost.
     pub(crate) fn mounted(&self, path: &str) -> Option<Mounted<'_>> {
         let lines = self.of("proc mountinfo").lines().map(Mounted::parse);
-        lines.filter(|mounted| mounted.path == path).last()
+        lines.filter(|mounted| mounted.path == path).next_back()
     }
 
     /// Whether a device, or whatever it is, stands in `/dev`.
