@@ -172,7 +172,7 @@ fn containers_of_run_are_as_their_config_says() {
 
 #[test]
 fn containers_of_ordinary_users_are_as_their_config_says() {
-    USERS.map(of_an_ordinary_user);
+    USERS.into_iter().for_each(of_an_ordinary_user);
 }
 
 fn of_an_ordinary_user(user: u32) {
