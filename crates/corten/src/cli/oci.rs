@@ -304,7 +304,7 @@ fn act(args: OciArgs, environment: &Environment) -> Result<u8, Refused> {
         Word::Kill(args) => {
             let signal = signal::number(&args.signal);
             let signal = signal.ok_or_else(|| format!("{}: no such signal", args.signal))?;
-            corten_engine::kill(&engine, &args.id, signal)?;
+            corten_engine::kill(&engine, &args.id, signal).map_err(not_running)?;
         }
         Word::Delete(args) => {
             let force = if args.force { Force::Yes } else { Force::No };
@@ -314,6 +314,17 @@ fn act(args: OciArgs, environment: &Environment) -> Result<u8, Refused> {
         Word::Features => return told(&corten_engine::features()),
     }
     Ok(0)
+}
+
+/// The refusal to signal a container that has ended, in the words by which containerd and podman know it:
+/// to whoever only wants it gone, that is no failure.
+fn not_running(error: corten_engine::Error) -> Refused {
+    match error {
+        error @ corten_engine::Error::Status { .. } => {
+            Refused::Other(format!("container not running: {error}"))
+        }
+        other => other.into(),
+    }
 }
 
 fn said(text: &str) -> Result<u8, Refused> {

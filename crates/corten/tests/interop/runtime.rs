@@ -193,6 +193,10 @@ fn a_whole_life(driven: &Driven<'_>, states: &[PathBuf]) {
     let ran = driven.run(&["exec", "--tty", "one", "tty"]);
     assert_eq!((ran.code, ran.stdout.trim()), (Some(0), "/dev/pts/0"), "{ran:?}");
     assert_eq!(driven.run(&["exec", "one", "/no/such"]).code, Some(127));
+    // podman itself lives in a root of its own here, of which the container must have nothing.
+    let seen = driven.succeed(&["exec", "one", "cat", "/proc/1/comm", "/proc/self/mountinfo"]);
+    let tree = driven.podman.tree().display().to_string();
+    assert!(seen.starts_with("sh\n") && !seen.contains(&format!(" {tree}")), "{seen}");
     driven.succeed(&["stop", "--time", "20", "one"]);
     assert_eq!(driven.succeed(&["wait", "one"]).trim(), "3");
     assert_eq!(driven.succeed(&["logs", "one"]), "up\nbye\n");
@@ -346,6 +350,19 @@ fn a_task(bench: &Bench, containerd: &Containerd) {
     let ran = containerd.run(&["tasks", "rm", &name]);
     assert!(ran.stderr.contains("exit code 3"), "{ran:?}");
     containerd.succeed(&["containers", "rm", &name]);
+    by_force(containerd);
     assert_eq!(std::fs::read_to_string(bench.path("log")).unwrap(), "up\nbye\n");
     assert_gone(&name, &[states]);
+}
+
+/// A task that has been killed is removed by force like one that runs.
+fn by_force(containerd: &Containerd) {
+    let running = containerd.start("forced", &["--detach"], WAITS);
+    assert_eq!(running.code, Some(0), "{running:?}");
+    containerd.succeed(&["tasks", "kill", "--signal", "SIGKILL", "forced"]);
+    while !containerd.succeed(&["tasks", "list"]).contains("STOPPED") {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    containerd.succeed(&["tasks", "rm", "--force", "forced"]);
+    containerd.succeed(&["containers", "rm", "forced"]);
 }

@@ -33,6 +33,11 @@ impl Tree {
         self.0.len()
     }
 
+    /// Whether a directory stands at this path.
+    pub(crate) fn has_directory(&self, path: &str) -> bool {
+        self.0.get(Path::new(path)).is_some_and(|entry| entry["type"] == "directory")
+    }
+
     /// Whether some entry has this property.
     pub(crate) fn has(&self, property: &str) -> bool {
         self.0.values().any(|entry| entry.contains_key(property))

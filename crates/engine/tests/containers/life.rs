@@ -26,11 +26,18 @@ fn stopped_soon(machine: &Machine) {
 
 /// Creates with the three streams on files, so that nobody waits for the end of a pipe.
 fn create(machine: &Machine) {
+    create_behind(machine, &[]);
+}
+
+/// The same, with words before the engine's own: a program that runs it.
+fn create_behind(machine: &Machine, before: &[&str]) {
     std::fs::write(machine.bundle().join("config.json"), machine.config.to_string()).unwrap();
     let output = std::fs::File::create(machine.scratch.path().join("output")).unwrap();
     let state = machine.scratch.path().join("state");
-    let mut command = Command::new(engine_binary());
+    let mut command = Command::new("env");
     command
+        .args(before)
+        .arg(engine_binary())
         .arg("--root")
         .arg(state)
         .args(["create", "one", "--pid-file"])
@@ -78,6 +85,22 @@ fn exec_joins_the_container_and_leaks_nothing() {
     assert_eq!(machine.exec(&["nosuch"]).code, Some(127));
     assert_eq!(machine.engine(&["delete", "--force", "one"]).code, Some(0));
     assert!(!machine.has_state());
+}
+
+#[test]
+fn a_container_made_in_a_changed_root_holds_nothing_of_the_machine() {
+    let Some(machine) = Machine::new("sleep 100") else { return };
+    let place = machine.scratch.path().join("machine");
+    std::fs::create_dir(&place).unwrap();
+    let script = "mount --rbind / \"$0\" && exec chroot \"$0\" \"$@\"";
+    let unshare = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script];
+    create_behind(&machine, &[&unshare[..], &[place.to_str().unwrap()]].concat());
+    assert_eq!(machine.engine(&["start", "one"]).code, Some(0));
+    let answer = machine.exec(&["sh", "-c", "ls /; cat /proc/1/comm /proc/self/mountinfo"]);
+    assert_eq!(answer.code, Some(0), "{}", answer.error);
+    let own = answer.output.starts_with("bin\ndev\netc\nproc\nroot\nsys\ntmp\nsleep\n");
+    let name = place.file_name().unwrap().to_str().unwrap();
+    assert!(own && !answer.output.contains(&format!("/{name} ")), "{}", answer.output);
 }
 
 #[test]

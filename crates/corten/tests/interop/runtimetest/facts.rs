@@ -55,8 +55,8 @@ impl Facts {
 
     /// What is mounted at a path, the topmost.
     pub(crate) fn mounted(&self, path: &str) -> Option<Mounted<'_>> {
-        let lines = self.of("proc mountinfo").lines().map(Mounted::parse);
-        lines.filter(|mounted| mounted.path == path).last()
+        let mut lines = self.of("proc mountinfo").lines().map(Mounted::parse);
+        lines.rfind(|mounted| mounted.path == path)
     }
 
     /// Whether a device, or whatever it is, stands in `/dev`.

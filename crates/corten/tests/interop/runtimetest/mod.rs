@@ -18,8 +18,8 @@ use facts::{Facts, Outside};
 
 /// The program in the container.
 const INSIDE: &str = include_str!("inside.pl");
-/// An ordinary user of this machine, whoever that is.
-const SOMEBODY: u32 = 1001;
+/// Ordinary users: one that a machine may give ranges of ids, and one that nobody knows.
+const USERS: [u32; 2] = [1001, 54321];
 /// The number of `unshare` for the program, on machines where the test knows it.
 const UNSHARE: &str = if cfg!(target_arch = "x86_64") { "272" } else { "0" };
 
@@ -171,16 +171,20 @@ fn containers_of_run_are_as_their_config_says() {
 }
 
 #[test]
-fn containers_of_an_ordinary_user_are_as_their_config_says() {
+fn containers_of_ordinary_users_are_as_their_config_says() {
+    USERS.into_iter().for_each(of_an_ordinary_user);
+}
+
+fn of_an_ordinary_user(user: u32) {
     let Some(bench) = bench_with_image() else { return };
     let program = bench.at("corten");
     std::fs::copy(env!("CARGO_BIN_EXE_corten"), &program).unwrap();
-    bench.give_to(SOMEBODY);
+    bench.give_to(user);
     let command = |words: &[&str]| {
         let mut command = Command::new(&program);
         command.args(words).env_clear().env("HOME", bench.path("home"));
         command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("CORTEN_STORE", bench.store());
-        command.uid(SOMEBODY).gid(SOMEBODY).stdin(std::process::Stdio::null());
+        command.uid(user).gid(user).stdin(std::process::Stdio::null());
         command
     };
     run(&bench, &Check::new(&bench, "plain"), command, &["--network", "none", "--no-groups"]);
