@@ -185,7 +185,7 @@ pub(crate) const CHECKS: &[Check] = &[
         "corten ps -a --json | grep -c image; quiet remove $(corten images | grep -o 'sha256:[0-9a-f]*') > gone 2>&1
          quiet gc --grace 0s > gone; quiet store check > gone || echo unsound
          ls .local/share/corten/store/.corten/containers/containers .local/share/corten/store/.corten/containers/garbage
-         grep -c $S/home /proc/self/mountinfo",
+         grep -c $S/home/.local /proc/self/mountinfo",
         "0\n.local/share/corten/store/.corten/containers/containers:\n\n.local/share/corten/store/.corten/containers/garbage:\n0",
     ),
 ];
