@@ -121,6 +121,12 @@ pub(crate) const CHECKS: &[Check] = &[
         "4\n1\nrefused\n= 0",
     ),
     check(
+        "all capabilities that there are",
+        "run --cap-add ALL $IMAGE sh -c 'mount -t tmpfs none /tmp && echo mounted'
+         run --cap-drop ALL $IMAGE grep CapEff /proc/self/status",
+        "mounted\n= 0\nCapEff:\t0000000000000000\n= 0",
+    ),
+    check(
         "what the machine shows is covered",
         "run $IMAGE sh -c 'wc -c < /proc/timer_list; echo x 2>/dev/null > /proc/sys/kernel/core_pattern || echo refused
              mount -t tmpfs none /tmp 2>/dev/null || echo refused; head -n 1 /proc/self/setgroups >/dev/null; echo'",

@@ -90,7 +90,7 @@ for p in $(all); do echo "process $p: $(tr '\0' ' ' < /proc/$p/cmdline)"; done
 
 /// What there is of the machine, line by line.
 const STATE: &str = r#"
-cut -d ' ' -f 3- /proc/self/mountinfo | sed 's/^/mount /'
+grep -v corten-peers /proc/self/mountinfo | cut -d ' ' -f 3- | sed 's/^/mount /'
 ip -o link | cut -d : -f 2 | cut -d @ -f 1 | sed 's/^/link/'
 find /run/corten -type f | sed 's/^/lease /'
 find .local/share/corten/store ! -path '*/events*' | sed 's/^/file /'
