@@ -44,6 +44,10 @@ bench-run *ARGS:
 kill-runs RUNS="200":
     CORTEN_KILL_RUNS={{ RUNS }} cargo test -p corten --test cuts -- --ignored --nocapture
 
+# KILLS kills of pull and of the whole life of containers: docs/src/reference/faults.md.
+kill-containers KILLS="300":
+    CORTEN_KILLS={{ KILLS }} cargo test -p corten --test run -- --ignored --nocapture many_kills
+
 # What CI runs.
 ci:
     bash .ci/run

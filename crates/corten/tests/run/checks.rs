@@ -121,6 +121,12 @@ pub(crate) const CHECKS: &[Check] = &[
         "4\n1\nrefused\n= 0",
     ),
     check(
+        "all capabilities that there are",
+        "run --cap-add ALL $IMAGE sh -c 'mount -t tmpfs none /tmp && echo mounted'
+         run --cap-drop ALL $IMAGE grep CapEff /proc/self/status",
+        "mounted\n= 0\nCapEff:\t0000000000000000\n= 0",
+    ),
+    check(
         "what the machine shows is covered",
         "run $IMAGE sh -c 'wc -c < /proc/timer_list; echo x 2>/dev/null > /proc/sys/kernel/core_pattern || echo refused
              mount -t tmpfs none /tmp 2>/dev/null || echo refused; head -n 1 /proc/self/setgroups >/dev/null; echo'",
@@ -185,7 +191,7 @@ pub(crate) const CHECKS: &[Check] = &[
         "corten ps -a --json | grep -c image; quiet remove $(corten images | grep -o 'sha256:[0-9a-f]*') > gone 2>&1
          quiet gc --grace 0s > gone; quiet store check > gone || echo unsound
          ls .local/share/corten/store/.corten/containers/containers .local/share/corten/store/.corten/containers/garbage
-         grep -c $S/home /proc/self/mountinfo",
+         grep -c $S/home/.local /proc/self/mountinfo",
         "0\n.local/share/corten/store/.corten/containers/containers:\n\n.local/share/corten/store/.corten/containers/garbage:\n0",
     ),
 ];

@@ -56,6 +56,7 @@ const PORT: &str = "PORT=$((10000 + $$ % 50000))";
 
 /// What each script begins with. `all` is every process but the shell's own.
 const HEAD: &str = r#"
+export TMPDIR=$S/tmp; mkdir -p $TMPDIR
 forget() { corten --quiet remove $NEW >/dev/null 2>&1; :; }
 life() { corten --quiet run -d --name one $KEPT sleep 100 >/dev/null || echo "no life"; }
 all() {
@@ -89,11 +90,11 @@ for p in $(all); do echo "process $p: $(tr '\0' ' ' < /proc/$p/cmdline)"; done
 
 /// What there is of the machine, line by line.
 const STATE: &str = r#"
-cut -d ' ' -f 3- /proc/self/mountinfo | sed 's/^/mount /'
+grep -v corten-peers /proc/self/mountinfo | cut -d ' ' -f 3- | sed 's/^/mount /'
 ip -o link | cut -d : -f 2 | cut -d @ -f 1 | sed 's/^/link/'
 find /run/corten -type f | sed 's/^/lease /'
 find .local/share/corten/store ! -path '*/events*' | sed 's/^/file /'
-ls /tmp | grep -v -e '^corten-test-' | sed 's/^/temporary /' | grep corten
+ls -A $TMPDIR | sed 's/^/temporary /'
 for id in $(corten events --json | grep -o '"id": *"[0-9a-f]*"' | grep -o '[0-9a-f]\{12,\}' | sort -u); do
     find /sys/fs/cgroup -type d -name "*$id*" | sed 's/^/group /'
 done
@@ -136,13 +137,13 @@ impl Field {
 
     /// Fails unless what must not be left is seen while it is there.
     fn sees(&self) {
-        self.ok("life; mkdir -p /tmp/corten-left");
+        self.ok("life; mkdir $TMPDIR/left");
         let state = self.state();
         for kind in ["link", "lease", "file", "group", "temporary"] {
             let new = |line: &&String| line.starts_with(kind) && !self.clean.contains(line);
             assert!(state.iter().any(|line| new(&line)), "{kind} is not seen: {state:#?}");
         }
-        let all = self.sh("[ $(all | wc -l) -ge 2 ] && rmdir /tmp/corten-left");
+        let all = self.sh("[ $(all | wc -l) -ge 2 ] && rmdir $TMPDIR/left");
         assert_eq!(all.code, 0, "the container and its monitor are not seen");
         self.ok(CLEAR);
         assert_eq!(self.state(), self.clean);

@@ -1,6 +1,6 @@
 //! Images with programs in them: a static busybox of this machine, and whatever a test adds.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use corten_spec::ContainerConfig;
 use corten_spec::annotation::REF_NAME;
@@ -17,9 +17,9 @@ const PLACES: [&str; 4] = [
 ];
 
 /// The programs of busybox that the tests call.
-const APPLETS: [&str; 32] = [
-    "cat", "chmod", "cp", "dd", "echo", "env", "false", "find", "grep", "head", "hostname", "id",
-    "kill", "ln", "ls", "mkdir", "mknod", "mount", "nc", "ps", "pwd", "readlink", "rm", "sh",
+const APPLETS: [&str; 33] = [
+    "cmp", "cat", "chmod", "cp", "dd", "echo", "env", "false", "find", "grep", "head", "hostname",
+    "id", "kill", "ln", "ls", "mkdir", "mknod", "mount", "nc", "ps", "pwd", "readlink", "rm", "sh",
     "sleep", "stat", "test", "touch", "true", "umount", "wc", "chown",
 ];
 
@@ -87,6 +87,20 @@ fn platform() -> String {
         other => other,
     };
     format!("linux/{architecture}")
+}
+
+/// The libraries that the binary of corten needs, where it looks for them.
+pub(crate) fn libraries(binary: &Path) -> Option<TarMaker> {
+    let Ok(told) = std::process::Command::new("ldd").arg(binary).output() else {
+        eprintln!("skipped: ldd is missing");
+        return None;
+    };
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    let paths = told.split_whitespace().filter(|word| word.starts_with('/'));
+    let add = |tar: TarMaker, path: &str| {
+        tar.file(path.trim_start_matches('/'), 0o755, std::fs::read(path).unwrap())
+    };
+    Some(paths.fold(TarMaker::new(), add))
 }
 
 /// A directory that holds images as the specification lays them out.

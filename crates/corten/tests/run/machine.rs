@@ -15,6 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use corten_testkit::images::TestImage;
 use corten_testkit::{Scratch, scratch};
 
 use crate::image::Layout;
@@ -40,8 +41,10 @@ pub(crate) struct Setup {
     pub(crate) ordinary: bool,
     /// What root does first, in a mount and a network namespace of the machine's own; `$0` is the scratch.
     pub(crate) prepare: String,
-    /// Words before the shell that acts: further namespaces.
+    /// Words before the shell that acts: further namespaces, or a container; `$S` in them is the scratch.
     pub(crate) inside: Vec<String>,
+    /// Images that those words need, by name.
+    pub(crate) images: Vec<(String, TestImage)>,
     /// The configuration.
     pub(crate) config: String,
     /// More variables.
@@ -81,6 +84,7 @@ impl Machine {
         open(&binary);
         scratch.write("home/.config/corten/config.toml", &setup.config);
         let layout = Layout::new(scratch.join("images"));
+        setup.images.iter().for_each(|(name, image)| layout.add(name, image));
         for path in ["home", "home/.config", "home/.config/corten"] {
             if setup.ordinary {
                 chown(scratch.join(path), Some(USER), Some(USER)).unwrap();
@@ -152,7 +156,9 @@ fn holder(setup: &Setup, scratch: &Scratch) -> Command {
         let ids = [format!("--reuid={USER}"), format!("--regid={USER}")];
         command.arg("setpriv").args(ids).args(["--clear-groups", "--"]);
     }
-    command.args(&setup.inside).args(["sh", "-c", HOLDER]).arg(scratch.path());
+    let place = scratch.path().to_str().unwrap();
+    let inside = setup.inside.iter().map(|word| word.replace("$S", place));
+    command.args(inside).args(["sh", "-c", HOLDER, place]);
     let programs = format!("{}/bin:/usr/sbin:/usr/bin:/sbin:/bin", scratch.path().display());
     command
         .env_clear()

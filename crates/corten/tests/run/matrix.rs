@@ -1,10 +1,12 @@
 //! One table of machines, one list of checks.
 
+use std::path::Path;
+
 use corten_spec::ContainerConfig;
 use corten_testkit::tar::TarMaker;
 
 use crate::checks::{CHECKS, Check, HEAD, Needs};
-use crate::image::{busybox, image};
+use crate::image::{busybox, image, libraries};
 use crate::machine::{Machine, Setup, USER};
 
 /// A kind of machine.
@@ -60,6 +62,7 @@ impl Case {
             ordinary: self.ordinary,
             prepare: self.prepare.clone(),
             inside: self.inside.iter().map(|word| (*word).to_owned()).collect(),
+            images: Vec::new(),
             config: self.config.to_owned(),
             env: self.env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
         }
@@ -98,10 +101,16 @@ fn shown(check: &Check, answer: &crate::machine::Answer) -> Result<(), String> {
     ))
 }
 
-/// Runs every check that the machine can meet; how many there were.
+/// Runs every check that the machine can meet.
 fn meets(case: &Case) {
     let Some(busybox) = busybox() else { return };
-    let Some(machine) = Machine::new(&case.setup()) else { return };
+    let mut setup = case.setup();
+    if case.inside.contains(&OUTER) {
+        let Some(more) = libraries(Path::new(env!("CARGO_BIN_EXE_corten"))) else { return };
+        setup.images =
+            vec![("outer".to_owned(), image(&busybox, more, ContainerConfig::default()))];
+    }
+    let Some(machine) = Machine::new(&setup) else { return };
     let config = ContainerConfig {
         env: vec!["KEPT=kept".to_owned(), "GONE=here".to_owned(), "PATH=/bin".to_owned()],
         cmd: Some(["cat", "/data/seed"].map(str::to_owned).to_vec()),
@@ -126,6 +135,35 @@ fn meets(case: &Case) {
 macro_rules! machines {
     ($($name:ident: $case:expr;)*) => { $(#[test] fn $name() { meets(&$case); })* };
 }
+
+/// The image of a container in which corten itself runs.
+const OUTER: &str = "oci:$S/images:outer";
+
+/// The container: it may mount, and has what the tests have.
+const CONTAINER: &[&str] = &[
+    "corten",
+    "--quiet",
+    "--store",
+    "$S/home/outer",
+    "run",
+    "-i",
+    "--rm",
+    "--network",
+    "none",
+    "--cap-add",
+    "SYS_ADMIN",
+    "--cap-add",
+    "NET_ADMIN",
+    "--security-opt",
+    "seccomp=unconfined",
+    "-v",
+    "$S:$S",
+    "-e",
+    "HOME",
+    "-e",
+    "PATH",
+    OUTER,
+];
 
 /// Takes every control group of the machine away.
 const NO_GROUPS: &str = "
@@ -169,4 +207,7 @@ machines! {
             inside: &["unshare", "--user", "--mount", "--map-users=100000,0,65536", "--map-groups=100000,0,65536", "--setuid=0", "--setgid=0"],
             has: &[Needs::Ids, Needs::NoGroups], ..root()
         }.after(&known("root:100000:65536")).after("chown -R 100000:100000 $0");
+    in_a_container_of_corten:
+        Case { inside: CONTAINER, flags: "--no-groups", has: &[Needs::Ids, Needs::NoGroups, Needs::Unbound], ..root() };
+    in_a_container_of_a_user: Case { inside: CONTAINER, ..user() };
 }

@@ -7,7 +7,8 @@ use corten_bundle::Powers;
 use corten_bundle::config::{Cpus, Host, Identities, Overrides, SeccompChoice, Space};
 
 use corten_bundle::users::{RootDirectory, find_user};
-use oci_spec::runtime::User;
+use oci_spec::runtime::{Capabilities, LinuxCapabilities, User};
+use rustix::thread::CapabilitySet;
 
 use super::etc::default_hostname;
 use super::options::{Network, RunOptions, SeccompWord};
@@ -107,4 +108,61 @@ pub(super) fn within(user: &mut User, powers: Powers) -> io::Result<()> {
         "the container cannot have the user {uid}:{gid}: there is one id for it alone, that of its root \
          (more come from ranges in /etc/subuid and /etc/subgid, by newuidmap and newgidmap)"
     )))
+}
+
+/// What can be given of all capabilities: those of this process, which may lack some.
+pub(super) fn to_give(sets: &LinuxCapabilities) -> io::Result<LinuxCapabilities> {
+    let own = rustix::thread::capabilities(None)?.permitted;
+    let has = |name: &String| CapabilitySet::from_name(name).is_some_and(|one| own.contains(one));
+    let kept = |set: &Option<Capabilities>| -> Option<Capabilities> {
+        let set = set.iter().flatten();
+        Some(set.copied().filter(|one| has(&one.to_string())).collect())
+    };
+    let mut given = LinuxCapabilities::default();
+    given.set_bounding(kept(sets.bounding())).set_effective(kept(sets.effective()));
+    given.set_permitted(kept(sets.permitted())).set_inheritable(kept(sets.inheritable()));
+    given.set_ambient(kept(sets.ambient()));
+    Ok(given)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_there_is_one_id_root_has_no_groups_and_nobody_else_is() {
+        let user = |uid, gid| {
+            let mut user = User::default();
+            user.set_uid(uid).set_gid(gid).set_additional_gids(Some(vec![10]));
+            user
+        };
+        let mut root = user(0, 0);
+        within(&mut root, Powers::OneId).unwrap();
+        assert_eq!(root.additional_gids(), &None);
+        for (uid, gid) in [(1, 0), (0, 1)] {
+            let refused = within(&mut user(uid, gid), Powers::OneId).unwrap_err().to_string();
+            assert!(refused.contains(&format!("the user {uid}:{gid}")), "{refused}");
+        }
+        for powers in [Powers::Machine, Powers::Ranges] {
+            let mut app = user(1000, 1000);
+            within(&mut app, powers).unwrap();
+            assert_eq!(app, user(1000, 1000));
+        }
+    }
+
+    #[test]
+    fn no_capability_is_given_that_is_not_there() {
+        use oci_spec::runtime::Capability;
+        let names = [Capability::Kill, Capability::SysResource, Capability::SysModule];
+        let asked: Capabilities = names.into_iter().collect();
+        let mut all = LinuxCapabilities::default();
+        all.set_bounding(Some(asked.clone())).set_ambient(None);
+        let given = to_give(&all).unwrap();
+        let own = rustix::thread::capabilities(None).unwrap().permitted;
+        for one in asked {
+            let there = own.contains(CapabilitySet::from_name(&one.to_string()).unwrap());
+            assert_eq!(given.bounding().as_ref().unwrap().contains(&one), there, "{one}");
+        }
+        assert!(given.ambient().as_ref().is_none_or(|ambient| ambient.is_empty()));
+    }
 }

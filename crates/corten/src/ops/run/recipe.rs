@@ -121,6 +121,12 @@ impl Recipe {
             let mut user = process.user().clone();
             overrides::within(&mut user, powers)?;
             process.set_user(user);
+            // Who names a capability is told that it cannot be had; who says all means what there is.
+            let all = self.options.cap_add.iter().any(|name| name.eq_ignore_ascii_case("ALL"));
+            if let Some(sets) = process.capabilities().as_ref().filter(|_| all) {
+                let given = overrides::to_give(sets)?;
+                process.set_capabilities(Some(given));
+            }
         }
         Ok(converted)
     }
