@@ -63,8 +63,8 @@ async fn listen(containers: Containers, pod: Pod, ends: Arc<AtomicBool>) {
         asked += 1;
         ends.store(true, Ordering::SeqCst);
         let timeout = (asked > 1).then_some(std::time::Duration::ZERO);
-        for member in pod.members.iter().rev().cloned() {
-            let containers = containers.clone();
+        for member in pod.members.iter().rev() {
+            let (containers, member) = (containers.clone(), member.clone());
             // All at once: what waits for another one to end first would be told by that one's end.
             tokio::task::spawn_blocking(move || corten_run::stop(&containers, &member, timeout));
         }
