@@ -71,9 +71,9 @@ fn the_form_of_ordinary_users_says_the_same() {
         return;
     }
     set("new/gone", "user.overlay.whiteout", b"y").unwrap();
-    assert_eq!(names(root.path(), &[]), ["new", "new/.wh.gone"].map(str::to_owned));
+    assert_eq!(names(root.path(), &[]), ["new/", "new/.wh.gone"].map(str::to_owned));
     set("new", "user.overlay.opaque", b"y").unwrap();
-    assert_eq!(names(root.path(), &[]), ["new", "new/.wh..wh..opq", "new/.wh.gone"]);
+    assert_eq!(names(root.path(), &[]), ["new/", "new/.wh..wh..opq", "new/.wh.gone"]);
 }
 
 #[test]
