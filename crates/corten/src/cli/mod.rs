@@ -11,6 +11,7 @@ mod inspect;
 mod local;
 mod login;
 mod look;
+mod members;
 mod mount;
 mod oci;
 mod page;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use corten_spec::Platform;
 
+use super::members;
 use super::pod::{self, Together};
 use super::words::{health, pairs, port, restart, size, span};
 use super::{Context, Failure, Outcome};
@@ -365,7 +366,7 @@ fn security(words: &[String]) -> Result<(bool, SeccompWord), Failure> {
 }
 
 pub(super) async fn run(context: &Context, args: RunArgs, json: bool) -> Result<Outcome, Failure> {
-    if args.pod.is_some() || pod::is_of_several(&args.container) {
+    if args.pod.is_some() || members::is_of_several(&args.container) {
         if args.explain {
             let text = "--explain explains one image: leave --pod and --- away";
             return Err(Failure::Usage(text.to_owned()));

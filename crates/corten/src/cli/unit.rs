@@ -25,7 +25,7 @@ pub(super) struct UnitArgs {
 
 pub(super) fn unit(context: &Context, args: &UnitArgs, json: bool) -> Result<Exit, Failure> {
     let of = if args.image {
-        super::pod::check_words(&args.arguments)?;
+        super::members::check_words(&args.arguments)?;
         UnitOf::Run { name: args.container.clone(), arguments: args.arguments.clone() }
     } else {
         UnitOf::Container(args.container.clone())

@@ -145,6 +145,11 @@ fn a_word_that_is_not_known_is_named() {
         let ran = play(&machine, &text, &[]);
         assert!(ran.code == 2 && ran.err.contains(wanted), "{to}: {ran:?}");
     }
+    let ran = play(&machine, &POD.replacen("workingDir: /tmp", "lifecycle: {}", 1), &[]);
+    assert!(
+        ran.err.starts_with("error: standard input: line 21 column 7: unknown field"),
+        "{ran:?}"
+    );
     assert_eq!(machine.json(&["pod", "ps", "--all"])["pods"].as_array().unwrap().len(), 0);
 }
 

@@ -28,8 +28,12 @@ pub fn play(shown: &str, file: impl Read, here: &Path) -> Result<PodRequest, Fai
     if u64::try_from(read).is_ok_and(|read| read > MAX_FILE) {
         return Err(failed(std::io::Error::other("longer than 1 MiB")));
     }
-    let pod: PodFile = serde_saphyr::from_str(&text)
-        .map_err(|error| Failure::Usage(format!("{shown}: {error}")))?;
+    let pod: PodFile = serde_saphyr::from_str(&text).map_err(|error| {
+        // Below its first line it shows the lines of the file.
+        let said = error.to_string();
+        let said = said.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        Failure::Usage(format!("{shown}: {said}"))
+    })?;
     request(pod, here).map_err(|why| Failure::Usage(format!("{shown}: {why}")))
 }
 
