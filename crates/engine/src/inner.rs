@@ -151,11 +151,15 @@ fn take_root(order: &Order, linux: &Linux, carried: &Carried) -> Result<Root> {
         tree::propagate(&mount, Reach::Tree, libc::MS_PRIVATE, "the root")?;
     }
     // Where the ids of the container cannot reach the place, the machine's root is as good a one.
-    tree::attach(&mount, place.as_ref().unwrap_or(&machine)).doing(|| "mount the root")?;
+    let place = place.as_ref().unwrap_or(&machine);
     if shares {
-        // The mount below the new root must not be shared, or the kernel refuses to change the root.
+        // Neither the new root nor the mount below it may be shared, or the kernel refuses to change the root;
+        // and the machine would get the mount of the root as well.
+        let below = tree::root_of_mount(place)?;
+        tree::propagate(&below, Reach::One, libc::MS_PRIVATE, "the mount below the root")?;
         tree::propagate(&mount, Reach::One, libc::MS_PRIVATE, "the root")?;
     }
+    tree::attach(&mount, place).doing(|| "mount the root")?;
     Ok(Root::new(mount))
 }
 

@@ -1,9 +1,9 @@
 //! Mounts as descriptors: made detached, changed while nobody sees them, then attached to a descriptor of
 //! their place. No path is resolved twice.
 
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Error, Result};
 use crate::sys::{self, MountAttributes, Reach};
-use rustix::fs::CWD;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags, openat, statx};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
@@ -55,6 +55,24 @@ pub(crate) fn new_filesystem(
 pub(crate) fn attach(mount: impl AsFd, place: impl AsFd) -> rustix::io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(mount, "", place, "", flags)
+}
+
+/// The most directories between an object and the root of its mount.
+const DEPTH: usize = 4096;
+
+/// The root of the mount in which a directory lies.
+pub(crate) fn root_of_mount(directory: impl AsFd) -> Result<OwnedFd> {
+    let failed = || "look for the root of a mount";
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut here = openat(directory, ".", flags, Mode::empty()).doing(failed)?;
+    for _ in 0..DEPTH {
+        let found = statx(&here, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS).doing(failed)?;
+        if found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
+            return Ok(here);
+        }
+        here = openat(&here, "..", flags, Mode::empty()).doing(failed)?;
+    }
+    Err(Error::Unsupported { what: "a root whose mount has no root in sight".to_owned() })
 }
 
 /// Changes attributes, when there is something to change.

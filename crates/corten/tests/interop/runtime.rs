@@ -260,6 +260,13 @@ impl Containerd {
         ran.stdout
     }
 
+    /// Where it has its runtimes keep the states of this namespace.
+    fn states(&self) -> PathBuf {
+        let program = PathBuf::from(self.ctr.command().get_program());
+        let tree = program.parent().unwrap().parent().unwrap().join("tree");
+        tree.join("run/containerd/runc").join(&self.namespace)
+    }
+
     fn container(&self, name: &str, options: &[&str], script: &str) -> Vec<String> {
         let own = ["run", "--runc-binary", &self.link];
         let image = ["debian:debian", name, "sh", "-c", script];
@@ -294,6 +301,11 @@ impl Drop for Containerd {
         }
         self.run(&["images", "rm", "--sync", "debian:debian"]);
         self.run(&["namespaces", "rm", &self.namespace]);
+        // The directories that containerd asked for and nobody takes away: empty, or something is left.
+        let _ = std::fs::remove_dir(self.states());
+        for hierarchy in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+            let _ = std::fs::remove_dir(hierarchy.path().join(&self.namespace));
+        }
     }
 }
 
@@ -320,9 +332,7 @@ fn containerd_runs_containers_with_corten_as_its_runtime() {
 }
 
 fn a_task(bench: &Bench, containerd: &Containerd) {
-    let program = PathBuf::from(containerd.ctr.command().get_program());
-    let tree = program.parent().unwrap().parent().unwrap().join("tree");
-    let states = tree.join("run/containerd/runc").join(&containerd.namespace);
+    let states = containerd.states();
     let name = format!("long-{}", std::process::id());
     let log = format!("file://{}", bench.at("log"));
     let options = ["--detach", "--memory-limit", "67108864", "--log-uri", &log];

@@ -104,6 +104,28 @@ fn a_container_made_in_a_changed_root_holds_nothing_of_the_machine() {
 }
 
 #[test]
+fn a_root_that_shares_its_mounts_unmounts_none_of_the_machine() {
+    let Some(mut machine) = Machine::new("true") else { return };
+    machine.config["linux"]["rootfsPropagation"] = json!("rshared");
+    // First cut off from the machine of the test, which is to survive a failure.
+    let script = "mount --make-rshared / && mount --bind \"$0\" \"$0\" && cat /proc/self/mountinfo && echo -- \
+        && \"$@\" && cat /proc/self/mountinfo";
+    let place = machine.scratch.path().join("place");
+    std::fs::create_dir(&place).unwrap();
+    let unshare = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script];
+    let before = [&unshare[..], &[place.to_str().unwrap()]].concat();
+    let answer = machine.behind(&before, &["run", "one"]);
+    assert_eq!(answer.code, Some(0), "{}", answer.error);
+    let (before, after) = answer.output.split_once("--\n").unwrap();
+    let places = |table: &str| -> Vec<String> {
+        let fields = table.lines().map(|line| line.split(' ').nth(4).unwrap().to_owned());
+        fields.collect()
+    };
+    assert!(places(before).len() > 3, "{before}");
+    assert_eq!(places(before), places(after));
+}
+
+#[test]
 fn hooks_run_in_their_order_with_the_state_on_their_input() {
     let Some(mut machine) = Machine::new("echo program >> /tmp/log") else { return };
     let log = machine.rootfs().join("tmp/log");
