@@ -111,6 +111,14 @@ fn members_share_one_network_and_its_ports() {
     machine.ok(&["pod", "stop", "--time", "0", "net"]);
     let lease = std::fs::read_dir("/run/corten/network/leases").unwrap();
     assert_eq!(lease.flatten().filter(mine).count(), 0, "the lease goes with the pod");
+    // A holder that is killed has no time to do so.
+    machine.ok(&["pod", "start", "net"]);
+    let holder = machine.json(&["pod", "status", "net"])["holder"].as_i64().unwrap();
+    let holder = Pid::from_raw(i32::try_from(holder).unwrap()).unwrap();
+    kill_process(holder, Signal::KILL).unwrap();
+    machine.ok(&["pod", "stop", "--time", "0", "net"]);
+    let lease = std::fs::read_dir("/run/corten/network/leases").unwrap();
+    assert_eq!(lease.flatten().filter(mine).count(), 0, "nor does it stay then");
     machine.ok(&["pod", "rm", "net"]);
 }
 
