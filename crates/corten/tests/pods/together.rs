@@ -60,6 +60,8 @@ fn a_pod_is_made_and_run_later_and_tells_each_end() {
     let codes = [&status["members"][0]["exit_code"], &status["members"][1]["exit_code"]];
     assert_eq!(codes, [&0, &137], "{status}");
     assert_eq!(status["holder"], serde_json::Value::Null);
+    let over = machine.run(&["pod", "status", "web", "--wait-ready"]);
+    assert!(over.code != 0 && over.err.contains("become ready"), "{over:?}");
     let table = machine.ok(&["pod", "status", "web"]);
     assert!(table.contains("web  exited") && table.contains("137"), "{table}");
     machine.ok(&["pod", "rm", "web"]);
