@@ -60,6 +60,8 @@ fn a_pod_is_made_and_run_later_and_tells_each_end() {
     let codes = [&status["members"][0]["exit_code"], &status["members"][1]["exit_code"]];
     assert_eq!(codes, [&0, &137], "{status}");
     assert_eq!(status["holder"], serde_json::Value::Null);
+    let over = machine.run(&["pod", "status", "web", "--wait-ready"]);
+    assert!(over.code != 0 && over.err.contains("become ready"), "{over:?}");
     let table = machine.ok(&["pod", "status", "web"]);
     assert!(table.contains("web  exited") && table.contains("137"), "{table}");
     machine.ok(&["pod", "rm", "web"]);
@@ -111,6 +113,14 @@ fn members_share_one_network_and_its_ports() {
     machine.ok(&["pod", "stop", "--time", "0", "net"]);
     let lease = std::fs::read_dir("/run/corten/network/leases").unwrap();
     assert_eq!(lease.flatten().filter(mine).count(), 0, "the lease goes with the pod");
+    // A holder that is killed has no time to do so.
+    machine.ok(&["pod", "start", "net"]);
+    let holder = machine.json(&["pod", "status", "net"])["holder"].as_i64().unwrap();
+    let holder = Pid::from_raw(i32::try_from(holder).unwrap()).unwrap();
+    kill_process(holder, Signal::KILL).unwrap();
+    machine.ok(&["pod", "stop", "--time", "0", "net"]);
+    let lease = std::fs::read_dir("/run/corten/network/leases").unwrap();
+    assert_eq!(lease.flatten().filter(mine).count(), 0, "nor does it stay then");
     machine.ok(&["pod", "rm", "net"]);
 }
 

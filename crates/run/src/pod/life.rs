@@ -160,7 +160,8 @@ pub(crate) fn settle(containers: &Containers, id: &PodId) -> Result<()> {
     if status.is_over() { holder::end(&place) } else { Ok(()) }
 }
 
-/// Waits for a condition of a pod, without end or for a time.
+/// Waits for a condition of a pod, without end or for a time. A pod that has ended does not become ready: that is
+/// an error.
 pub fn wait_pod(
     containers: &Containers,
     id: &PodId,
@@ -176,6 +177,14 @@ pub fn wait_pod(
         };
         if met {
             return Ok(status);
+        }
+        let ended = |member: &Listed| member.status.state == State::Exited;
+        if condition == PodCondition::Ready
+            && status.holder.is_none()
+            && status.members.iter().all(ended)
+        {
+            let state = State::Exited.word().to_owned();
+            return Err(RunError::State { id: id.0.clone(), state, verb: "become ready" });
         }
         let left = within.map_or(Some(LONGEST), |within| within.checked_sub(begun.elapsed()));
         let late = || RunError::Late { id: id.0.clone(), verb: "come to that" };

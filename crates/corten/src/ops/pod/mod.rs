@@ -212,7 +212,9 @@ pub async fn stop_pod(
     timeout: Option<Duration>,
 ) -> Result<String, Failure> {
     act(context, name, move |containers, pod| {
-        Ok(corten_run::stop_pod(containers, &pod.id, timeout)?)
+        corten_run::stop_pod(containers, &pod.id, timeout)?;
+        unplug(pod);
+        Ok(())
     })
     .await
 }
@@ -223,16 +225,20 @@ pub async fn remove_pod(context: &Context, name: &str, force: bool) -> Result<St
     act(context, name, move |containers, pod| gone(containers, pod, running)).await
 }
 
-/// Removes a pod, and what a killed holder left of its network.
 fn gone(containers: &Containers, pod: &Pod, running: IfRunning) -> Result<(), Failure> {
     corten_run::remove_pod(containers, &pod.id, running)?;
+    unplug(pod);
+    Ok(())
+}
+
+/// Takes away what a killed holder left of a pod's network.
+fn unplug(pod: &Pod) {
     if let Ok(recipe) = NetworkRecipe::of(pod)
         && matches!(recipe.network, Network::Private { .. })
     {
         // What stays is found when the next network is made.
         let _ = corten_run::network::disconnect(&recipe.leases, pod.id.as_str());
     }
-    Ok(())
 }
 
 /// Lists pods: those of which a member runs, or `all`.
