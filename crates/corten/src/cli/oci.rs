@@ -5,11 +5,11 @@
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use corten_engine::{Create, Engine, Exec, Force, Groups, Unenforced};
-use oci_spec::runtime::Process;
+use oci_spec::runtime::{LinuxResources, Process};
 
 use super::Outcome;
 use crate::output::print;
@@ -84,6 +84,14 @@ enum Word {
     List(ListArgs),
     /// Send a signal to a container
     Kill(KillArgs),
+    /// Stop all processes of a container where they are
+    Pause(IdArgs),
+    /// Let them go on
+    Resume(IdArgs),
+    /// Print the processes of a container
+    Ps(PsArgs),
+    /// Change the limits of a container
+    Update(UpdateArgs),
     /// Delete a container that has stopped
     Delete(DeleteArgs),
     /// Run one more process in a container
@@ -153,8 +161,26 @@ struct ListArgs {
 }
 
 #[derive(Args)]
+struct PsArgs {
+    /// How to print: json.
+    #[arg(long, short, default_value = "json")]
+    format: String,
+    /// Name of the container.
+    id: String,
+}
+
+#[derive(Args)]
+struct UpdateArgs {
+    /// File with the limits (config-linux.md, resources); - is standard input.
+    #[arg(long, short)]
+    resources: PathBuf,
+    /// Name of the container.
+    id: String,
+}
+
+#[derive(Args)]
 struct KillArgs {
-    /// Every process, not the first alone: with a pid namespace of its own they end with the first.
+    /// Every process, not the first alone.
     #[arg(long, short)]
     all: bool,
     /// Name of the container.
@@ -304,7 +330,18 @@ fn act(args: OciArgs, environment: &Environment) -> Result<u8, Refused> {
         Word::Kill(args) => {
             let signal = signal::number(&args.signal);
             let signal = signal.ok_or_else(|| format!("{}: no such signal", args.signal))?;
-            corten_engine::kill(&engine, &args.id, signal).map_err(not_running)?;
+            let sent = match args.all {
+                true => corten_engine::kill_all(&engine, &args.id, signal),
+                false => corten_engine::kill(&engine, &args.id, signal),
+            };
+            sent.map_err(not_running)?;
+        }
+        Word::Pause(args) => corten_engine::pause(&engine, &args.id)?,
+        Word::Resume(args) => corten_engine::resume(&engine, &args.id)?,
+        Word::Ps(args) => return told(&corten_engine::processes(&engine, &args.id)?),
+        Word::Update(args) => {
+            let resources = resources(&args.resources)?;
+            corten_engine::update(&engine, &args.id, &resources)?;
         }
         Word::Delete(args) => {
             let force = if args.force { Force::Yes } else { Force::No };
@@ -365,7 +402,17 @@ fn exec(engine: &Engine, args: ExecArgs) -> Result<u8, Refused> {
     if args.detach { Ok(0) } else { Ok(corten_engine::wait(pid)?) }
 }
 
-fn read_process(file: &std::path::Path) -> Result<Process, Refused> {
+fn resources(file: &Path) -> Result<LinuxResources, Refused> {
+    let file = if file.as_os_str() == "-" { Path::new("/dev/stdin") } else { file };
+    read_json(file, "no limits")
+}
+
+fn read_process(file: &Path) -> Result<Process, Refused> {
+    read_json(file, "no process")
+}
+
+/// What a file of bounded size says; `none` tells that it says something else.
+fn read_json<T: serde::de::DeserializeOwned>(file: &Path, none: &str) -> Result<T, Refused> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
     let failed = |error: std::io::Error| format!("{}: {error}", file.display());
@@ -375,7 +422,7 @@ fn read_process(file: &std::path::Path) -> Result<Process, Refused> {
         return Err(format!("{}: larger than {MAX_PROCESS} bytes", file.display()).into());
     }
     let parsed = serde_json::from_slice(&bytes);
-    parsed.map_err(|error| format!("{}: no process: {error}", file.display()).into())
+    parsed.map_err(|error| format!("{}: {none}: {error}", file.display()).into())
 }
 
 fn plain_process(args: &ExecArgs) -> Result<Process, Refused> {

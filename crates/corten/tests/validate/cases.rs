@@ -386,7 +386,7 @@ pub(crate) const ALL: &[Case] = &[
         entries(d, &[Raw { content: records, ..entry("pax", b'x') }, dir("a/")]);
     }),
     case("a sparse file", &[Code::LayerSparse], |d| {
-        let records = b"22 GNU.sparse.size=10\n22 GNU.sparse.map=0,1\n";
+        let records = b"22 GNU.sparse.size=10\n27 GNU.sparse.map=0,1,10,0\n";
         entries(d, &[Raw { content: records, ..entry("pax", b'x') }, file("a", b"x")]);
     }),
     case(
