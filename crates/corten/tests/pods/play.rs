@@ -18,13 +18,13 @@ spec:
   initContainers:
     - name: first
       image: box
-      command: ["sh", "-c", "echo first >/work/log"]
-      volumeMounts: [{ name: work, mountPath: /work }]
+      command: ["sh", "-c", "echo first >/shared/log"]
+      volumeMounts: [{ name: work, mountPath: /shared }]
   containers:
     - name: app
       image: box
       command: ["sh", "-c"]
-      args: ["cat /work/log; hostname; id -u; id -g; env | grep GREET; touch /x; cat /host/word; trap 'exit 0' TERM; while :; do sleep 0.05; done"]
+      args: ["cat /shared/log; hostname; id -u; id -g; env | grep GREET; touch /x; cat /host/word; trap 'exit 0' TERM; while :; do sleep 0.05; done"]
       workingDir: /tmp
       env:
         - { name: WHO, value: you }
@@ -42,7 +42,7 @@ spec:
         exec: { command: ["true"] }
         periodSeconds: 1
       volumeMounts:
-        - { name: work, mountPath: /work, readOnly: true }
+        - { name: work, mountPath: /shared, readOnly: true }
         - { name: host, mountPath: /host, readOnly: true }
     - name: side
       image: box
@@ -134,7 +134,7 @@ fn a_word_that_is_not_known_is_named() {
         ("kind: Pod", "kind: Deployment", "Deployment"),
         ("mountPath: /host", "mountPath: host/../..", "mountPath"),
         (
-            "name: work, mountPath: /work, readOnly",
+            "name: work, mountPath: /shared, readOnly",
             "name: absent, mountPath: /w, readOnly",
             "absent",
         ),
