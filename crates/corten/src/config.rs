@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use corten_bundle::Form;
 use serde::{Deserialize, Serialize};
 
 /// What the file says.
@@ -66,6 +67,24 @@ pub enum FormWord {
     Index,
     /// A directory per layer.
     Directories,
+}
+
+impl From<FormWord> for Form {
+    fn from(word: FormWord) -> Self {
+        match word {
+            FormWord::Index => Self::Index,
+            FormWord::Directories => Self::Directories,
+        }
+    }
+}
+
+impl From<Form> for FormWord {
+    fn from(form: Form) -> Self {
+        match form {
+            Form::Index => Self::Index,
+            Form::Directories => Self::Directories,
+        }
+    }
 }
 
 /// Settings for one registry host.

@@ -17,7 +17,7 @@ use corten_store::{LayoutStore, Progress, Resolver};
 
 use crate::advice::Advice;
 use crate::cli::Global;
-use crate::config::{FormWord, InsecureWord};
+use crate::config::InsecureWord;
 use crate::place::StoreName;
 use crate::{Config, ConfigError, Failure, Policy};
 
@@ -29,6 +29,7 @@ pub struct Environment {
     user: u32,
     powers: Powers,
     here: PathBuf,
+    program: Option<PathBuf>,
 }
 
 impl Environment {
@@ -44,6 +45,7 @@ impl Environment {
             powers: powers(),
             // Where there is none any more, relative paths lead nowhere.
             here: std::env::current_dir().unwrap_or_default(),
+            program: std::env::current_exe().ok(),
         }
     }
 
@@ -60,6 +62,11 @@ impl Environment {
     /// The user's number, for the runtime directory.
     pub(crate) fn user(&self) -> u32 {
         self.user
+    }
+
+    /// Where this program is.
+    pub(crate) fn program(&self) -> Option<&Path> {
+        self.program.as_deref()
     }
 
     /// Where what lives no longer than the machine is up belongs: `/run/corten` for the machine's root,
@@ -111,6 +118,7 @@ pub struct Context {
     authfile: Option<PathBuf>,
     connections: Mutex<BTreeMap<String, Arc<Connection>>>,
     progress: Arc<dyn Progress>,
+    tell: fn(&str),
     advice: Advice,
 }
 
@@ -133,6 +141,7 @@ impl Context {
         environment: &Environment,
         global: &Global,
         progress: Arc<dyn Progress>,
+        tell: fn(&str),
     ) -> Result<Self, Failure> {
         let path = global.config.clone().or_else(|| {
             Some(environment.directory("XDG_CONFIG_HOME", ".config")?.join("corten/config.toml"))
@@ -156,6 +165,7 @@ impl Context {
             authfile: global.authfile.clone(),
             connections: Mutex::default(),
             progress,
+            tell,
             advice: Advice::default(),
             config,
         })
@@ -184,6 +194,11 @@ impl Context {
         self.progress.clone()
     }
 
+    /// Tells the user something beside what was asked.
+    pub(crate) fn tell(&self) -> fn(&str) {
+        self.tell
+    }
+
     /// The time at which the process started.
     pub fn now(&self) -> SystemTime {
         self.environment.now
@@ -199,8 +214,7 @@ impl Context {
 
     /// The platform of this machine, in the words of images.
     pub fn platform(&self) -> Platform {
-        let os = if std::env::consts::OS == "macos" { "darwin" } else { std::env::consts::OS };
-        Platform::new(os, std::env::consts::ARCH).normalized()
+        platform()
     }
 
     /// The local store, made on first use.
@@ -234,8 +248,7 @@ impl Context {
     /// mount.
     pub fn form(&self) -> Form {
         *self.form.get_or_init(|| match self.config.run.form {
-            Some(FormWord::Index) => Form::Index,
-            Some(FormWord::Directories) => Form::Directories,
+            Some(word) => word.into(),
             None => Form::of_this_machine(self.powers()),
         })
     }
@@ -359,6 +372,12 @@ impl Context {
 
 /// Most bytes of a certificate or key file.
 const MAX_PEM: u64 = 1024 * 1024;
+
+/// The platform of this machine, in the words of images.
+pub(crate) fn platform() -> Platform {
+    let os = if std::env::consts::OS == "macos" { "darwin" } else { std::env::consts::OS };
+    Platform::new(os, std::env::consts::ARCH).normalized()
+}
 
 /// The time of day, for what is told of containers.
 pub(crate) fn clock() -> Timestamp {

@@ -30,6 +30,7 @@ pub use overrides::{
     Space,
 };
 pub use profile::{MAX_PROFILE, ProfileError, default_profile, read_profile};
+pub use volumes::{ImageVolumes, image_volumes};
 
 use std::path::PathBuf;
 
@@ -110,7 +111,8 @@ pub fn runtime_config(
     let annotations = annotations::annotations(image, config, overrides, &mut trace)?;
     let mounts = mounts::mounts(overrides, host, &mut trace)?;
     let linux = linux::linux(overrides, host, &granted, &mut trace)?;
-    let volumes = volumes::volumes(config, &mut trace)?;
+    let volumes = image_volumes(config)?;
+    volumes.notices.into_iter().for_each(|notice| trace.notice(notice));
     let mut spec = Spec::default();
     spec.set_version(VERSION.to_owned())
         .set_root(Some(root(overrides, &mut trace)))
@@ -124,7 +126,7 @@ pub fn runtime_config(
     trace.tell("ociVersion", VERSION, Said::Specification);
     written::bytes(&spec).map_err(RuntimeConfigError::NotText)?;
     let Trace { explained, notices } = trace;
-    Ok(Converted { spec, explained, notices, volumes })
+    Ok(Converted { spec, explained, notices, volumes: volumes.paths })
 }
 
 fn check_platform(image: &ImageConfig, host: &Host, trace: &mut Trace) -> Result<()> {

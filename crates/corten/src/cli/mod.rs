@@ -18,6 +18,7 @@ mod page;
 mod pod;
 mod reference;
 mod run;
+mod settings;
 mod store;
 mod unit;
 mod validate;
@@ -219,7 +220,8 @@ fn run(command: Command, words: &[OsString]) -> Result<Outcome, Failure> {
         other => other,
     };
     let progress = progress(&command.global);
-    let context = Context::new(&environment, &command.global, progress)?;
+    let tell: fn(&str) = if command.global.quiet { |_| {} } else { crate::output::note };
+    let context = Context::new(&environment, &command.global, progress, tell)?;
     if rootless::is_ordinary() {
         // Before any thread starts: a process with threads enters no user namespace.
         command.verb.become_root(&context, words)?;

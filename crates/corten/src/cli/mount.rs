@@ -6,7 +6,7 @@ use clap::Args;
 use corten_bundle::Powers;
 
 use super::look::ImageArgs;
-use super::run::Settings;
+use super::settings::Settings;
 use super::{Context, Exit, Failure};
 use crate::ops::{self, Pull};
 use crate::output::{bytes, count, print, print_json};

@@ -115,7 +115,11 @@ pub(super) fn variables(
             |source| Failure::Io { object: file.display().to_string(), action: "reading", source };
         let mut text = String::new();
         let opened = std::fs::File::open(file).map_err(failed)?;
-        opened.take(MAX_ENV_FILE).read_to_string(&mut text).map_err(failed)?;
+        let read = opened.take(MAX_ENV_FILE + 1).read_to_string(&mut text).map_err(failed)?;
+        if read as u64 > MAX_ENV_FILE {
+            let text = format!("{} is larger than {MAX_ENV_FILE} bytes", file.display());
+            return Err(Failure::Usage(text));
+        }
         for line in text.lines().map(|line| line.trim_start().trim_end_matches('\r')) {
             if !line.is_empty() && !line.starts_with('#') {
                 variables.extend(variable(context, line)?);

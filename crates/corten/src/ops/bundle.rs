@@ -3,14 +3,15 @@
 use std::path::Path;
 
 use corten_bundle::Powers;
-use corten_bundle::config::{Overrides, runtime_config};
+use corten_bundle::config::{image_volumes, runtime_config};
 use corten_bundle::users::RootDirectory;
+use corten_spec::ImageConfig;
 use oci_spec::runtime::Mount;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::look::{self, LookRequest};
-use super::run::{RunOptions, host, overrides};
+use super::run::{RunOptions, VolumeSource, host, overrides, told};
 use super::unpack::{Staged, UnpackReport, unpack_at};
 use crate::admission::Evidence;
 use crate::{Context, Failure};
@@ -53,19 +54,36 @@ pub async fn bundle(
     let mut wanted = overrides(options, "bundle").map_err(failed)?;
     // The name of a bundle's container is its runtime's matter.
     (wanted.id, wanted.hostname) = (None, options.hostname.clone());
-    wanted.mounts = options.mounts.iter().map(|mount| mount.mount(None)).collect();
+    wanted.mounts = mounts(options, image.config.value())?;
     let root = RootDirectory::open(&rootfs).map_err(failed)?;
-    let convert = |wanted: &Overrides| {
-        let converted = runtime_config(image.config.value(), wanted, &host(powers), &root);
-        converted.map_err(|error| failed(super::run::told(error)))
-    };
-    let first = convert(&wanted)?;
-    wanted.mounts.extend(first.volumes.iter().map(|path| volume(path)));
-    let converted = if first.volumes.is_empty() { first } else { convert(&wanted)? };
+    let converted = runtime_config(image.config.value(), &wanted, &host(powers), &root)
+        .map_err(|error| failed(told(error)))?;
     std::fs::write(staged.path().join("config.json"), converted.bytes()).map_err(failed)?;
     staged.publish()?;
     let tree = UnpackReport { target: target.display().to_string(), ..tree };
     Ok(BundleReport { tree, notices: converted.notices })
+}
+
+/// The mounts that were asked for, and the image's volumes at places that none of them has.
+fn mounts(options: &RunOptions, image: &ImageConfig) -> Result<Vec<Mount>, Failure> {
+    let mut mounts = Vec::new();
+    for mount in &options.mounts {
+        if !matches!(mount.source, VolumeSource::Bind(_) | VolumeSource::Tmpfs) {
+            let target = &mount.target;
+            let text = format!("{target}: volumes of the store are not there for other runtimes");
+            return Err(Failure::Usage(text));
+        }
+        mounts.push(mount.mount(None));
+    }
+    let Some(config) = &image.config else { return Ok(mounts) };
+    let volumes = image_volumes(config).map_err(|error| Failure::Io {
+        object: "the volumes of the image".to_owned(),
+        action: "reading",
+        source: told(error),
+    })?;
+    let free = |path: &&String| !options.mounts.iter().any(|mount| mount.target == **path);
+    mounts.extend(volumes.paths.iter().filter(free).map(|path| volume(path)));
+    Ok(mounts)
 }
 
 /// A volume of the image that nobody gave a place: in memory, as long as the container is there.

@@ -39,10 +39,10 @@ pub struct UnitReport {
 /// Writes a unit whose main process is corten in front of the container: the journal has the output, the
 /// exit code is that of the container, and the signal to end reaches it.
 pub fn unit(context: &Context, of: &UnitOf) -> Result<UnitReport, Failure> {
-    let program = std::env::current_exe().map_err(|source| Failure::Io {
+    let program = context.environment().program().ok_or_else(|| Failure::Io {
         object: "this program".to_owned(),
         action: "finding",
-        source,
+        source: std::io::ErrorKind::NotFound.into(),
     })?;
     let store = context.store()?.path().display().to_string();
     let mut words = vec![program.display().to_string(), "--store".to_owned(), store];

@@ -22,7 +22,9 @@ pub use play::play;
 use super::containers::{ContainerReport, told};
 use super::layers::on_thread;
 use super::ready::ready;
-use super::run::{CreatedReport, Network, NetworkRecipe, RunRequest, VolumeSource, asked};
+use super::run::{
+    CreatedReport, Network, NetworkRecipe, RunRequest, VolumeSource, asked, tell_of_one_id,
+};
 use crate::{Context, Failure};
 
 /// What is asked of a pod.
@@ -99,6 +101,7 @@ pub async fn create_pod(
     context: &Context,
     mut request: PodRequest,
 ) -> Result<CreatedPodReport, Failure> {
+    tell_of_one_id(context);
     let name = match request.name.take() {
         Some(name) => name,
         None => ContainerId::random()?.short().to_owned(),

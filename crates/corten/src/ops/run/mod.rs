@@ -3,6 +3,7 @@
 
 mod etc;
 mod explained;
+mod health;
 mod options;
 mod overrides;
 mod own;
@@ -13,7 +14,7 @@ mod volumes;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use corten_bundle::Form;
+use corten_bundle::Powers;
 use corten_run::{
     Ask, ContainerId, Containers, Enforcement, ExitStatus, HealthCheck, Interaction, Origin,
     RestartPolicy, RunError, RuntimeChoice,
@@ -32,7 +33,7 @@ pub use volumes::{VolumeMount, VolumeSource};
 use super::layers::on_thread;
 use super::look::LookRequest;
 use super::ready::{Pull, Ready, ready};
-use crate::config::FormWord;
+use crate::rootless::WHY_ONE_ID;
 use crate::{Context, Failure, signal};
 
 /// What is asked of `run`.
@@ -79,6 +80,7 @@ pub struct CreatedReport {
 
 /// Makes the image ready and a container of it, which is not started.
 pub async fn create(context: &Context, request: &RunRequest) -> Result<CreatedReport, Failure> {
+    tell_of_one_id(context);
     let image = ready(context, &request.look, request.pull).await?;
     let containers = context.containers()?;
     let wanted = asked(context, request, &image)?;
@@ -98,6 +100,15 @@ pub async fn create(context: &Context, request: &RunRequest) -> Result<CreatedRe
     .await
 }
 
+/// Tells an ordinary user without ranges of ids what that means for the files of an image.
+pub(super) fn tell_of_one_id(context: &Context) {
+    if context.powers() == Powers::OneId {
+        let why = context.environment().variable(WHY_ONE_ID);
+        let why = why.unwrap_or("this user namespace has one id");
+        context.tell()(&format!("every file of the image belongs to you: {why}"));
+    }
+}
+
 /// Runs a container to its end, with the caller's streams and signals.
 pub async fn run(context: &Context, request: &RunRequest) -> Result<ExitStatus, Failure> {
     let report = create(context, request).await?;
@@ -105,13 +116,9 @@ pub async fn run(context: &Context, request: &RunRequest) -> Result<ExitStatus, 
     let id = known(&containers, &report.id)?;
     let interaction =
         if request.options.interactive { Interaction::Talk } else { Interaction::Watch };
+    let recipes = Recipes { tell: context.tell() };
     on_thread("the container", move || {
-        Ok(corten_run::foreground(
-            &containers,
-            &id,
-            &Recipes { tell: crate::output::note },
-            interaction,
-        )?)
+        Ok(corten_run::foreground(&containers, &id, &recipes, interaction)?)
     })
     .await
 }
@@ -173,7 +180,8 @@ pub(super) fn asked(
     wanted.restart = request.restart;
     wanted.stop_signal = stop_signal.unwrap_or(wanted.stop_signal);
     wanted.stop_timeout = request.stop_timeout.unwrap_or(wanted.stop_timeout);
-    wanted.health = request.health.clone().filter(|check| !check.command.is_empty());
+    let check = request.health.clone().or_else(|| health::of_image(config?));
+    wanted.health = check.filter(|check| !check.command.is_empty());
     wanted.remove_at_end = request.remove;
     wanted.enforcement = request.enforcement;
     Ok(wanted)
@@ -182,10 +190,7 @@ pub(super) fn asked(
 fn recipe(context: &Context, request: &RunRequest, image: &Ready) -> Result<Recipe, Failure> {
     Ok(Recipe {
         store: context.store()?.path().to_owned(),
-        form: match image.stack.form() {
-            Form::Index => FormWord::Index,
-            Form::Directories => FormWord::Directories,
-        },
+        form: image.stack.form().into(),
         layers: image.stack.diff_ids().to_vec(),
         config: String::from_utf8_lossy(image.config.bytes()).into_owned(),
         options: request.options.clone(),

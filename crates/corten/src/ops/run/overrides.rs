@@ -4,8 +4,7 @@ use std::io;
 use std::path::Path;
 
 use corten_bundle::Powers;
-use corten_bundle::config::{Cpus, Host, Identities, Overrides, SeccompChoice, Space};
-
+use corten_bundle::config::{Cpus, Host, Identities, MAX_PROFILE, Overrides, SeccompChoice, Space};
 use corten_bundle::users::{RootDirectory, find_user};
 use oci_spec::runtime::{Capabilities, LinuxCapabilities, User};
 use rustix::thread::CapabilitySet;
@@ -13,9 +12,6 @@ use rustix::thread::CapabilitySet;
 use super::etc::default_hostname;
 use super::options::{Network, RunOptions, SeccompWord};
 use super::recipe::told;
-
-/// Most bytes of a seccomp profile.
-const MAX_PROFILE: u64 = 4 << 20;
 
 /// The overrides of a container, its mounts apart.
 pub(crate) fn overrides(options: &RunOptions, id: &str) -> io::Result<Overrides> {
@@ -61,7 +57,7 @@ fn seccomp(word: &SeccompWord) -> io::Result<SeccompChoice> {
                 io::Error::new(error.kind(), format!("{}: {error}", path.display()))
             };
             let file = std::fs::File::open(path).map_err(named)?;
-            file.take(MAX_PROFILE).read_to_end(&mut bytes).map_err(named)?;
+            file.take(MAX_PROFILE as u64 + 1).read_to_end(&mut bytes).map_err(named)?;
             SeccompChoice::File(bytes)
         }
     })
@@ -73,12 +69,7 @@ pub(crate) fn host(powers: Powers) -> Host {
         Powers::Machine => Identities::Machine,
         Powers::Ranges | Powers::OneId => Identities::Namespace,
     };
-    let architecture = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
-    let mut host = Host::new(architecture, identities);
+    let mut host = Host::new(crate::context::platform().architecture, identities);
     host.cgroup_namespace = Path::new("/proc/self/ns/cgroup").exists();
     host
 }

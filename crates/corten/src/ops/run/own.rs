@@ -4,12 +4,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use corten_bundle::Powers;
+use corten_bundle::config::image_volumes;
 use corten_spec::ImageConfig;
 use oci_spec::runtime::Mount;
 
 use super::recipe::{Recipe, Site, told};
 use super::seed::seed;
-use super::volumes::{VolumeMount, VolumeSource, inside};
+use super::volumes::{VolumeMount, VolumeSource};
 
 /// Where volumes with a name are, below the local store.
 const VOLUMES: &str = ".corten/volumes";
@@ -55,19 +56,16 @@ pub(super) fn mounts(
 
 /// The volumes of the image at whose places nothing else was asked for.
 fn announced(image: &ImageConfig, asked: &[VolumeMount]) -> io::Result<Vec<VolumeMount>> {
-    let mut own = Vec::new();
-    for path in image.config.iter().flat_map(|config| config.volumes.keys()).take(MAX_VOLUMES) {
-        let refuse = |why| io::Error::other(format!("the image's volume {path}: {why}"));
-        let target = inside(path).map_err(refuse)?;
-        if ["/proc", "/sys"].iter().any(|kernels| Path::new(&target).starts_with(kernels)) {
-            return Err(refuse("it would cover what the kernel shows"));
-        }
-        if !asked.iter().chain(&own).any(|other: &VolumeMount| other.target == target) {
-            let source = VolumeSource::Own;
-            own.push(VolumeMount { source, target, read_only: false, options: Vec::new() });
-        }
-    }
-    Ok(own)
+    let Some(config) = &image.config else { return Ok(Vec::new()) };
+    let volumes = image_volumes(config).map_err(told)?;
+    let free = |target: &String| !asked.iter().any(|other| other.target == *target);
+    let own = |target| VolumeMount {
+        source: VolumeSource::Own,
+        target,
+        read_only: false,
+        options: Vec::new(),
+    };
+    Ok(volumes.paths.into_iter().filter(free).take(MAX_VOLUMES).map(own).collect())
 }
 
 /// Makes a volume with its first content, whole or not at all; one that is there stays as it is.

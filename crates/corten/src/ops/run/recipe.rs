@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use corten_bundle::config::{Converted, runtime_config};
 use corten_bundle::users::RootDirectory;
-use corten_bundle::{Form, Powers, Purpose, RootMount, Snapshots, Writable};
+use corten_bundle::{Powers, Purpose, RootMount, Snapshots, Writable};
 use corten_layer::Limits;
 use corten_run::network::{self, Private, Way};
 use corten_run::{Container, Hold, Pod, PodId, Prepare};
@@ -70,13 +70,6 @@ impl Recipe {
         serde_json::from_str(&self.config).map_err(told)
     }
 
-    fn form(&self) -> Form {
-        match self.form {
-            FormWord::Index => Form::Index,
-            FormWord::Directories => Form::Directories,
-        }
-    }
-
     fn snapshots(&self, powers: Powers) -> io::Result<Snapshots> {
         Snapshots::open(&self.store.join(RENDERED), Limits::default(), powers).map_err(told)
     }
@@ -86,7 +79,7 @@ impl Recipe {
         let snapshots = self.snapshots(powers)?;
         // Collection keeps what containers name; the lease is for the moment in which they are made.
         let _lease = snapshots.lease(&self.layers).map_err(told)?;
-        let stack = snapshots.stack(self.form(), &self.layers).map_err(told)?;
+        let stack = snapshots.stack(self.form.into(), &self.layers).map_err(told)?;
         let target = directory.join("bundle/rootfs");
         let (upper, work) = (directory.join("upper"), directory.join("work"));
         for path in [&target, &upper, &work] {
@@ -168,6 +161,7 @@ impl Prepare for Recipes {
         let pod = container.asked.pod.as_ref().map(PodId::as_str);
         let site = Site { directory, rootfs: &rootfs, pod };
         let converted = recipe.convert(id, site, powers)?;
+        converted.notices.iter().for_each(|notice| (self.tell)(notice));
         std::fs::write(directory.join("bundle/config.json"), converted.bytes())
     }
 

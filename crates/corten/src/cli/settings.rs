@@ -1,0 +1,227 @@
+//! How a container runs, in words of the command line: what `run`, `create`, `pod` and `bundle` share.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::words::{pairs, port, size, variables};
+use super::{Context, Failure};
+use crate::ops::{Network, RunOptions, SeccompWord, VolumeMount};
+
+/// How the process in the container is started.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Process")]
+pub(super) struct ProcessArgs {
+    /// Set a variable: NAME=VALUE, or NAME to pass on the one that is set here; may repeat.
+    #[arg(long, short, value_name = "NAME[=VALUE]")]
+    pub(super) env: Vec<String>,
+    /// Read variables from a file, one NAME=VALUE a line; may repeat.
+    #[arg(long, value_name = "FILE")]
+    pub(super) env_file: Vec<PathBuf>,
+    /// Directory the process starts in.
+    #[arg(long, short, value_name = "DIR")]
+    pub(super) workdir: Option<String>,
+    /// User, and group, by name or number.
+    #[arg(long, short, value_name = "USER[:GROUP]")]
+    pub(super) user: Option<String>,
+    /// Take a variable of the image away; may repeat.
+    #[arg(long, value_name = "NAME")]
+    pub(super) unset_env: Vec<String>,
+    /// Program to start instead of the image's, without its arguments; empty for none.
+    #[arg(long, value_name = "PROGRAM")]
+    pub(super) entrypoint: Option<String>,
+    /// One more group, by name or number; may repeat.
+    #[arg(long, value_name = "GROUP")]
+    pub(super) group_add: Vec<String>,
+    /// Keep standard input open.
+    #[arg(long, short)]
+    pub(super) interactive: bool,
+    /// Give the process a terminal.
+    #[arg(long, short)]
+    pub(super) tty: bool,
+    /// Signal that asks the container to stop [default: the image's, else TERM].
+    #[arg(long, value_name = "SIGNAL")]
+    pub(super) stop_signal: Option<String>,
+    /// Seconds between that signal and the last one [default: 10].
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) stop_timeout: Option<u64>,
+}
+
+/// What the container sees of files.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Files")]
+pub(super) struct FileArgs {
+    /// Mount a directory or file of this machine, or a named volume; may repeat.
+    #[arg(long, short, value_name = "SOURCE:TARGET[:ro]")]
+    pub(super) volume: Vec<String>,
+    /// The same, spelled out: type=bind|volume|tmpfs,source=…,target=…[,readonly]; may repeat.
+    #[arg(long, value_name = "KEY=VALUE,…")]
+    pub(super) mount: Vec<String>,
+    /// Mount an empty filesystem in memory; may repeat.
+    #[arg(long, value_name = "TARGET[:OPTIONS]")]
+    pub(super) tmpfs: Vec<String>,
+    /// Size of /dev/shm, such as 256m [default: 64m].
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(super) shm_size: Option<u64>,
+    /// Let the container write nothing outside of its mounts.
+    #[arg(long)]
+    pub(super) read_only: bool,
+}
+
+/// What the container may do and how much it may use.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Limits")]
+pub(super) struct LimitArgs {
+    /// Most memory, such as 512m or 2g.
+    #[arg(long, short, value_name = "SIZE", value_parser = size)]
+    pub(super) memory: Option<u64>,
+    /// Most processors, such as 1.5.
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) cpus: Option<corten_bundle::config::Cpus>,
+    /// Most processes.
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) pids: Option<i64>,
+    /// A capability more, or ALL; may repeat.
+    #[arg(long, value_name = "CAPABILITY")]
+    pub(super) cap_add: Vec<String>,
+    /// A capability less, or ALL; may repeat.
+    #[arg(long, value_name = "CAPABILITY")]
+    pub(super) cap_drop: Vec<String>,
+    /// Go without limits and device rules where no control groups can be had: for images that you trust.
+    #[arg(long)]
+    pub(super) no_groups: bool,
+    /// Set a kernel parameter of the container's namespaces: NAME=VALUE; may repeat.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pairs)]
+    pub(super) sysctl: Vec<(String, String)>,
+    /// no-new-privileges, seccomp=unconfined, or seccomp=FILE; may repeat.
+    #[arg(long, value_name = "OPTION")]
+    pub(super) security_opt: Vec<String>,
+}
+
+/// What it reaches, and what reaches it.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Network")]
+pub(super) struct NetworkArgs {
+    /// Host name in the container [default: the beginning of its id].
+    #[arg(long, value_name = "NAME")]
+    hostname: Option<String>,
+    /// private (its own, with a way out), none (a loopback of its own), or host (that of this machine)
+    /// [default: private, and none where there is no way out].
+    #[arg(long, value_name = "NETWORK")]
+    network: Option<String>,
+    /// Lead a port of this machine to one of the container: [ADDRESS:]PORT:PORT[/udp]; may repeat.
+    #[arg(long, short, value_name = "PORTS", value_parser = port)]
+    publish: Vec<corten_run::network::Publish>,
+}
+
+/// How a container runs, whatever becomes of it.
+#[derive(Args)]
+pub(super) struct Settings {
+    #[command(flatten)]
+    pub(super) process: ProcessArgs,
+    #[command(flatten)]
+    files: FileArgs,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
+    #[command(flatten)]
+    pub(super) network: NetworkArgs,
+    /// An annotation of the runtime config: NAME=VALUE; may repeat.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pairs)]
+    annotation: Vec<(String, String)>,
+}
+
+impl Settings {
+    pub(super) fn options(
+        &self,
+        context: &Context,
+        arguments: &[String],
+    ) -> Result<RunOptions, Failure> {
+        let (process, files, limits) = (&self.process, &self.files, &self.limits);
+        let (no_new_privileges, seccomp) = security(context, &limits.security_opt)?;
+        let entrypoint = process.entrypoint.as_ref();
+        Ok(RunOptions {
+            entrypoint: entrypoint
+                .map(|word| if word.is_empty() { Vec::new() } else { vec![word.clone()] }),
+            arguments: arguments.to_vec(),
+            env: variables(context, &process.env_file, &process.env)?,
+            unset: process.unset_env.clone(),
+            workdir: process.workdir.clone(),
+            user: process.user.clone(),
+            groups: process.group_add.clone(),
+            interactive: process.interactive,
+            terminal: process.tty,
+            mounts: mounts(context, files)?,
+            read_only: files.read_only,
+            memory: limits.memory,
+            cpus: limits.cpus.map(|cpus| cpus.0),
+            pids: limits.pids,
+            shm_size: files.shm_size,
+            cap_add: limits.cap_add.clone(),
+            cap_drop: limits.cap_drop.clone(),
+            no_new_privileges,
+            seccomp,
+            sysctl: limits.sysctl.clone(),
+            hostname: self.network.hostname.clone(),
+            network: self.network.network()?,
+            annotations: self.annotation.clone(),
+        })
+    }
+}
+
+impl NetworkArgs {
+    /// Whether something is said here that a pod has once.
+    pub(super) fn says_which(&self) -> bool {
+        self.network.is_some() || self.hostname.is_some()
+    }
+
+    fn network(&self) -> Result<Network, Failure> {
+        let refuse = |text: &str| Err(Failure::Usage(text.to_owned()));
+        let publish = self.publish.clone();
+        match (self.network.as_deref(), publish.is_empty()) {
+            (None, optional) => Ok(Network::Private { publish, optional }),
+            (Some("private"), _) => Ok(Network::Private { publish, optional: false }),
+            (Some("none"), true) => Ok(Network::None),
+            (Some("host"), true) => Ok(Network::Host),
+            (Some("none" | "host"), false) => {
+                refuse("--publish needs a network of the container's own: --network private")
+            }
+            _ => refuse("the network is private, none or host"),
+        }
+    }
+}
+
+fn mounts(context: &Context, files: &FileArgs) -> Result<Vec<VolumeMount>, Failure> {
+    let here = context.here();
+    let mut mounts = Vec::new();
+    for text in &files.volume {
+        mounts.push(VolumeMount::parse(text, &here)?);
+    }
+    for text in &files.mount {
+        mounts.push(VolumeMount::parse_long(text, &here)?);
+    }
+    for text in &files.tmpfs {
+        mounts.push(VolumeMount::parse_tmpfs(text)?);
+    }
+    Ok(mounts)
+}
+
+fn security(context: &Context, words: &[String]) -> Result<(bool, SeccompWord), Failure> {
+    let (mut no_new_privileges, mut seccomp) = (false, SeccompWord::Default);
+    for word in words {
+        match word.split_once(['=', ':']).unwrap_or((word, "")) {
+            ("no-new-privileges", "" | "true") => no_new_privileges = true,
+            ("no-new-privileges", "false") => no_new_privileges = false,
+            ("seccomp", "unconfined") => seccomp = SeccompWord::Unconfined,
+            ("seccomp", "default") => seccomp = SeccompWord::Default,
+            ("seccomp", file) if !file.is_empty() => {
+                seccomp = SeccompWord::File(context.here().join(file))
+            }
+            _ => {
+                let text =
+                    format!("{word}: write no-new-privileges, seccomp=unconfined or seccomp=FILE");
+                return Err(Failure::Usage(text));
+            }
+        }
+    }
+    Ok((no_new_privileges, seccomp))
+}
