@@ -11,6 +11,10 @@ use serde::Deserialize;
 const EVERY: Duration = Duration::from_secs(30);
 const RETRIES: u32 = 3;
 
+/// What an image may ask for: a check runs outside of the container's limits, at its monitor's cost.
+const SHORTEST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(3600);
+
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct Healthcheck {
@@ -33,12 +37,15 @@ pub(super) fn of_image(config: &ContainerConfig) -> Option<HealthCheck> {
         }
         _ => return None,
     };
-    let span = |nanos: u64| if nanos == 0 { EVERY } else { Duration::from_nanos(nanos) };
+    let span = |nanos: u64| match nanos {
+        0 => EVERY,
+        nanos => Duration::from_nanos(nanos).clamp(SHORTEST, LONGEST),
+    };
     Some(HealthCheck {
         command,
         interval: span(said.interval),
         timeout: span(said.timeout),
-        start_period: Duration::from_nanos(said.start_period),
+        start_period: Duration::from_nanos(said.start_period).min(LONGEST),
         retries: if said.retries == 0 { RETRIES } else { said.retries },
     })
 }
@@ -62,6 +69,13 @@ mod tests {
         assert_eq!((check.start_period, check.retries), (Duration::ZERO, 3));
         let line = read(json!({ "Test": ["CMD-SHELL", "exit 0"], "Retries": 7 })).unwrap();
         assert_eq!((line.command.join(" "), line.retries), ("/bin/sh -c exit 0".to_owned(), 7));
+    }
+
+    #[test]
+    fn an_image_cannot_have_its_check_run_all_the_time_or_never_end() {
+        let nanos = json!({ "Test": ["CMD", "a"], "Interval": 1, "Timeout": u64::MAX });
+        let check = read(nanos).unwrap();
+        assert_eq!((check.interval, check.timeout), (SHORTEST, LONGEST));
     }
 
     #[test]
