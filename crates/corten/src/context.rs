@@ -28,6 +28,7 @@ pub struct Environment {
     now: SystemTime,
     user: u32,
     powers: Powers,
+    why_one_id: Option<&'static str>,
     here: PathBuf,
     program: Option<PathBuf>,
 }
@@ -43,10 +44,21 @@ impl Environment {
             now: SystemTime::now(),
             user: rustix::process::geteuid().as_raw(),
             powers: powers(),
+            why_one_id: None,
             // Where there is none any more, relative paths lead nowhere.
             here: std::env::current_dir().unwrap_or_default(),
             program: std::env::current_exe().ok(),
         }
+    }
+
+    /// The same, once this process has become the root of a user namespace; and why that has one id alone, if so.
+    pub(crate) fn of_its_namespace(why_one_id: Option<&'static str>) -> Self {
+        Self { why_one_id, ..Self::of_this_process() }
+    }
+
+    /// Why there is one id alone, where that is known.
+    pub(crate) fn why_one_id(&self) -> Option<&'static str> {
+        self.why_one_id
     }
 
     /// A variable that is set and not empty.

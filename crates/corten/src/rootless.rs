@@ -1,45 +1,31 @@
 //! Containers of an ordinary user: the command becomes the root of a user namespace of its own, or joins
 //! the one in which a container runs.
 
-use std::ffi::OsString;
 use std::io::Read as _;
-use std::path::Path;
 
 use corten_engine::{Mapping, Subordinate};
 
 use crate::Failure;
 
-/// The binary itself, to be run again.
-const SELF: &str = "/proc/self/exe";
-
 /// Most bytes of the machine's list of users that are read.
 const MAX_PASSWD: u64 = 4 << 20;
-
-/// Tells the process inside why it has one id alone.
-pub(crate) const WHY_ONE_ID: &str = "CORTEN_WHY_ONE_ID";
 
 /// Whether this process is an ordinary user's, outside of any user namespace of ours.
 pub(crate) fn is_ordinary() -> bool {
     !rustix::process::geteuid().is_root()
 }
 
-/// Becomes this command once more, as the root of a user namespace with all the ids this user may have.
-/// Returns only when that failed.
-pub(crate) fn enter(words: &[OsString]) -> Failure {
+/// Becomes the root of a user namespace with all the ids this user may have, or else says why it has one alone.
+/// Only before any thread starts; what was asked of the user and its powers before is no longer true.
+pub(crate) fn enter() -> Result<Option<&'static str>, Failure> {
     let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
-    let mapping = match Mapping::of_user(uid, gid, name_of(uid).as_deref()) {
-        Ok(mapping) => mapping,
-        Err(error) => return refused(error),
-    };
-    let why = match mapping.subordinate {
+    let mapping = Mapping::of_user(uid, gid, name_of(uid).as_deref()).map_err(refused)?;
+    corten_engine::make_user_namespace(&mapping).map_err(refused)?;
+    Ok(match mapping.subordinate {
         Subordinate::NoRanges => Some("/etc/subuid and /etc/subgid give you no range of ids"),
         Subordinate::NoMapper => Some("newuidmap and newgidmap are not installed (package uidmap)"),
         _ => None,
-    };
-    let environment: Vec<(OsString, OsString)> =
-        why.map(|why| (WHY_ONE_ID.into(), why.into())).into_iter().collect();
-    let arguments = words.get(1..).unwrap_or_default();
-    refused(corten_engine::reenter(&mapping, Path::new(SELF), arguments, &environment))
+    })
 }
 
 /// Joins the user namespace in which the process `pid` runs.

@@ -3,7 +3,8 @@
 
 use corten_engine::{
     Create, Engine, Exec, Force, Groups, Mapping, Unenforced, create, delete, exec, features, kill,
-    kill_all, list, pause, paused, processes, reenter, resume, start, state, stats, update, wait,
+    kill_all, list, make_user_namespace, pause, paused, processes, resume, start, state, stats,
+    update, wait,
 };
 use oci_spec::runtime::{LinuxResources, Process};
 use std::collections::BTreeMap;
@@ -45,7 +46,7 @@ impl Words {
         while let Some(word) = rest.next() {
             // What follows the id of exec is the command to run.
             let command =
-                words.plain.first().is_some_and(|verb| verb == "exec" || verb == "reenter");
+                words.plain.first().is_some_and(|verb| verb == "exec" || verb == "as-root");
             if word == "--" || (command && words.plain.len() >= 2) {
                 words.plain.extend((word != "--").then_some(word));
                 words.plain.extend(rest);
@@ -170,7 +171,7 @@ fn run(words: &Words) -> Answer {
         Some("list") => println!("{}", serde_json::to_string(&list(&engine)?)?),
         Some("exec") => return run_exec(&engine, words),
         Some("features") => println!("{}", serde_json::to_string(&features())?),
-        Some("reenter") => return run_again(words),
+        Some("as-root") => return as_root(words),
         other if words.flag(&["version", "v"]).is_some() || other == Some("version") => {
             println!("engine version 0.1.0\nspec: 1.2.0");
         }
@@ -241,12 +242,13 @@ fn plain_process(words: &Words) -> Result<Process, Box<dyn Error>> {
     Ok(process)
 }
 
-/// Runs this program once more as the root of a user namespace: `reenter -- ARGUMENTS`.
-fn run_again(words: &Words) -> Answer {
+/// Goes on as the root of a user namespace: `as-root -- ARGUMENTS`.
+fn as_root(words: &Words) -> Answer {
     let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
-    let mapping = Mapping::of_user(uid, gid, None)?;
-    let rest: Vec<OsString> = words.plain.iter().skip(1).map(OsString::from).collect();
-    Err(reenter(&mapping, &PathBuf::from("/proc/self/exe"), &rest, &[]).into())
+    make_user_namespace(&Mapping::of_user(uid, gid, None)?)?;
+    // In place of the program's own name stands the verb.
+    let rest: Vec<OsString> = words.plain.iter().map(OsString::from).collect();
+    run(&Words::sort(&rest))
 }
 
 /// A signal by its number or its name, with or without `SIG`.

@@ -6,7 +6,7 @@ use crate::groups::plan::Plan;
 use crate::order::{Message, Order, Task, write_order};
 use crate::record::{CONFIG_FILE, CONFIG_LIMIT, Record, Room, START_SOCKET, parse_config};
 use crate::spawn::{Stage, Stdio};
-use crate::{Engine, hooks, namespaces, spawn};
+use crate::{Engine, birth, hooks, namespaces, spawn};
 use oci_spec::runtime::{ContainerState, LinuxNamespaceType, Spec, State};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::io::Read;
@@ -163,8 +163,14 @@ fn build(
     let passed = [Some(&listener), console.as_ref()];
     let passed = passed.into_iter().flatten().map(AsRawFd::as_raw_fd);
     let passed: Vec<_> = passed.chain(doors.numbers()).collect();
-    let mut stage =
-        Stage::spawn(&built.engine.program, &order_file, &passed, &wanted.stdio, above)?;
+    let program = &built.engine.program;
+    let mut stage = if birth::is_possible(&linux) {
+        let (stage, pid) = Stage::born(program, &order, &order_file, &passed, wanted)?;
+        built.pid = Some(pid);
+        stage
+    } else {
+        Stage::spawn(program, &order_file, &passed, &wanted.stdio, above)?
+    };
     drop((listener, console, doors));
     let made = built.group.members.len();
     let done = converse(&mut stage, &order, &plan, built).and_then(|()| {
@@ -188,7 +194,7 @@ fn build(
 /// Leads the stages up to the point where the first process waits.
 fn converse(stage: &mut Stage, order: &Order, plan: &Plan, built: &mut Built<'_>) -> Result<()> {
     let channel = &stage.channel;
-    channel.send(&Message::Go)?;
+    stage.let_go()?;
     loop {
         let (message, sender) = channel.receive_from()?.unzip();
         match message {

@@ -92,7 +92,7 @@ fn converse(
     join: &dyn Fn(i32) -> Result<()>,
 ) -> Result<()> {
     let channel = &stage.channel;
-    channel.send(&Message::Go)?;
+    stage.let_go()?;
     loop {
         let (message, sender) = channel.receive_from()?.unzip();
         match message {

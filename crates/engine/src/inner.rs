@@ -7,7 +7,7 @@ use crate::process::Prepared;
 use crate::root::{Links, Root};
 use crate::stage::Carried;
 use crate::sys::{self, Reach};
-use crate::{devices, hooks, mounts, namespaces, process, sysctl, terminal, tree};
+use crate::{birth, devices, hooks, init, mounts, namespaces, process, sysctl, terminal, tree};
 use oci_spec::runtime::{ContainerState, Linux, LinuxNamespaceType, Process};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::UnmountFlags;
@@ -27,6 +27,9 @@ pub(crate) fn run(channel: BorrowedFd<'_>, order: &Order, carried: &Carried) -> 
     // Said once the caller knows this process's pid, which it may need to end it.
     channel.expect_go()?;
     let linux = order.spec.linux().clone().unwrap_or_default();
+    if carried.unentered {
+        birth::enter(order, &linux)?;
+    }
     if matches!(order.task, Task::Create { .. })
         && namespaces::creates(&linux, LinuxNamespaceType::Cgroup)
     {
@@ -97,7 +100,8 @@ fn build<'a>(
     if let Some(word) = linux.rootfs_propagation() {
         mounts::propagate_root(&root, word)?;
     }
-    process::prepare(process, linux, &root, slave)
+    let prepared = process::prepare(process, linux, &root, slave)?;
+    Ok(prepared.under_init(init::is_wanted(&order.spec)))
 }
 
 fn name_the_machine(order: &Order, linux: &Linux) -> Result<()> {

@@ -7,6 +7,7 @@
 //! create ── outer stage (namespaces) ── inner stage (root, mounts, devices) ─ waits ─► start ── the program
 //! ```
 
+mod birth;
 mod cgroup_view;
 mod copy_up;
 mod create;
@@ -18,6 +19,7 @@ mod features;
 mod filter;
 mod groups;
 mod hooks;
+mod init;
 mod inner;
 mod life;
 mod limits;
@@ -30,9 +32,9 @@ mod oversight;
 mod process;
 mod procfs;
 mod record;
-mod reenter;
 mod rights;
 mod root;
+mod seal;
 pub mod seccomp;
 mod spawn;
 mod stage;
@@ -40,6 +42,7 @@ mod sys;
 mod sysctl;
 mod terminal;
 mod tree;
+mod user_namespace;
 
 pub use create::{Create, create};
 pub use enter::{join_user_namespace_of, private_mounts, start_time};
@@ -47,12 +50,13 @@ pub use error::{Error, Result};
 pub use exec::{Exec, exec};
 pub use features::{SPECIFICATION, features};
 pub use groups::Stats;
+pub use init::INIT;
 pub use life::{Force, delete, kill, list, start, state};
 pub use mapping::{Mapping, Subordinate};
 pub use oversight::{kill_all, pause, paused, processes, resume, stats, update};
-pub use reenter::reenter;
 pub use spawn::{Stdio, wait};
 pub use stage::stage;
+pub use user_namespace::make_user_namespace;
 
 use std::path::PathBuf;
 

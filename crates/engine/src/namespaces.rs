@@ -7,7 +7,7 @@ use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespace, LinuxNamespaceTyp
 use rustix::fs::{CWD, Mode, OFlags};
 use std::fmt::Write as _;
 use std::os::fd::OwnedFd;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// The most entries of a mapping that the kernel takes.
 const MAPPINGS: usize = 340;
@@ -42,10 +42,16 @@ pub(crate) fn has(linux: &Linux, kind: LinuxNamespaceType) -> bool {
 }
 
 /// The flags of all new namespaces but the user's, and that of control groups, which is made by who is in them.
-pub(crate) fn new_flags(linux: &Linux) -> i32 {
+fn new_flags(linux: &Linux) -> i32 {
     let new = all(linux).iter().filter(|namespace| namespace.path().is_none());
     new.map(|namespace| flag(namespace.typ())).fold(0, |all, one| all | one)
         & !(libc::CLONE_NEWUSER | libc::CLONE_NEWCGROUP)
+}
+
+/// Makes the new namespaces, those apart that this process was born in (`CLONE_NEW*`).
+pub(crate) fn make(linux: &Linux, born_in: i32) -> Result<()> {
+    let new = new_flags(linux) & !born_in;
+    sys::unshare(new).doing(|| format!("make the namespaces {new:#x}"))
 }
 
 /// Opens the namespaces that are joined by path, the user's first, and verifies each one's kind.
@@ -78,13 +84,14 @@ pub(crate) fn map(pid: i32, uids: &[LinuxIdMapping], gids: &[LinuxIdMapping]) ->
     let procfs = Procfs::of_machine()?;
     let user = rustix::process::geteuid().as_raw();
     let group = rustix::process::getegid().as_raw();
+    let mut mappers = Vec::new();
     if !write_directly(&procfs, pid, "uid_map", uids) {
         match uids {
             // One's own id may be mapped without help.
             [one] if one.host_id() == user && one.size() == 1 => {
                 procfs.write(&format!("{pid}/uid_map"), lines(uids).as_bytes())?;
             }
-            _ => run_mapper("newuidmap", pid, uids)?,
+            _ => mappers.push(Mapper::start("newuidmap", pid, uids)?),
         }
     }
     if !write_directly(&procfs, pid, "gid_map", gids) {
@@ -93,10 +100,11 @@ pub(crate) fn map(pid: i32, uids: &[LinuxIdMapping], gids: &[LinuxIdMapping]) ->
                 procfs.write(&format!("{pid}/setgroups"), b"deny")?;
                 procfs.write(&format!("{pid}/gid_map"), lines(gids).as_bytes())?;
             }
-            _ => run_mapper("newgidmap", pid, gids)?,
+            _ => mappers.push(Mapper::start("newgidmap", pid, gids)?),
         }
     }
-    Ok(())
+    // Both run meanwhile.
+    mappers.into_iter().try_for_each(Mapper::end)
 }
 
 fn write_directly(procfs: &Procfs, pid: i32, file: &str, mappings: &[LinuxIdMapping]) -> bool {
@@ -113,20 +121,36 @@ fn lines(mappings: &[LinuxIdMapping]) -> String {
     text
 }
 
-fn run_mapper(program: &str, pid: i32, mappings: &[LinuxIdMapping]) -> Result<()> {
-    let mut command = Command::new(program);
-    command.arg(pid.to_string()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    for mapping in mappings {
-        for number in [mapping.container_id(), mapping.host_id(), mapping.size()] {
-            command.arg(number.to_string());
+/// A program that runs and may map ranges of ids for an ordinary user.
+struct Mapper {
+    program: &'static str,
+    child: Child,
+}
+
+impl Mapper {
+    fn start(program: &'static str, pid: i32, mappings: &[LinuxIdMapping]) -> Result<Mapper> {
+        let mut command = Command::new(program);
+        command.arg(pid.to_string());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        for mapping in mappings {
+            for number in [mapping.container_id(), mapping.host_id(), mapping.size()] {
+                command.arg(number.to_string());
+            }
         }
+        let child = command.spawn().doing(|| format!("run {program}"))?;
+        Ok(Mapper { program, child })
     }
-    let output = command.output().doing(|| format!("run {program}"))?;
-    if output.status.success() {
-        return Ok(());
+
+    fn end(self) -> Result<()> {
+        let program = self.program;
+        let output = self.child.wait_with_output().doing(|| format!("run {program}"))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said: String = said.trim().chars().take(512).collect();
+        Err(Error::Stage { text: format!("{program} refused the mapping of ids: {said}") })
     }
-    let said: String = String::from_utf8_lossy(&output.stderr).trim().chars().take(512).collect();
-    Err(Error::Stage { text: format!("{program} refused the mapping of ids: {said}") })
 }
 
 /// Becomes the root of a user namespace whose ids were just mapped.

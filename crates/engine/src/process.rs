@@ -2,7 +2,7 @@
 
 use crate::error::{Doing, Error, Result};
 use crate::root::{Links, Root};
-use crate::{filter, limits, rights, sys, terminal};
+use crate::{filter, init, limits, rights, sys, terminal};
 use oci_spec::runtime::{Linux, LinuxPersonalityDomain, Process};
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
@@ -25,6 +25,8 @@ pub(crate) struct Prepared<'a> {
     arguments: Vec<CString>,
     environment: Vec<CString>,
     filter: Option<crate::seccomp::Filter>,
+    /// Whether the program gets a first process above it.
+    init: bool,
 }
 
 /// Finds the program and the working directory, inside the root, which is already the root of this process.
@@ -59,6 +61,7 @@ pub(crate) fn prepare<'a>(
         environment: c_strings(&environment, "process.env")?,
         // Before anything waits for the start: a filter that cannot be had is an error of the creation.
         filter: linux.seccomp().as_ref().map(filter::compile).transpose()?,
+        init: false,
     })
 }
 
@@ -177,6 +180,11 @@ fn runnable(path: &Path, program: &str) -> Result<()> {
 }
 
 impl Prepared<'_> {
+    /// The same, with an init above the program when `init` is true.
+    pub(crate) fn under_init(self, init: bool) -> Self {
+        Self { init, ..self }
+    }
+
     /// Takes on limits, user, capabilities and filter, runs `hooks` in between, and becomes the program.
     pub(crate) fn become_program(
         &self,
@@ -213,7 +221,8 @@ impl Prepared<'_> {
                 filter::install(filter)?;
             }
         }
-        Err(self.failure(sys::execute_path(&self.path, &self.arguments, &self.environment)))
+        let become_it = || sys::execute_path(&self.path, &self.arguments, &self.environment);
+        Err(self.failure(if self.init { init::lead(become_it)? } else { become_it() }))
     }
 
     fn failure(&self, error: std::io::Error) -> Error {

@@ -12,7 +12,7 @@ use crate::enter;
 use crate::error::{Doing, Error, Result};
 use crate::groups::{Group, Kept};
 use oci_spec::runtime::{ContainerState, Spec, State};
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -129,8 +129,18 @@ impl Room {
             .map_err(std::io::Error::from)
             .and_then(|file| File::from(file).write_all(bytes));
         written.doing(|| format!("write {name} of container {}", self.id))?;
-        rustix::fs::renameat(&self.directory, &new, &self.directory, name)
-            .doing(|| format!("publish {name} of container {}", self.id))
+        self.put(&new, name).doing(|| format!("publish {name} of container {}", self.id))
+    }
+
+    /// Puts a file in the place of another, at once. The two are exchanged: some file systems write the new one
+    /// out to the disk when it replaces the old one, and a start shall not wait for that.
+    fn put(&self, new: &str, name: &str) -> rustix::io::Result<()> {
+        let room = &self.directory;
+        match rustix::fs::renameat_with(room, new, room, name, RenameFlags::EXCHANGE) {
+            Ok(()) => rustix::fs::unlinkat(room, new, AtFlags::empty()),
+            // There is none yet, or the file system cannot.
+            Err(_) => rustix::fs::renameat(room, new, room, name),
+        }
     }
 
     fn read(&self, name: &str) -> Result<Vec<u8>> {

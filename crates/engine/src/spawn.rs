@@ -1,8 +1,8 @@
 //! The start of a stage by its caller, and the end of processes.
 
 use crate::error::{Doing, Result};
-use crate::order::Channel;
-use crate::{stage, sys};
+use crate::order::{Channel, Message, Order};
+use crate::{Create, birth, stage, sys};
 use rustix::process::{Pid, Signal, WaitOptions};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
@@ -19,10 +19,11 @@ pub struct Stdio {
     pub error: Option<OwnedFd>,
 }
 
-/// An outer stage and the way to talk to it.
+/// The stages of one process and the way to talk to them.
 pub(crate) struct Stage {
     pub(crate) channel: Channel,
-    child: Child,
+    /// The outer stage, where there is one.
+    outer: Option<Child>,
 }
 
 /// A copy of a descriptor above those that belong to the program.
@@ -59,22 +60,42 @@ impl Stage {
         inherited.extend_from_slice(passed);
         sys::inherit(&mut command, inherited);
         let child = command.spawn().doing(|| format!("run {} as a stage", program.display()))?;
-        Ok(Stage { channel: ours, child })
+        Ok(Stage { channel: ours, outer: Some(child) })
     }
 
-    /// The outer stage's pid.
+    /// Runs `program` as an inner stage without an outer one, and tells its pid.
+    pub(crate) fn born(
+        program: &Path,
+        order: &Order,
+        order_file: &OwnedFd,
+        passed: &[RawFd],
+        wanted: &Create,
+    ) -> Result<(Stage, i32)> {
+        let (ours, theirs) = Channel::pair()?;
+        let theirs = Channel::from_socket(lift(theirs.into_socket(), 3 + order.preserve)?);
+        let pid = birth::inner_stage(program, order, (order_file, &theirs), passed, &wanted.stdio)?;
+        Ok((Stage { channel: ours, outer: None }, pid))
+    }
+
+    /// Lets the outer stage begin.
+    pub(crate) fn let_go(&self) -> Result<()> {
+        if self.outer.is_some() { self.channel.send(&Message::Go) } else { Ok(()) }
+    }
+
+    /// The outer stage's pid; 0 where there is none.
     pub(crate) fn pid(&self) -> i32 {
-        i32::try_from(self.child.id()).unwrap_or(0)
+        self.outer.as_ref().and_then(|child| i32::try_from(child.id()).ok()).unwrap_or(0)
     }
 
     /// Waits for the end of the outer stage, which leaves by itself once the inner one runs; one that failed
     /// is ended.
     pub(crate) fn reap(&mut self, done: &Result<()>) -> Result<()> {
+        let Some(outer) = &mut self.outer else { return Ok(()) };
         if done.is_err() {
             // It may have ended by itself.
-            let _ = self.child.kill();
+            let _ = outer.kill();
         }
-        let ended = self.child.wait().doing(|| "wait for the stage").map(drop);
+        let ended = outer.wait().doing(|| "wait for the stage").map(drop);
         // Its word of the pid may have come after that of the inner stage.
         self.channel.drain();
         ended

@@ -8,27 +8,23 @@ use crate::namespaces;
 use crate::order::{Channel, Message, Order, Task, read_order};
 use crate::procfs::Procfs;
 use crate::sys::{self, Reach};
-use crate::{inner, limits, reenter, tree};
+use crate::{inner, limits, seal, tree};
 use oci_spec::runtime::{Linux, LinuxNamespaceType};
 use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
 use std::ffi::{CString, OsString};
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::process::ExitCode;
 
-/// How many bytes of the binary are copied at once.
-const COPY_BUFFER: usize = 1 << 20;
+/// The binary that this process runs.
+const OWN: &str = "/proc/self/exe";
 /// The first argument of a stage.
 pub(crate) const STAGE: &str = "--engine-stage";
 /// The second argument: which stage.
 pub(crate) const OUTER: &str = "outer";
-const INNER: &str = "inner";
-/// The stage that gives ids to a process which has entered a user namespace.
-pub(crate) const MAPPER: &str = "mapper";
+pub(crate) const INNER: &str = "inner";
 
 /// What the outer stage holds open for the inner one, by descriptor.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -41,6 +37,8 @@ pub(crate) struct Carried {
     pub(crate) mount_namespace: Option<RawFd>,
     /// Whether the inner stage was not born in its control group of version 2.
     pub(crate) outside: bool,
+    /// Whether the namespaces are still to be entered: there was no outer stage that did.
+    pub(crate) unentered: bool,
 }
 
 /// Acts when the arguments (with the program's own name first) say that this process is a stage of the
@@ -56,7 +54,6 @@ pub fn stage(arguments: &[OsString]) -> Option<ExitCode> {
     let done = match kind {
         Some(OUTER) => outer_stage(&rest),
         Some(INNER) => inner_stage(&rest),
-        Some(MAPPER) => reenter::stage(&rest),
         _ => Err(unknown()),
     };
     Some(if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(125) })
@@ -91,7 +88,8 @@ fn outer(channel: &Channel, order_file: OwnedFd) -> Result<()> {
     sys::close_on_exec_from(3 + order.preserve).doing(|| "close descriptors at exec")?;
     rustix::process::umask(Mode::empty());
     // Asked before the mounts are copied, while the name leads from this root to the binary.
-    let own_name = std::fs::read_link("/proc/self/exe").ok();
+    let own = Path::new(OWN);
+    let own_name = std::fs::read_link(own).ok();
     channel.expect_go()?;
     let linux = order.spec.linux().clone().unwrap_or_default();
     let mut keep = Vec::new();
@@ -99,7 +97,7 @@ fn outer(channel: &Channel, order_file: OwnedFd) -> Result<()> {
         Task::Create { .. } => outer_create(channel, &order, &linux, &mut keep)?,
         Task::Enter { pidfd, .. } => outer_enter(&linux, *pidfd, &mut keep)?,
     };
-    let program = sealed_self(own_name.as_deref())?;
+    let program = seal::sealed(own, own_name.as_deref())?;
     let (forked, outside) = fork(order.entrance.unified)?;
     let carried = Carried { outside, ..carried };
     match forked {
@@ -112,7 +110,7 @@ fn outer(channel: &Channel, order_file: OwnedFd) -> Result<()> {
                 rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::empty())
                     .doing(|| "pass a descriptor")?;
             }
-            let arguments = inner_arguments(channel, &order_file, &carried)?;
+            let arguments = inner_arguments(channel, order_file.as_raw_fd(), &carried)?;
             Err(sys::execute(&program, &arguments, &[])).doing(|| "run the inner stage")
         }
     }
@@ -129,9 +127,10 @@ fn fork(group: Option<RawFd>) -> Result<(Option<i32>, bool)> {
     Ok((sys::fork_sibling().doing(|| "fork")?, group.is_some()))
 }
 
-fn inner_arguments(
-    channel: &Channel,
-    order_file: &OwnedFd,
+/// The arguments of an inner stage.
+pub(crate) fn inner_arguments(
+    channel: impl AsFd,
+    order_file: RawFd,
     carried: &Carried,
 ) -> Result<Vec<CString>> {
     let carried = serde_json::to_string(carried).map_err(std::io::Error::from).doing(|| "write")?;
@@ -140,7 +139,7 @@ fn inner_arguments(
         STAGE.to_owned(),
         INNER.to_owned(),
         channel.as_fd().as_raw_fd().to_string(),
-        order_file.as_raw_fd().to_string(),
+        order_file.to_string(),
         carried,
     ];
     Ok(arguments.into_iter().filter_map(|word| CString::new(word).ok()).collect())
@@ -178,8 +177,7 @@ fn outer_create(
         channel.expect_go()?;
     }
     namespaces::enter(&joined)?;
-    let new = namespaces::new_flags(linux);
-    sys::unshare(new).doing(|| format!("make the namespaces {new:#x}"))?;
+    namespaces::make(linux, 0)?;
     if let Some(offsets) = linux.time_offsets() {
         let mut text = String::new();
         for (clock, offset) in offsets {
@@ -237,46 +235,6 @@ fn outer_enter(linux: &Linux, pidfd: RawFd, keep: &mut Vec<OwnedFd>) -> Result<C
     Ok(carried)
 }
 
-/// This binary, in a way that its process's `/proc/PID/exe` cannot be opened for writing (CVE-2019-5736).
-fn sealed_self(name: Option<&Path>) -> Result<OwnedFd> {
-    let own = "/proc/self/exe";
-    if let Some(mount) = name.and_then(|name| own_mount(name, own))
-        && tree::read_only(&mount, Reach::One, own).is_ok()
-    {
-        return Ok(mount);
-    }
-    memory_copy(own)
-}
-
-/// A copy of a file in memory that nobody can change: slower, and always possible.
-fn memory_copy(path: &str) -> Result<OwnedFd> {
-    use rustix::fs::{MemfdFlags, SealFlags};
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let mut file =
-        File::from(rustix::fs::memfd_create("engine", flags).doing(|| "make a memory file")?);
-    let mut source = File::open(path).doing(|| format!("open {path}"))?;
-    // By hand: pages that the kernel moved over would still be held when the copy is sealed.
-    let mut buffer = vec![0_u8; COPY_BUFFER];
-    loop {
-        let length = source.read(&mut buffer).doing(|| format!("read {path}"))?;
-        match buffer.get(..length) {
-            None | Some([]) => break,
-            Some(bytes) => file.write_all(bytes).doing(|| format!("copy {path}"))?,
-        }
-    }
-    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-    rustix::fs::fcntl_add_seals(&file, seals).doing(|| format!("seal the copy of {path}"))?;
-    Ok(file.into())
-}
-
-/// A detached mount of this binary. The binary runs from a mount of the namespace that this process came
-/// from, so it is looked for once more by its name, and must be the same file.
-fn own_mount(name: &Path, own: &str) -> Option<OwnedFd> {
-    let mount = tree::copy_path(name, Reach::One).ok()?;
-    let (found, wanted) = (rustix::fs::fstat(&mount).ok()?, rustix::fs::stat(own).ok()?);
-    (found.st_dev == wanted.st_dev && found.st_ino == wanted.st_ino).then_some(mount)
-}
-
 fn inner_stage(words: &[&str]) -> Result<()> {
     let channel = Channel::from_socket(adopted(words.first())?);
     let order = read_order(adopted(words.get(1))?);
@@ -289,17 +247,6 @@ fn inner_stage(words: &[&str]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_copy_in_memory_is_whole_and_cannot_be_changed() {
-        let copy = memory_copy("/proc/self/exe").unwrap();
-        let mut file =
-            File::options().read(true).open(format!("/proc/self/fd/{}", copy.as_raw_fd())).unwrap();
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).unwrap();
-        assert!(bytes == std::fs::read("/proc/self/exe").unwrap());
-        assert!(File::from(copy).write_all(b"x").is_err());
-    }
 
     #[test]
     fn an_ordinary_start_is_no_stage() {

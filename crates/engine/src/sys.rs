@@ -3,7 +3,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -59,6 +59,31 @@ pub(crate) fn close_on_exec_from(first: RawFd) -> io::Result<()> {
     checked(result).map(drop)
 }
 
+/// The kernel's `struct clone_args`: flags, nine fields of which the fourth is the signal of its end, and the
+/// group.
+#[repr(C)]
+struct CloneArguments {
+    flags: u64,
+    rest: [u64; 9],
+    group: u64,
+}
+
+/// `CLONE_INTO_CGROUP` of linux/sched.h.
+const INTO_GROUP: u64 = 1 << 33;
+
+/// Forks a child; `None` in the child. Only for a process with one thread.
+pub(crate) fn fork() -> io::Result<Option<i32>> {
+    // SAFETY: the caller has one thread, so that no lock is held by a thread the child lacks.
+    let pid = checked(i64::from(unsafe { libc::fork() }))?;
+    Ok(i32::try_from(pid).ok().filter(|pid| *pid != 0))
+}
+
+/// Ends a forked child, and leaves to its parent what would be done at an orderly end.
+pub(crate) fn end_at_once(code: i32) -> ! {
+    // SAFETY: does not return.
+    unsafe { libc::_exit(code) }
+}
+
 /// Forks a child that is a sibling: its parent is this process's parent. `None` in the child.
 ///
 /// Only for a process with one thread; the child's next act is `execute`.
@@ -74,16 +99,7 @@ pub(crate) fn fork_sibling() -> io::Result<Option<i32>> {
 /// The same, with the child born in a group of version 2: the kernel needs no halt of all others for that, as it
 /// does to move a process.
 pub(crate) fn fork_sibling_into(group: impl AsFd) -> io::Result<Option<i32>> {
-    /// The kernel's `struct clone_args`: flags, nine fields that stay zero, and the group. Without an exit
-    /// signal, as this parent's is taken over.
-    #[repr(C)]
-    struct CloneArguments {
-        flags: u64,
-        rest: [u64; 9],
-        group: u64,
-    }
-    /// `CLONE_INTO_CGROUP` of linux/sched.h.
-    const INTO_GROUP: u64 = 1 << 33;
+    // Without an exit signal, as this parent's is taken over.
     let arguments = CloneArguments {
         flags: u64::from(libc::CLONE_PARENT.unsigned_abs()) | INTO_GROUP,
         rest: [0; 9],
@@ -95,6 +111,59 @@ pub(crate) fn fork_sibling_into(group: impl AsFd) -> io::Result<Option<i32>> {
     };
     let pid = checked(result)?;
     Ok(i32::try_from(pid).ok().filter(|pid| *pid != 0))
+}
+
+/// A program to start in a new process.
+pub(crate) struct Launch<'a> {
+    pub(crate) program: BorrowedFd<'a>,
+    pub(crate) arguments: &'a [CString],
+    /// What becomes its three standard streams; descriptors above those.
+    pub(crate) streams: [RawFd; 3],
+    /// Descriptors that it inherits.
+    pub(crate) kept: &'a [RawFd],
+    /// New namespaces that it is born in: `CLONE_NEW*`.
+    pub(crate) namespaces: i32,
+    /// The group of version 2 that it is born in.
+    pub(crate) group: Option<RawFd>,
+}
+
+/// Starts a program, without an environment; its pid. When the program cannot be run, the process ends with the
+/// number of the reason as its exit code.
+pub(crate) fn launch(launch: &Launch<'_>) -> io::Result<i32> {
+    let arguments = pointers(launch.arguments);
+    let environment = pointers(&[]);
+    let clone = CloneArguments {
+        flags: u64::from(launch.namespaces.unsigned_abs())
+            | if launch.group.is_some() { INTO_GROUP } else { 0 },
+        rest: [0, 0, 0, u64::from(libc::SIGCHLD.unsigned_abs()), 0, 0, 0, 0, 0],
+        group: launch.group.map_or(0, |group| u64::from(group.unsigned_abs())),
+    };
+    // SAFETY: without CLONE_VM the child has its own copy of the memory. Other threads of this process may have
+    // held locks, so the child makes system calls alone, on what was prepared above, until it is another program.
+    let result =
+        unsafe { libc::syscall(libc::SYS_clone3, &raw const clone, size_of::<CloneArguments>()) };
+    if result != 0 {
+        let pid = checked(result)?;
+        return i32::try_from(pid).map_err(io::Error::other);
+    }
+    // SAFETY: changes descriptors of the child alone; the arrays end with null and live until the call returns.
+    unsafe {
+        for (number, stream) in (0..).zip(launch.streams) {
+            libc::dup2(stream, number);
+        }
+        for descriptor in launch.kept {
+            libc::fcntl(*descriptor, libc::F_SETFD, 0);
+        }
+        libc::syscall(
+            libc::SYS_execveat,
+            launch.program.as_raw_fd(),
+            c"".as_ptr(),
+            arguments.as_ptr(),
+            environment.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        );
+        libc::_exit(*libc::__errno_location());
+    }
 }
 
 fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
@@ -256,10 +325,55 @@ pub(crate) fn reset_signals() {
     }
 }
 
+/// The signals that a process does not take for now.
+pub(crate) struct Blocked(libc::sigset_t);
+
+/// Blocks all signals that can be; gives those that were blocked before.
+pub(crate) fn block_signals() -> Blocked {
+    // SAFETY: both sets are made in place; the calls write to them and read them alone.
+    unsafe {
+        let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =
+            (std::mem::zeroed(), std::mem::zeroed());
+        libc::sigfillset(&raw mut all);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+        Blocked(before)
+    }
+}
+
+/// Blocks these signals and no others.
+pub(crate) fn restore_signals(before: &Blocked) {
+    // SAFETY: the set is read alone.
+    unsafe {
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const before.0, std::ptr::null_mut());
+    }
+}
+
+/// Waits for any signal, all of which must be blocked.
+pub(crate) fn next_signal() -> i32 {
+    // SAFETY: the set is made in place and read alone; nothing is asked about the sender.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::sigwaitinfo(&raw const all, std::ptr::null_mut())
+    }
+}
+
+/// Sends a signal to a child that was not waited for, so that its pid is its own. Any number of a signal.
+pub(crate) fn signal_process(pid: i32, signal: i32) {
+    // SAFETY: sends a signal; for a number that is none the call only fails.
+    unsafe { libc::kill(pid, signal) };
+}
+
+/// Closes every descriptor from `first` on, in a process that owns none of them any more.
+pub(crate) fn close_all_from(first: RawFd) {
+    // SAFETY: the caller is an init, which uses no descriptor from here on until its end.
+    unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+}
+
 /// Borrows a descriptor that was passed to this stage and stays open until its exec.
-pub(crate) fn borrow(descriptor: RawFd) -> std::os::fd::BorrowedFd<'static> {
+pub(crate) fn borrow(descriptor: RawFd) -> BorrowedFd<'static> {
     // SAFETY: the caller of the stage passed it by number and nothing in the stage owns or closes it.
-    unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.max(0)) }
+    unsafe { BorrowedFd::borrow_raw(descriptor.max(0)) }
 }
 
 /// The commands of bpf(2), and what they are told of device programs (linux/bpf.h).

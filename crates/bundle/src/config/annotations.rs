@@ -7,7 +7,7 @@ use corten_spec::{ContainerConfig, ImageConfig, annotation};
 
 use super::error::{Result, without_nul};
 use super::explain::{Said, Trace};
-use super::overrides::Overrides;
+use super::overrides::{INIT, Overrides};
 
 /// Beginnings of annotations that give orders to runtimes, their hooks and their engines: host paths to
 /// write to, devices, settings of units and of machine monitors. An image's labels may not.
@@ -55,6 +55,9 @@ pub(super) fn annotations(
     }
     for (key, value) in overrides.labels.iter().chain(&overrides.annotations) {
         all.insert(key.clone(), (value.clone(), Said::Flag));
+    }
+    if overrides.init {
+        all.insert(INIT.to_owned(), ("true".to_owned(), Said::Flag));
     }
     let mut annotations = BTreeMap::new();
     for (key, (value, source)) in all {

@@ -71,8 +71,8 @@ pub struct Overrides {
     pub annotations: Vec<(String, String)>,
     /// Labels, over those of the image; they become annotations as those do.
     pub labels: Vec<(String, String)>,
-    /// Run a small init as the first process, which starts the program: the one at [`INIT`], which the
-    /// caller mounts there.
+    /// Have an init as the first process, which starts the program: the annotation [`INIT`] asks the engine for
+    /// it.
     pub init: bool,
     /// How readily the kernel kills the process when memory runs out, -1000 to 1000.
     pub oom_score_adj: Option<i32>,
@@ -82,8 +82,8 @@ pub struct Overrides {
     pub id: Option<String>,
 }
 
-/// Where the init of [`Overrides::init`] is in the container.
-pub const INIT: &str = "/run/.corten-init";
+/// The annotation that [`Overrides::init`] becomes, with the value `true`.
+pub const INIT: &str = "run.corten.engine.init";
 
 /// Which namespace of a kind the container has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use super::capabilities::{self, Granted};
 use super::environment::environment;
 use super::error::{Result, RuntimeConfigError, without_nul};
 use super::explain::{Said, Trace};
-use super::overrides::{INIT, Overrides};
+use super::overrides::Overrides;
 use crate::users::{self, Identity, RootFiles, find_group, find_user};
 
 /// Longest working directory, with room for the slash before it (`PATH_MAX`).
@@ -65,13 +65,10 @@ fn args(image: &ContainerConfig, overrides: &Overrides, trace: &mut Trace) -> Re
     if args.is_empty() {
         return Err(RuntimeConfigError::NoCommand);
     }
-    if overrides.init {
-        args.splice(0..0, [INIT.to_owned(), "--".to_owned()]);
-    }
     for arg in &args {
         without_nul("process.args", arg)?;
     }
-    let source = if replaced || overrides.init { Said::Flag } else { Said::Image };
+    let source = if replaced { Said::Flag } else { Said::Image };
     let elsewhere = "rkt runs the image's program with the arguments appended to the image's own";
     let elsewhere = Some(elsewhere).filter(|_| !overrides.args.is_empty());
     trace.tell_beside("process.args", args.clone(), source, elsewhere);

@@ -62,7 +62,8 @@ pub enum Purpose {
 pub struct RootMount {
     /// The mount point: a directory that is there.
     pub target: PathBuf,
-    /// A directory for entries of ours and mount points on the way; made where missing.
+    /// A directory for entries of ours and mount points on the way, made where no memory file system can be
+    /// mounted for them.
     pub scratch: PathBuf,
     /// Whether it can be written.
     pub writable: Writable,
@@ -86,12 +87,41 @@ impl Mounted {
 impl Snapshots {
     /// Mounts a stack in the mount namespace of the calling thread.
     pub fn mount(&self, stack: &Stacked, wanted: &RootMount) -> Result<Mounted, SnapshotError> {
-        let lower = wanted.scratch.join("lower");
-        let top = wanted.scratch.join("top");
-        for path in [&lower, &top] {
-            std::fs::create_dir_all(path).map_err(io_error(path, "creation"))?;
-        }
         self.used(stack);
+        let target = &wanted.target;
+        let overlay = match memory().and_then(|memory| attach(&memory, target)) {
+            // In memory nothing has to be removed entry by entry later. It lies on the target meanwhile.
+            Ok(()) => {
+                let overlay = self.overlay(stack, target, wanted);
+                // Overlay holds a copy of the mount.
+                let unmounted = unmount(target, UnmountFlags::DETACH);
+                unmounted.map_err(|errno| failed(target, "the scratch mount")(errno.into()))?;
+                overlay?
+            }
+            Err(_) => {
+                let scratch = &wanted.scratch;
+                std::fs::create_dir_all(scratch).map_err(io_error(scratch, "creation"))?;
+                self.overlay(stack, scratch, wanted)?
+            }
+        };
+        attach(&overlay, target).map_err(failed(target, "the root filesystem"))?;
+        Ok(Mounted { target: target.clone() })
+    }
+
+    /// A detached mount of the stack, with entries of ours and mounts on the way in `scratch`.
+    fn overlay(
+        &self,
+        stack: &Stacked,
+        scratch: &Path,
+        wanted: &RootMount,
+    ) -> Result<OwnedFd, SnapshotError> {
+        let (lower, top) = (scratch.join("lower"), scratch.join("top"));
+        for path in [&lower, &top] {
+            match std::fs::create_dir(path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => made.map_err(io_error(path, "creation"))?,
+            }
+        }
         let layers = match &stack.index {
             Some(index) => {
                 let image = erofs::mount(&index.image, &index.devices(&stack.layers))?;
@@ -107,7 +137,10 @@ impl Snapshots {
         };
         let made = fill_top(&top, (roots, &layers), wanted.purpose)
             .map_err(io_error(&top, "filling"))
-            .and_then(|()| overlay(stack.form, &top, &layers, wanted));
+            .and_then(|()| {
+                let made = overlay(stack.form, &top, &layers, wanted);
+                made.map_err(failed(&wanted.target, "the root filesystem"))
+            });
         if stack.index.is_some() {
             // Overlay holds a copy of the mount.
             unmount(&lower, UnmountFlags::DETACH)
@@ -138,6 +171,15 @@ impl Snapshots {
             }
         }
     }
+}
+
+/// An empty file system in memory.
+fn memory() -> io::Result<OwnedFd> {
+    let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(context.as_fd(), "mode", "0700")?;
+    fsconfig_create(context.as_fd())?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+    Ok(fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
 }
 
 /// Makes the entries of ours, with the metadata that the image gives to theirs.
@@ -213,38 +255,28 @@ fn copy_xattrs(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn overlay(
-    form: Form,
-    top: &Path,
-    layers: &[PathBuf],
-    wanted: &RootMount,
-) -> Result<Mounted, SnapshotError> {
-    let mount = || -> io::Result<()> {
-        let overlay = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-        fsconfig_set_string(overlay.as_fd(), "source", "corten")?;
-        for layer in std::iter::once(top).chain(layers.iter().map(PathBuf::as_path)) {
-            fsconfig_set_string(overlay.as_fd(), "lowerdir+", layer)?;
-        }
-        let mut attributes = match wanted.purpose {
-            Purpose::Look => MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV,
-            Purpose::Run => MountAttrFlags::empty(),
-        };
-        match &wanted.writable {
-            Writable::Over { upper, work } => {
-                fsconfig_set_string(overlay.as_fd(), "upperdir", upper)?;
-                fsconfig_set_string(overlay.as_fd(), "workdir", work)?;
-            }
-            Writable::No => attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY,
-        }
-        if form == Form::Directories {
-            fsconfig_set_flag(overlay.as_fd(), "userxattr")?;
-        }
-        fsconfig_create(overlay.as_fd())?;
-        let mounted = fsmount(overlay.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
-        attach(&mounted, &wanted.target)
+fn overlay(form: Form, top: &Path, layers: &[PathBuf], wanted: &RootMount) -> io::Result<OwnedFd> {
+    let overlay = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(overlay.as_fd(), "source", "corten")?;
+    for layer in std::iter::once(top).chain(layers.iter().map(PathBuf::as_path)) {
+        fsconfig_set_string(overlay.as_fd(), "lowerdir+", layer)?;
+    }
+    let mut attributes = match wanted.purpose {
+        Purpose::Look => MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV,
+        Purpose::Run => MountAttrFlags::empty(),
     };
-    mount().map_err(failed(&wanted.target, "the root filesystem"))?;
-    Ok(Mounted { target: wanted.target.clone() })
+    match &wanted.writable {
+        Writable::Over { upper, work } => {
+            fsconfig_set_string(overlay.as_fd(), "upperdir", upper)?;
+            fsconfig_set_string(overlay.as_fd(), "workdir", work)?;
+        }
+        Writable::No => attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY,
+    }
+    if form == Form::Directories {
+        fsconfig_set_flag(overlay.as_fd(), "userxattr")?;
+    }
+    fsconfig_create(overlay.as_fd())?;
+    Ok(fsmount(overlay.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
 }
 
 /// Attaches a mount to a directory that is not a link.

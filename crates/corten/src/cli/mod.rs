@@ -95,23 +95,25 @@ impl Verb {
         matches!(self, Self::Container(verb) if verb.runs_a_process())
     }
 
-    /// For an ordinary user: becomes the root of a user namespace where the verb needs one.
-    fn become_root(&self, context: &Context, words: &[OsString]) -> Result<(), Failure> {
+    /// For an ordinary user: becomes the root of a user namespace where the verb needs one. Then the
+    /// environment is another one.
+    fn become_root(&self, context: &Context) -> Result<Option<Environment>, Failure> {
+        let own = || rootless::enter().map(Environment::of_its_namespace).map(Some);
         match self {
-            Self::Image(ImageVerb::Gc(_)) => Err(rootless::enter(words)),
+            Self::Image(ImageVerb::Gc(_)) => own(),
             Self::Container(verb) => match verb.needs_root() {
-                containers::NeedsRoot::Own => Err(rootless::enter(words)),
+                containers::NeedsRoot::Own => own(),
                 containers::NeedsRoot::Of(name) => match ops::first_process(context, name)? {
-                    Some(pid) => rootless::join(pid),
-                    None => Ok(()),
+                    Some(pid) => rootless::join(pid).map(|()| None),
+                    None => Ok(None),
                 },
                 containers::NeedsRoot::At(name) => match ops::first_process(context, name)? {
-                    Some(pid) => rootless::join(pid),
-                    None => Err(rootless::enter(words)),
+                    Some(pid) => rootless::join(pid).map(|()| None),
+                    None => own(),
                 },
-                containers::NeedsRoot::No => Ok(()),
+                containers::NeedsRoot::No => Ok(None),
             },
-            _ => Ok(()),
+            _ => Ok(None),
         }
     }
 }
@@ -185,7 +187,9 @@ pub fn main() -> ExitCode {
         return code;
     }
     let words = oci::by_name(words);
-    let matches = match command().try_get_matches_from(&words) {
+    // The page of all verbs is laid out only for those who get it.
+    let parsed = Command::command().try_get_matches_from(&words);
+    let matches = match parsed.or_else(|_| command().try_get_matches_from(&words)) {
         Ok(matches) => matches,
         Err(error) => {
             let _ = error.print();
@@ -198,7 +202,7 @@ pub fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     let runs = command.verb.runs_a_process();
-    match run(command, &words) {
+    match run(command) {
         Ok(outcome) => ExitCode::from(outcome.code()),
         // A reader that went away (`corten … | head`) has what it wanted.
         Err(Failure::Io { source, .. }) if source.kind() == ErrorKind::BrokenPipe => {
@@ -212,7 +216,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command, words: &[OsString]) -> Result<Outcome, Failure> {
+fn run(command: Command) -> Result<Outcome, Failure> {
     let environment = Environment::of_this_process();
     let command = match command {
         // Its callers wait for it: neither a context nor threads are made.
@@ -221,10 +225,12 @@ fn run(command: Command, words: &[OsString]) -> Result<Outcome, Failure> {
     };
     let progress = progress(&command.global);
     let tell: fn(&str) = if command.global.quiet { |_| {} } else { crate::output::note };
-    let context = Context::new(&environment, &command.global, progress, tell)?;
+    let mut context = Context::new(&environment, &command.global, Arc::clone(&progress), tell)?;
     if rootless::is_ordinary() {
         // Before any thread starts: a process with threads enters no user namespace.
-        command.verb.become_root(&context, words)?;
+        if let Some(environment) = command.verb.become_root(&context)? {
+            context = Context::new(&environment, &command.global, progress, tell)?;
+        }
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|source| {

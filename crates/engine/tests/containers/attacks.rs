@@ -132,7 +132,7 @@ fn an_ordinary_user_runs_a_container_with_the_one_id() {
     };
     let (state, bundle) = (scratch.join("user"), machine.bundle());
     let (state, bundle) = (state.to_str().unwrap(), bundle.to_str().unwrap());
-    let again = user(&["reenter", "--", "--root", state, "run", "one", "--bundle", bundle]);
+    let again = user(&["as-root", "--", "--root", state, "run", "one", "--bundle", bundle]);
     assert_eq!(again.code, Some(0), "{}", again.error);
     assert!(again.output.starts_with("uid=0 gid=0"), "{}", again.output);
     let mapping = json!([{ "containerID": 0, "hostID": USER, "size": 1 }]);

@@ -3,6 +3,7 @@
 
 mod attacks;
 mod groups;
+mod init;
 mod life;
 mod machine;
 mod process;

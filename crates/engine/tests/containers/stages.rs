@@ -22,7 +22,8 @@ fn creation(script: &str) -> Option<(tempfile::TempDir, Engine, Create)> {
         "ociVersion": "1.2.0",
         "root": { "path": "rootfs" },
         "process": { "args": ["true"], "cwd": "/", "user": { "uid": 0, "gid": 0 } },
-        "linux": { "namespaces": [{ "type": "mount" }] }
+        // A clock of its own is what an outer stage is needed for.
+        "linux": { "namespaces": [{ "type": "mount" }, { "type": "time" }] }
     });
     std::fs::write(scratch.path().join("config.json"), config.to_string()).unwrap();
     let root = scratch.path().join("state");
@@ -70,6 +71,24 @@ fn stages_that_both_die_are_an_error_and_leave_nothing() {
         let start = Instant::now();
         let told = create(&engine, &wanted).unwrap_err().to_string();
         assert!(start.elapsed() < Duration::from_secs(20), "{told}");
+        assert!(!scratch.path().join("state/one").exists());
+    }
+}
+
+#[test]
+fn a_process_that_dies_at_its_birth_is_an_error_and_leaves_nothing() {
+    let Some((scratch, mut engine, wanted)) = creation("") else { return };
+    let config = std::fs::read_to_string(scratch.path().join("config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    config["linux"]["namespaces"] = json!([{ "type": "mount" }, { "type": "pid" }]);
+    std::fs::write(scratch.path().join("config.json"), config.to_string()).unwrap();
+    // One ends by itself, and the script cannot even be run once it is sealed.
+    for program in [Path::new("/bin/false"), &engine.program.clone()] {
+        engine.program = program.to_owned();
+        let start = Instant::now();
+        let told = create(&engine, &wanted).unwrap_err().to_string();
+        assert!(start.elapsed() < Duration::from_secs(20), "{told}");
+        assert!(told.contains("ended early"), "{told}");
         assert!(!scratch.path().join("state/one").exists());
     }
 }

@@ -33,7 +33,6 @@ pub use volumes::{VolumeMount, VolumeSource};
 use super::layers::on_thread;
 use super::look::LookRequest;
 use super::ready::{Pull, Ready, ready};
-use crate::rootless::WHY_ONE_ID;
 use crate::{Context, Failure, signal};
 
 /// What is asked of `run`.
@@ -103,7 +102,7 @@ pub async fn create(context: &Context, request: &RunRequest) -> Result<CreatedRe
 /// Tells an ordinary user without ranges of ids what that means for the files of an image.
 pub(super) fn tell_of_one_id(context: &Context) {
     if context.powers() == Powers::OneId {
-        let why = context.environment().variable(WHY_ONE_ID);
+        let why = context.environment().why_one_id();
         let why = why.unwrap_or("this user namespace has one id");
         context.tell()(&format!("every file of the image belongs to you: {why}"));
     }
