@@ -178,6 +178,7 @@ fn what_nobody_keeps_leases_or_used_is_collected() {
     snapshots.stack(Form::Index, &stack).unwrap();
     let later = SystemTime::now() + Duration::from_secs(60);
     let collect = |keep: &[Vec<DiffId>], grace| {
+        let keep = || Ok::<_, corten_bundle::SnapshotError>(keep.to_vec());
         snapshots.collect(keep, Duration::from_secs(grace), later).unwrap().forms
     };
     assert_eq!(collect(&[], 3600), 0, "younger than the grace");

@@ -7,8 +7,12 @@ use crate::tree;
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
+use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+
+/// The most bytes read of what the kernel says of a device.
+const UEVENT_LIMIT: u64 = 4 << 10;
 
 /// The devices that every container has: path, major and minor number.
 const DEFAULT: [(&str, u32, u32); 6] = [
@@ -115,7 +119,8 @@ fn is_node(parent: &OwnedFd, name: &Path, node: &Node) -> bool {
 /// In a user namespace nodes cannot be made: the machine's own is mounted over an empty file.
 fn borrow(root: &Root, node: &Node) -> Result<()> {
     let shown = node.path.display();
-    let copy = tree::copy_path(&node.path, Reach::One)
+    let source = on_machine(node);
+    let copy = tree::copy_path(&source, Reach::One)
         .doing(|| format!("take the machine's device {shown}"))?;
     let found = rustix::fs::fstat(&copy).doing(|| format!("ask what {shown} is"))?;
     if FileType::from_raw_mode(found.st_mode) != node.kind || found.st_rdev != node.number {
@@ -125,6 +130,22 @@ fn borrow(root: &Root, node: &Node) -> Result<()> {
     }
     let place = root.make_file(&node.path)?;
     tree::attach(&copy, &place).doing(|| format!("mount the device {shown}"))
+}
+
+/// Where the machine has the device: at the same path, or where the kernel says that it is.
+fn on_machine(node: &Node) -> PathBuf {
+    let same = rustix::fs::stat(&node.path).is_ok_and(|found| found.st_rdev == node.number);
+    let folder = if node.kind == FileType::BlockDevice { "block" } else { "char" };
+    let (major, minor) = (rustix::fs::major(node.number), rustix::fs::minor(node.number));
+    let told = || {
+        let mut text = String::new();
+        let file = std::fs::File::open(format!("/sys/dev/{folder}/{major}:{minor}/uevent")).ok()?;
+        file.take(UEVENT_LIMIT).read_to_string(&mut text).ok()?;
+        let name = text.lines().find_map(|line| line.strip_prefix("DEVNAME="))?;
+        Some(Path::new("/dev").join(name))
+    };
+    let other = if same { None } else { told() };
+    other.unwrap_or_else(|| node.path.clone())
 }
 
 fn link(directory: &OwnedFd, target: &str, name: &str) -> Result<()> {

@@ -12,7 +12,7 @@ const DEPTH: usize = 64;
 
 /// Removes the tree at `path`; one that is not there is removed already. What is mounted in it stops the
 /// removal with an error that names it; what was removed before stays so.
-pub(crate) fn erase(path: &Path) -> io::Result<()> {
+pub fn erase(path: &Path) -> io::Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let parent = rustix::fs::open(path.parent().unwrap_or(path), flags, Mode::empty())?;
     let bytes = path.file_name().unwrap_or_default().as_encoded_bytes();

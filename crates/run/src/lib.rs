@@ -60,6 +60,7 @@ pub use control::{
     wait,
 };
 pub use create::{Fill, IfRunning, create, remove, rename};
+pub use erase::erase;
 pub use error::RunError;
 pub use event::{Follow, LifeEvent, MAX_EVENTS, events};
 pub use exec::{ExecRequest, exec};

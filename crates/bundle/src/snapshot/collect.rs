@@ -28,15 +28,18 @@ impl Snapshots {
     /// Deletes the forms of layers and stacks that are not in `keep`, that no living process
     /// leases, and that were last used more than `grace` before `now`; and what dead processes
     /// left half made. To be called as a user who may delete what the layers hold.
-    pub fn collect(
+    ///
+    /// `keep` is asked once nobody can lease any more and the leases are known: what a process wrote down
+    /// before it let go of its lease is seen there.
+    pub fn collect<E: From<SnapshotError>>(
         &self,
-        keep: &[Vec<DiffId>],
+        keep: impl FnOnce() -> Result<Vec<Vec<DiffId>>, E>,
         grace: Duration,
         now: SystemTime,
-    ) -> Result<Swept, SnapshotError> {
+    ) -> Result<Swept, E> {
         let _exclusive = self.files.lock(Hold::Exclusive)?;
         let mut kept = self.leased()?;
-        for stack in keep {
+        for stack in &keep()? {
             kept.insert(name_of_stack(stack));
             kept.extend(stack.iter().map(|diff_id| name_of(&diff_id.0)));
         }

@@ -3,7 +3,7 @@
 //! stand above the layers that they are of.
 
 use std::fs::OpenOptions;
-use std::io::{BufReader, BufWriter, Read, Write as _};
+use std::io::{BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -19,10 +19,10 @@ use super::tar::algorithm_of;
 use super::{Powers, Snapshots, name_of, name_of_stack};
 
 /// What stands behind the name of a layer for its note: the entries that are left, as an archive.
-const LATER: &str = ".later";
+pub(super) const LATER: &str = ".later";
 
 /// What stands behind the name of a stack for what is made of the notes of its layers.
-const OVER: &str = ".over";
+pub(super) const OVER: &str = ".over";
 
 /// Overlay reads `user.` attributes with and without privileges, `trusted.` ones only with.
 const WHITEOUTS: Whiteouts = Whiteouts::Overlay { user_xattr: true };
@@ -44,6 +44,24 @@ impl Snapshots {
         diff_id: &DiffId,
         packed: impl Read,
     ) -> Result<(), SnapshotError> {
+        let (staging, later) = self.unpacked(diff_id, packed)?;
+        let name = name_of(&diff_id.0);
+        // The note is there when the directory is.
+        let note = self.files.stage()?;
+        let file = files::open_private(&note.path, OpenOptions::new().create_new(true))
+            .map_err(io_error(&note.path, "creation"))?;
+        write_note(file, diff_id, later)?;
+        self.files.publish(note, DIRECTORIES, &format!("{name}{LATER}"))?;
+        self.files.publish(staging, DIRECTORIES, &name).map(drop)
+    }
+
+    /// A directory with what the packed bytes give, once they are those of `diff_id`; and what only the layers
+    /// below can decide.
+    pub(super) fn unpacked(
+        &self,
+        diff_id: &DiffId,
+        packed: impl Read,
+    ) -> Result<(Staging, Vec<Entry>), SnapshotError> {
         let staging = self.staged_directory()?;
         let fault = |source| SnapshotError::Layer { diff_id: diff_id.clone(), source };
         let root = Root::open(&staging.path).map_err(fault)?;
@@ -52,14 +70,10 @@ impl Snapshots {
         match applied.layers.first().map(|layer| &layer.diff_id) {
             Some(found) if found != diff_id => {
                 let found = found.clone();
-                return Err(SnapshotError::Mismatch { diff_id: diff_id.clone(), found });
+                Err(SnapshotError::Mismatch { diff_id: diff_id.clone(), found })
             }
-            _ => {}
+            _ => Ok((staging, applied.later)),
         }
-        let name = name_of(&diff_id.0);
-        // The note is there when the directory is.
-        self.write_note(&name, diff_id, applied.later)?;
-        self.files.publish(staging, DIRECTORIES, &name).map(drop)
     }
 
     /// Whether the note of a layer is there.
@@ -108,6 +122,16 @@ impl Snapshots {
         if self.files.is_believed(DIRECTORIES, &name) {
             return Ok(self.files.path(DIRECTORIES, &name));
         }
+        let staging = self.made_over(diff_ids, notes)?;
+        self.files.publish(staging, DIRECTORIES, &name)
+    }
+
+    /// The same, not yet published.
+    pub(super) fn made_over(
+        &self,
+        diff_ids: &[DiffId],
+        notes: &[Vec<Entry>],
+    ) -> Result<Staging, SnapshotError> {
         let staging = self.staged_directory()?;
         // From the base up, so that what is below a layer is all there.
         let mut below: Vec<PathBuf> = Vec::new();
@@ -121,7 +145,7 @@ impl Snapshots {
             below.push(layer);
             below.extend(made.then_some(above));
         }
-        self.files.publish(staging, DIRECTORIES, &name)
+        Ok(staging)
     }
 
     /// Makes what stands above one layer; false where nothing has to.
@@ -152,28 +176,10 @@ impl Snapshots {
         Ok(staging)
     }
 
-    fn write_note(
+    pub(super) fn read_note(
         &self,
-        name: &str,
         diff_id: &DiffId,
-        entries: Vec<Entry>,
-    ) -> Result<(), SnapshotError> {
-        let staging = self.files.stage()?;
-        let file = files::open_private(&staging.path, OpenOptions::new().create_new(true))
-            .map_err(io_error(&staging.path, "creation"))?;
-        let mut writer = TarWriter::new(BufWriter::new(file));
-        let fault = |source| SnapshotError::Layer { diff_id: diff_id.clone(), source };
-        for mut entry in entries {
-            // Where it stood in its layer; the time of what is left means nothing.
-            entry.mtime.seconds = i64::try_from(entry.offset).unwrap_or_default();
-            writer.entry(&entry).map_err(fault)?;
-        }
-        let mut out = writer.finish().map_err(fault)?;
-        out.flush().map_err(io_error(&staging.path, "writing"))?;
-        self.files.publish(staging, DIRECTORIES, &format!("{name}{LATER}")).map(drop)
-    }
-
-    fn read_note(&self, diff_id: &DiffId) -> Result<(PathBuf, Vec<Entry>), SnapshotError> {
+    ) -> Result<(PathBuf, Vec<Entry>), SnapshotError> {
         let path = self.files.path(DIRECTORIES, &format!("{}{LATER}", name_of(&diff_id.0)));
         let file = std::fs::File::open(&path).map_err(io_error(&path, "open"))?;
         let fault = |source| SnapshotError::Layer { diff_id: diff_id.clone(), source };
@@ -185,6 +191,23 @@ impl Snapshots {
         }
         Ok((path, entries))
     }
+}
+
+/// Writes the note of a layer.
+pub(super) fn write_note(
+    out: impl Write,
+    diff_id: &DiffId,
+    entries: Vec<Entry>,
+) -> Result<(), SnapshotError> {
+    let mut writer = TarWriter::new(BufWriter::new(out));
+    let fault = |source| SnapshotError::Layer { diff_id: diff_id.clone(), source };
+    for mut entry in entries {
+        // Where it stood in its layer; the time of what is left means nothing.
+        entry.mtime.seconds = i64::try_from(entry.offset).unwrap_or_default();
+        writer.entry(&entry).map_err(fault)?;
+    }
+    let mut out = writer.finish().map_err(fault)?;
+    out.flush().map_err(io_error(Path::new("the note"), "writing"))
 }
 
 /// Whether a layer makes the root opaque, which overlay does not know.

@@ -26,6 +26,7 @@ mod files;
 mod index;
 mod lease;
 mod overlay;
+mod same;
 mod tar;
 mod verify;
 
@@ -38,7 +39,7 @@ pub use collect::Swept;
 pub use error::SnapshotError;
 pub use lease::Lease;
 pub use overlay::{Mounted, Purpose, RootMount, Writable};
-pub use verify::{Damage, Verified};
+pub use verify::{Damage, Packed, Verified};
 
 use crate::erofs;
 use files::Files;

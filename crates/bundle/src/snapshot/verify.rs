@@ -1,14 +1,16 @@
 //! Reading everything that is kept ready once more, and comparing it with what it must be.
 
 use std::fs::File;
-use std::io::{self, Read, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read, Seek as _, Write as _};
+use std::path::PathBuf;
 
 use corten_layer::DiffReader;
 use corten_spec::{DiffId, Digest};
 
+use super::directory::{LATER, OVER, write_note};
 use super::error::{SnapshotError, io_error};
 use super::files::{DIRECTORIES, Hold, INDEXES, TARS};
+use super::same::{compare, same_bytes};
 use super::tar::algorithm_of;
 use super::{Form, Snapshots, name_of, name_of_stack};
 use crate::erofs;
@@ -29,18 +31,28 @@ pub struct Verified {
     pub tars: u64,
     /// Indexes that are, byte for byte, what their tars give.
     pub indexes: u64,
-    /// Layers kept as directories: counted, their files are not read.
+    /// Layers kept as directories that are what their packed bytes give.
     pub directories: u64,
+    /// Layers kept as directories whose packed bytes are not here: they cannot be compared.
+    pub unread: u64,
     /// Bytes read.
     pub bytes: u64,
     /// What is wrong.
     pub damages: Vec<Damage>,
 }
 
+/// Opens the packed bytes of a layer; `None` where they are not here.
+pub type Packed<'a> = &'a dyn Fn(&DiffId) -> Option<Box<dyn Read>>;
+
 impl Snapshots {
-    /// Hashes every tar, and makes the index of each of `stacks` that has one anew to compare the
-    /// two. Nothing is changed; what is damaged is made again after [`Snapshots::discard`].
-    pub fn verify(&self, stacks: &[Vec<DiffId>]) -> Result<Verified, SnapshotError> {
+    /// Hashes every tar, makes the index of each of `stacks` that has one anew, and every directory of a layer
+    /// from its packed bytes, to compare the two. Nothing is changed; what is damaged is made again after
+    /// [`Snapshots::discard`]. Beside a directory there is room for one more needed meanwhile.
+    pub fn verify(
+        &self,
+        stacks: &[Vec<DiffId>],
+        packed: Packed<'_>,
+    ) -> Result<Verified, SnapshotError> {
         // Nobody deletes meanwhile.
         let _shared = self.files.lock(Hold::Shared)?;
         let mut verified = Verified::default();
@@ -50,17 +62,27 @@ impl Snapshots {
         for stack in stacks {
             self.verify_index(stack, &mut verified)?;
         }
-        let directories = self.listed(DIRECTORIES)?;
-        verified.directories = directories.iter().filter(|name| !name.contains('.')).count() as u64;
+        for name in self.listed(DIRECTORIES)?.iter().filter(|name| !name.contains('.')) {
+            self.verify_directory(name, packed, &mut verified)?;
+        }
+        for stack in stacks {
+            self.verify_over(stack, &mut verified)?;
+        }
         Ok(verified)
     }
 
     /// Takes a damaged form away, so that it is made again when it is next needed.
     pub fn discard(&self, damage: &Damage) -> Result<(), SnapshotError> {
         let _exclusive = self.files.lock(Hold::Exclusive)?;
-        match std::fs::remove_file(&damage.path) {
+        let path = &damage.path;
+        let done = match std::fs::symlink_metadata(path) {
+            Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
+            Ok(_) => std::fs::remove_file(path),
+            Err(error) => Err(error),
+        };
+        match done {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            done => done.map_err(io_error(&damage.path, "removal")),
+            done => done.map_err(io_error(path, "removal")),
         }
     }
 
@@ -77,9 +99,7 @@ impl Snapshots {
 
     fn verify_tar(&self, name: &str, verified: &mut Verified) -> Result<(), SnapshotError> {
         let path = self.files.path(TARS, name);
-        let digest = name.split_once('-').map(|(algorithm, rest)| format!("{algorithm}:{rest}"));
-        let Some(diff_id) = digest.and_then(|digest| Digest::parse(&digest).ok()).map(DiffId)
-        else {
+        let Some(diff_id) = diff_id_of(name) else {
             let what = "its name is no digest".to_owned();
             verified.damages.push(Damage { path, what });
             return Ok(());
@@ -98,6 +118,60 @@ impl Snapshots {
             }
             Err(error) => verified.damages.push(Damage { path, what: error.to_string() }),
         }
+        Ok(())
+    }
+
+    fn verify_directory(
+        &self,
+        name: &str,
+        packed: Packed<'_>,
+        verified: &mut Verified,
+    ) -> Result<(), SnapshotError> {
+        let path = self.files.path(DIRECTORIES, name);
+        let Some(packed) = diff_id_of(name).map(|diff_id| (packed(&diff_id), diff_id)) else {
+            let what = "its name is no digest".to_owned();
+            verified.damages.push(Damage { path, what });
+            return Ok(());
+        };
+        let (Some(packed), diff_id) = packed else {
+            verified.unread += 1;
+            return Ok(());
+        };
+        let (again, later) = self.unpacked(&diff_id, packed)?;
+        let note = self.files.path(DIRECTORIES, &format!("{name}{LATER}"));
+        let compared = compare(&path, &again.path).map_err(io_error(&path, "reading"))?;
+        verified.directories += 1;
+        verified.bytes = verified.bytes.saturating_add(compared.bytes);
+        verified.damages.extend(compared.difference.map(|what| Damage { path, what }));
+        let mut again = Vec::new();
+        write_note(&mut again, &diff_id, later)?;
+        let same = File::open(&note)
+            .and_then(|file| same_bytes(&mut io::BufReader::new(file), &mut again.as_slice()));
+        if !same.is_ok_and(|same| same) {
+            let what = "it is not the note of its layer".to_owned();
+            verified.damages.push(Damage { path: note, what });
+        }
+        Ok(())
+    }
+
+    fn verify_over(&self, stack: &[DiffId], verified: &mut Verified) -> Result<(), SnapshotError> {
+        let name = format!("{}{OVER}", name_of_stack(stack));
+        if !self.files.is_believed(DIRECTORIES, &name)
+            || stack.iter().any(|diff_id| !self.has(Form::Directories, diff_id))
+        {
+            return Ok(());
+        }
+        let path = self.files.path(DIRECTORIES, &name);
+        let notes = stack.iter().map(|diff_id| Ok(self.read_note(diff_id)?.1));
+        let made = notes.collect::<Result<Vec<_>, _>>().and_then(|notes| {
+            let again = self.made_over(stack, &notes)?;
+            compare(&path, &again.path).map_err(io_error(&path, "reading"))
+        });
+        let what = match made {
+            Ok(compared) => compared.difference,
+            Err(error) => Some(format!("its layers cannot be read: {error}")),
+        };
+        verified.damages.extend(what.map(|what| Damage { path, what }));
         Ok(())
     }
 
@@ -123,8 +197,12 @@ impl Snapshots {
         let mut again = io::BufWriter::new(tempfile::tempfile().map_err(io_error(&path, "copy"))?);
         erofs::write(&tree, &devices, &mut again)?;
         again.flush().map_err(io_error(&path, "copy"))?;
-        let again = again.into_inner().map_err(|error| io_error(&path, "copy")(error.into()))?;
-        if same(&path, again).map_err(io_error(&path, "reading"))? {
+        let mut again =
+            again.into_inner().map_err(|error| io_error(&path, "copy")(error.into()))?;
+        let same = again
+            .rewind()
+            .and_then(|()| same_bytes(&mut io::BufReader::new(File::open(&path)?), &mut again));
+        if same.map_err(io_error(&path, "reading"))? {
             return Ok(());
         }
         verified.damages.push(damaged("it is not the index that its layers give".to_owned()));
@@ -132,25 +210,8 @@ impl Snapshots {
     }
 }
 
-/// Whether two files have the same bytes.
-fn same(path: &Path, mut other: File) -> io::Result<bool> {
-    use std::io::{Seek as _, SeekFrom};
-    let mut one = io::BufReader::new(File::open(path)?);
-    other.seek(SeekFrom::Start(0))?;
-    let mut other = io::BufReader::new(other);
-    let (mut left, mut right) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
-    loop {
-        let taken = one.read(&mut left)?;
-        let expected = right.get_mut(..taken.max(1)).unwrap_or_default();
-        if taken == 0 {
-            return Ok(other.read(expected)? == 0);
-        }
-        match other.read_exact(expected) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-            read => read?,
-        }
-        if left.get(..taken) != right.get(..taken) {
-            return Ok(false);
-        }
-    }
+/// The DiffId that a form has its name from.
+fn diff_id_of(name: &str) -> Option<DiffId> {
+    let (algorithm, rest) = name.split_once('-')?;
+    Digest::parse(&format!("{algorithm}:{rest}")).ok().map(DiffId)
 }

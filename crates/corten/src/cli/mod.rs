@@ -22,6 +22,7 @@ mod settings;
 mod store;
 mod unit;
 mod validate;
+mod volume;
 mod words;
 
 use std::ffi::OsString;
@@ -100,7 +101,7 @@ impl Verb {
     fn become_root(&self, context: &Context) -> Result<Option<Environment>, Failure> {
         let own = || rootless::enter().map(Environment::of_its_namespace).map(Some);
         match self {
-            Self::Image(ImageVerb::Gc(_)) => own(),
+            Self::Image(ImageVerb::Gc(_) | ImageVerb::Store(_)) => own(),
             Self::Container(verb) => match verb.needs_root() {
                 containers::NeedsRoot::Own => own(),
                 containers::NeedsRoot::Of(name) => match ops::first_process(context, name)? {

@@ -17,7 +17,7 @@ const BRIEF: [(&str, &[&str]); 3] = [
         "More of containers",
         &[
             "create", "start", "attach", "kill", "pause", "resume", "rename", "wait", "commit",
-            "cp", "pod", "unit",
+            "cp", "pod", "volume", "unit",
         ],
     ),
     ("Looking at them", &["status", "top", "stats", "events"]),

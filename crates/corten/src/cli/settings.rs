@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::words::{pairs, port, size, variables};
+use super::words::{pairs, port, size, swap, variables};
 use super::{Context, Failure};
-use crate::ops::{Network, RunOptions, SeccompWord, VolumeMount};
+use crate::ops::{self, Network, RunOptions, SeccompWord, Shared, VolumeMount};
 
 /// How the process in the container is started.
 #[derive(Args, Clone, Debug, Default)]
@@ -39,6 +39,15 @@ pub(super) struct ProcessArgs {
     /// Give the process a terminal.
     #[arg(long, short)]
     pub(super) tty: bool,
+    /// Have a small init as the first process: it hands signals on and takes orphans in.
+    #[arg(long)]
+    pub(super) init: bool,
+    /// Whose processes it sees.
+    #[arg(long, value_enum, default_value_t, hide_possible_values = false)]
+    pub(super) pid: Shared,
+    /// With whom it shares memory and message queues.
+    #[arg(long, value_enum, default_value_t, hide_possible_values = false)]
+    pub(super) ipc: Shared,
     /// Signal that asks the container to stop [default: the image's, else TERM].
     #[arg(long, value_name = "SIGNAL")]
     pub(super) stop_signal: Option<String>,
@@ -75,12 +84,30 @@ pub(super) struct LimitArgs {
     /// Most memory, such as 512m or 2g.
     #[arg(long, short, value_name = "SIZE", value_parser = size)]
     pub(super) memory: Option<u64>,
+    /// Most memory and swap together; -1 for no limit.
+    #[arg(long, value_name = "SIZE", value_parser = swap, allow_negative_numbers = true)]
+    pub(super) memory_swap: Option<i64>,
     /// Most processors, such as 1.5.
     #[arg(long, value_name = "NUMBER")]
     pub(super) cpus: Option<corten_bundle::config::Cpus>,
     /// Most processes.
     #[arg(long, value_name = "NUMBER")]
     pub(super) pids: Option<i64>,
+    /// A limit of the process, such as nofile=1024:4096; may repeat.
+    #[arg(long, value_name = "NAME=SOFT[:HARD]")]
+    pub(super) ulimit: Vec<String>,
+    /// How readily the kernel ends it when memory runs out, from -1000 to 1000.
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub(super) oom_score_adj: Option<i32>,
+    /// Control group that its own is made in.
+    #[arg(long, value_name = "PATH")]
+    pub(super) cgroup_parent: Option<PathBuf>,
+    /// A device of this machine; may repeat.
+    #[arg(long, value_name = "SOURCE[:TARGET][:rwm]")]
+    pub(super) device: Vec<String>,
+    /// Everything of this machine: all capabilities and devices, no filter: for images that you trust.
+    #[arg(long)]
+    pub(super) privileged: bool,
     /// A capability more, or ALL; may repeat.
     #[arg(long, value_name = "CAPABILITY")]
     pub(super) cap_add: Vec<String>,
@@ -150,12 +177,21 @@ impl Settings {
             groups: process.group_add.clone(),
             interactive: process.interactive,
             terminal: process.tty,
+            init: process.init,
+            pid: process.pid,
+            ipc: process.ipc,
             mounts: mounts(context, files)?,
             read_only: files.read_only,
             memory: limits.memory,
+            swap: limits.memory_swap,
             cpus: limits.cpus.map(|cpus| cpus.0),
             pids: limits.pids,
             shm_size: files.shm_size,
+            privileged: limits.privileged,
+            devices: each(&limits.device, ops::DeviceWord::parse)?,
+            ulimits: each(&limits.ulimit, ops::parse_ulimit)?,
+            oom_score_adj: limits.oom_score_adj,
+            cgroup_parent: limits.cgroup_parent.clone(),
             cap_add: limits.cap_add.clone(),
             cap_drop: limits.cap_drop.clone(),
             no_new_privileges,
@@ -166,6 +202,13 @@ impl Settings {
             annotations: self.annotation.clone(),
         })
     }
+}
+
+fn each<T>(
+    words: &[String],
+    parse: impl Fn(&str) -> Result<T, Failure>,
+) -> Result<Vec<T>, Failure> {
+    words.iter().map(|word| parse(word)).collect()
 }
 
 impl NetworkArgs {

@@ -65,7 +65,10 @@ fn text(report: &StoreCheckReport) -> String {
         (report.tars > 0).then(|| count(report.tars, "unpacked layer")),
         (report.indexes > 0).then(|| format!("{} with an index", count(report.indexes, "stack"))),
         (report.directories > 0)
-            .then(|| format!("{} not read", count(report.directories, "directory"))),
+            .then(|| format!("{} kept as a directory", count(report.directories, "layer"))),
+        (report.unread > 0).then(|| {
+            format!("{} kept as a directory, whose blob is not here", count(report.unread, "layer"))
+        }),
         lines(report.damaged.len(), "damaged form", ""),
     ]
     .into_iter()

@@ -47,6 +47,14 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     number.checked_mul(factor).ok_or_else(|| "that is too much".to_owned())
 }
 
+/// The same, or -1 for no limit.
+pub(super) fn swap(text: &str) -> Result<i64, String> {
+    if text == "-1" {
+        return Ok(-1);
+    }
+    i64::try_from(size(text)?).map_err(|_| "that is too much".to_owned())
+}
+
 /// `NAME=VALUE`.
 pub(super) fn pairs(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {

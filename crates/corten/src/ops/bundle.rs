@@ -35,6 +35,10 @@ pub async fn bundle(
     target: &Path,
     powers: Powers,
 ) -> Result<BundleReport, Failure> {
+    if options.init {
+        let text = "--init is of corten's own runtime: a bundle is for any";
+        return Err(Failure::Usage(text.to_owned()));
+    }
     let staged = Staged::beside(target)?;
     let image = look::open(context, request).await?;
     context.policy().decide(Evidence {
@@ -51,7 +55,7 @@ pub async fn bundle(
     };
     std::fs::create_dir(&rootfs).map_err(failed)?;
     let tree = unpack_at(&image, &rootfs, powers).await?;
-    let mut wanted = overrides(options, "bundle").map_err(failed)?;
+    let mut wanted = overrides(options, "bundle", powers).map_err(failed)?;
     // The name of a bundle's container is its runtime's matter.
     (wanted.id, wanted.hostname) = (None, options.hostname.clone());
     wanted.mounts = mounts(options, image.config.value())?;

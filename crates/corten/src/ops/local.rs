@@ -201,9 +201,17 @@ pub async fn gc(context: &Context, grace: Duration) -> Result<GcReport, Failure>
     let mut keep = super::stacks::stacks(&store).await?;
     keep.extend(super::mount::mounted_stacks(context)?);
     let containers = super::containers::collect(context, grace).await?;
-    keep.extend(super::containers::stacks(context)?);
+    let there = context.containers_there()?;
+    super::volume::sweep(context)?;
     let work = move || match snapshots {
-        Some(snapshots) => Ok(snapshots.collect(&keep, grace, now)?),
+        Some(snapshots) => snapshots.collect(
+            || {
+                keep.extend(super::containers::stacks_of(there.as_ref())?);
+                Ok(keep)
+            },
+            grace,
+            now,
+        ),
         None => Ok(corten_bundle::Swept::default()),
     };
     let swept = super::layers::on_thread("gc", work).await?;

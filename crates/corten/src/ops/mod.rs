@@ -28,6 +28,7 @@ mod store_check;
 mod unit;
 mod unpack;
 pub mod validate;
+mod volume;
 
 pub use bundle::{BundleReport, bundle};
 pub use check::validate;
@@ -60,10 +61,14 @@ pub use pod::{
 pub use ready::{Pull, Ready, ready};
 pub(crate) use run::Recipes;
 pub use run::{
-    CreatedReport, ExplainReport, ExplainedField, Network, RunOptions, RunRequest, SeccompWord,
-    VolumeMount, VolumeSource, create, explain, run, run_detached,
+    CreatedReport, DeviceWord, ExplainReport, ExplainedField, Network, RunOptions, RunRequest,
+    SeccompWord, Shared, VolumeMount, VolumeSource, create, explain, parse_ulimit, run,
+    run_detached,
 };
 pub use schema::schema;
 pub use store_check::{DamagedForm, StoreCheckReport, store_check};
 pub use unit::{UnitOf, UnitReport, unit};
 pub use unpack::{UnpackReport, unpack};
+pub use volume::{
+    Volume, VolumeNamesReport, VolumesReport, volume_create, volume_prune, volume_remove, volumes,
+};

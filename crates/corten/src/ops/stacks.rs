@@ -1,16 +1,40 @@
 //! Which stacks of layers the images of the local store have: what is kept ready of others may go.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use corten_spec::{AnyDocument, DiffId, Digest};
-use corten_store::{LayoutStore, MAX_DEPTH, read_document};
+use corten_spec::{AnyDocument, Descriptor, DiffId, Digest};
+use corten_store::{Fetcher as _, Kind, LayoutStore, MAX_DEPTH, read_document};
 
 use super::inspect::read_config;
 use crate::Failure;
 
 /// The stacks of every image that an entry of the store leads to. What is not here does not count.
 pub(super) async fn stacks(store: &LayoutStore) -> Result<Vec<Vec<DiffId>>, Failure> {
-    let mut found = BTreeSet::new();
+    let found: BTreeSet<_> = images(store).await?.into_iter().map(|image| image.diff_ids).collect();
+    Ok(found.into_iter().collect())
+}
+
+/// The packed layers of the same images that are here, by what they unpack to.
+pub(super) async fn layers(store: &LayoutStore) -> Result<BTreeMap<DiffId, Descriptor>, Failure> {
+    let mut layers = BTreeMap::new();
+    for image in images(store).await? {
+        for (diff_id, layer) in image.diff_ids.into_iter().zip(image.layers) {
+            if !layers.contains_key(&diff_id) && store.exists(Kind::Blob, &layer).await? {
+                layers.insert(diff_id, layer);
+            }
+        }
+    }
+    Ok(layers)
+}
+
+/// What one image is made of, the base first.
+struct Image {
+    diff_ids: Vec<DiffId>,
+    layers: Vec<Descriptor>,
+}
+
+async fn images(store: &LayoutStore) -> Result<Vec<Image>, Failure> {
+    let mut found = Vec::new();
     let mut seen: BTreeSet<Digest> = BTreeSet::new();
     let mut waiting: Vec<_> =
         store.entries()?.into_iter().map(|entry| (entry.descriptor, MAX_DEPTH)).collect();
@@ -23,7 +47,8 @@ pub(super) async fn stacks(store: &LayoutStore) -> Result<Vec<Vec<DiffId>>, Fail
                 if manifest.value().config.media_type.is_config() =>
             {
                 if let Ok(config) = read_config(store, &manifest.value().config).await {
-                    found.insert(config.value().rootfs.diff_ids.clone());
+                    let diff_ids = config.value().rootfs.diff_ids.clone();
+                    found.push(Image { diff_ids, layers: manifest.value().layers.clone() });
                 }
             }
             Ok(AnyDocument::Index(index)) => {
@@ -33,5 +58,5 @@ pub(super) async fn stacks(store: &LayoutStore) -> Result<Vec<Vec<DiffId>>, Fail
             _ => {}
         }
     }
-    Ok(found.into_iter().collect())
+    Ok(found)
 }

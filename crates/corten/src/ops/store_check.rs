@@ -1,10 +1,13 @@
 //! `store check`: everything the local store keeps, hashed once more.
 
+use std::io::Read;
+use std::sync::Arc;
+
 use corten_store::Store as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::layers::on_thread;
+use super::layers::{Blobs, on_thread};
 use crate::{Context, Failure};
 
 /// What a check of the local store found.
@@ -24,8 +27,10 @@ pub struct StoreCheckReport {
     pub tars: u64,
     /// Indexes that were made again and compared.
     pub indexes: u64,
-    /// Layers kept as directories: counted, not read.
+    /// Layers kept as directories that were made again and compared.
     pub directories: u64,
+    /// Layers kept as directories that cannot be compared, since their blobs are not here.
+    pub unread: u64,
     /// Bytes that were read.
     pub bytes: u64,
     /// Unpacked layers and indexes that are not what they must be.
@@ -50,8 +55,8 @@ impl StoreCheckReport {
     }
 }
 
-/// Hashes every blob, every unpacked layer and every index; with `repair`, damaged layers and indexes
-/// are taken away. Succeeds whatever it finds.
+/// Hashes every blob and every unpacked tar, and makes every index and every layer kept as a directory again to
+/// compare them; with `repair`, what is damaged of them is taken away. Succeeds whatever it finds.
 pub async fn store_check(context: &Context, repair: bool) -> Result<StoreCheckReport, Failure> {
     let store = context.store()?;
     let checked = corten_store::check(&store).await?;
@@ -67,13 +72,18 @@ pub async fn store_check(context: &Context, repair: bool) -> Result<StoreCheckRe
         ..StoreCheckReport::default()
     };
     let Some(snapshots) = context.snapshots_there()? else { return Ok(report) };
+    let layers = super::stacks::layers(&store).await?;
     let mut stacks = super::stacks::stacks(&store).await?;
     stacks.extend(super::mount::mounted_stacks(context)?);
     stacks.extend(super::containers::stacks(context)?);
     stacks.sort_unstable();
     stacks.dedup();
+    let blobs = Blobs::of(Arc::new(store.clone()));
     let verified = on_thread("the check", move || {
-        let verified = snapshots.verify(&stacks)?;
+        let verified = snapshots.verify(&stacks, &|diff_id| {
+            let packed: Box<dyn Read> = Box::new(blobs.open(layers.get(diff_id)?));
+            Some(packed)
+        })?;
         if repair {
             verified.damages.iter().try_for_each(|damage| snapshots.discard(damage))?;
         }
@@ -83,6 +93,7 @@ pub async fn store_check(context: &Context, repair: bool) -> Result<StoreCheckRe
     report.tars = verified.tars;
     report.indexes = verified.indexes;
     report.directories = verified.directories;
+    report.unread = verified.unread;
     report.bytes = report.bytes.saturating_add(verified.bytes);
     let damaged = verified.damages.into_iter();
     let told = |damage: corten_bundle::Damage| (damage.path.display().to_string(), damage.what);

@@ -187,6 +187,44 @@ pub(crate) const CHECKS: &[Check] = &[
         ..refused("without them root runs nothing that nobody allowed to", "FLAGS=; run $IMAGE true", "= 125", "control group")
     },
     check(
+        "an init above the program",
+        "run --init $IMAGE sh -c 'echo $$; cat /proc/1/comm; exit 3'
+         run --init $IMAGE sh -c 'trap \"exit 5\" TERM; kill -TERM 1; sleep 5 & wait'",
+        "2\ninit\n= 3\n= 5",
+    ),
+    check(
+        "limits of the process",
+        "run --ulimit nofile=100:200 --ulimit core=0 $IMAGE sh -c 'ulimit -n; ulimit -H -n; ulimit -c'",
+        "100\n200\n0\n= 0",
+    ),
+    refused("a limit that is none", "run --ulimit files=1 $IMAGE true", "= 125", "files=1"),
+    check(
+        "a device of the machine",
+        "run --device /dev/zero:/dev/nothing:r $IMAGE sh -c 'head -c 4 /dev/nothing | wc -c'",
+        "4\n= 0",
+    ),
+    refused("a device that is none", "run --device /etc/passwd $IMAGE true", "= 125", "/etc/passwd is not a device"),
+    check(
+        "namespaces of the machine",
+        "run --pid host $IMAGE sh -c 'test $$ -gt 1 && echo among others'
+         readlink /proc/self/ns/ipc > ipc; run --ipc host $IMAGE readlink /proc/self/ns/ipc | grep -c -F \"$(cat ipc)\"
+         run $IMAGE readlink /proc/self/ns/ipc | grep -c -F \"$(cat ipc)\"",
+        "among others\n= 0\n1\n0",
+    ),
+    check(
+        "all of the machine",
+        "run --privileged $IMAGE sh -c 'mount -t tmpfs none /tmp && echo mounted; grep Seccomp: /proc/self/status'",
+        "mounted\nSeccomp:\t0\n= 0",
+    ),
+    check(
+        "volumes are listed and removed when nobody uses them",
+        "quiet volume create empty; quiet volume ls | cut -d ' ' -f 1
+         quiet create --name user -v data:/d --network none $FLAGS $IMAGE true > id
+         quiet volume rm empty data 2> said || grep -c 'used by user' said
+         quiet volume prune; quiet rm user > id; quiet volume rm data; quiet volume ls | wc -l",
+        "empty\nNAME\ndata\nempty\n1\nempty\ndata\n1",
+    ),
+    check(
         "nothing is left",
         "corten ps -a --json | grep -c image; quiet remove $(corten images | grep -o 'sha256:[0-9a-f]*') > gone 2>&1
          quiet gc --grace 0s > gone; quiet store check > gone || echo unsound

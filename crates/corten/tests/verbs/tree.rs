@@ -114,6 +114,41 @@ fn a_layer_whose_bytes_changed_is_found_and_made_again() {
 }
 
 #[test]
+fn a_layer_kept_as_a_directory_is_compared_with_its_blob() {
+    if !may_mount() {
+        return;
+    }
+    let (user, registry) = (User::new(), TestRegistry::start());
+    registry.seed("app", Some("1"), &image().build());
+    let (reference, target) = (registry.reference("app:1"), user.path("mnt"));
+    fs::create_dir(&target).unwrap();
+    let config = user.path("config.toml");
+    fs::write(&config, "[run]\nform = \"directories\"\n").unwrap();
+    let options = format!("--config {}", config.display());
+    let mount = format!("mount {options} {reference} {}", target.display());
+    assert_eq!(user.json(&mount)["form"], "directories");
+    user.ok(&format!("unmount {}", target.display()));
+    let sound = user.json("store check");
+    assert_eq!((sound["directories"].as_u64(), sound["unread"].as_u64()), (Some(2), Some(0)));
+    assert_eq!(sound["damaged"], serde_json::json!([]));
+    let forms = user.path(".local/share/corten/store/.corten/rendered/directories");
+    let kept = fs::read_dir(&forms).unwrap().map(|entry| entry.unwrap().path().join("etc/kept"));
+    let kept = kept.filter(|path| path.exists()).min().unwrap();
+    let meta = fs::metadata(&kept).unwrap();
+    fs::write(&kept, "kepT").unwrap();
+    let file = fs::File::options().write(true).open(&kept).unwrap();
+    file.set_modified(meta.modified().unwrap()).unwrap();
+    let ran = user.run(["store", "check", "--repair"]);
+    let told = "etc/kept: another content";
+    assert!(ran.code == 9 && ran.out.contains(told), "{} {}", ran.out, ran.err);
+    assert!(!kept.exists());
+    user.ok(&mount);
+    assert_eq!(fs::read_to_string(target.join("etc/kept")).unwrap(), "kept");
+    user.ok(&format!("unmount {}", target.display()));
+    assert_eq!(user.json("store check")["damaged"], serde_json::json!([]));
+}
+
+#[test]
 fn an_image_that_the_configuration_denies_is_not_fetched() {
     let (user, registry) = (User::new(), TestRegistry::start());
     registry.seed("app", Some("1"), &image().build());

@@ -1,12 +1,13 @@
 //! `corten ps`, `status`, `top`, `stats` and `events`: what is known of containers.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
 use crate::cli::words::span;
 use crate::cli::{Context, Exit, Failure};
-use crate::ops::{self, ContainerReport};
+use crate::ops::{self, ContainerReport, StatsReport};
 use crate::output::{Table, age, bytes, print, print_json};
 
 /// List containers that run
@@ -129,36 +130,77 @@ pub(super) async fn top(context: &Context, args: &TopArgs, json: bool) -> Result
 pub(in crate::cli) struct StatsArgs {
     /// Containers [default: all that run].
     containers: Vec<String>,
+    /// Go on, once a second, until they have ended or until interrupted; CPU is then that of the last second.
+    #[arg(long, short)]
+    follow: bool,
 }
+
+/// Processor time of containers at a moment, to tell what came since.
+type Before = BTreeMap<String, (Instant, u64)>;
 
 pub(super) async fn stats(
     context: &Context,
     args: &StatsArgs,
     json: bool,
 ) -> Result<Exit, Failure> {
-    let report = ops::stats(context, &args.containers).await?;
-    if json {
-        print_json(&report)?;
-        return Ok(Exit::Done);
+    let mut before = Before::new();
+    let mut report = ops::stats(context, &args.containers).await?;
+    loop {
+        match (json, args.follow) {
+            (true, false) => print_json(&report)?,
+            (true, true) => print(&format!("{}\n", line(&report)?))?,
+            (false, _) => print(&measured(&report, &mut before).render())?,
+        }
+        if !args.follow {
+            return Ok(Exit::Done);
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        report = match ops::stats(context, &args.containers).await {
+            Ok(report) => report,
+            // One that has ended is no failure of looking at it until then.
+            Err(Failure::Container(_)) => return Ok(Exit::Done),
+            Err(failure) => return Err(failure),
+        };
     }
-    let mut table =
-        Table::new(&["ID", "NAME", "MEMORY", "LIMIT", "CPU TIME", "PIDS", "READ", "WRITTEN"]);
+}
+
+fn line(report: &StatsReport) -> Result<String, Failure> {
+    serde_json::to_string(report).map_err(|error| Failure::Io {
+        object: "standard output".to_owned(),
+        action: "writing JSON",
+        source: error.into(),
+    })
+}
+
+fn measured(report: &StatsReport, before: &mut Before) -> Table {
+    let first = before.is_empty();
+    let cpu = if first { "CPU TIME" } else { "CPU" };
+    let mut table = Table::new(&["ID", "NAME", "MEMORY", "LIMIT", cpu, "PIDS", "READ", "WRITTEN"]);
     let size = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), bytes);
     for one in &report.containers {
-        let seconds = one.cpu.map(Duration::from_nanos).map(|time| time.as_secs_f64());
+        let now = Instant::now();
+        let seconds = |nanos: u64| Duration::from_nanos(nanos).as_secs_f64();
+        let last = one.cpu.and_then(|cpu| before.insert(one.id.clone(), (now, cpu)));
+        let cpu = match (one.cpu, last) {
+            (Some(cpu), Some((then, used))) => {
+                let share = seconds(cpu.saturating_sub(used)) / (now - then).as_secs_f64();
+                format!("{:.1} %", share * 100.0)
+            }
+            (Some(cpu), None) if first => format!("{:.2} s", seconds(cpu)),
+            _ => "-".to_owned(),
+        };
         table.row(vec![
             short(&one.id),
             one.name.clone(),
             size(one.memory),
             size(one.memory_limit),
-            seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.2} s")),
+            cpu,
             one.pids.map_or_else(|| "-".to_owned(), |pids| pids.to_string()),
             size(one.read),
             size(one.written),
         ]);
     }
-    print(&table.render())?;
-    Ok(Exit::Done)
+    table
 }
 
 /// Show what happened to containers

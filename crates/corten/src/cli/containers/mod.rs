@@ -7,7 +7,7 @@ mod talk;
 use clap::Subcommand;
 use corten_run::Freeze;
 
-use super::{Context, Failure, Outcome, commit, cp, pod, run, unit};
+use super::{Context, Failure, Outcome, commit, cp, pod, run, unit, volume};
 
 /// Verbs about containers.
 #[derive(Subcommand)]
@@ -35,6 +35,7 @@ pub(super) enum ContainerVerb {
     Commit(Box<commit::CommitArgs>),
     Cp(cp::CpArgs),
     Unit(unit::UnitArgs),
+    Volume(volume::VolumeArgs),
     /// Run several images as one unit
     Pod(Box<pod::PodArgs>),
 }
@@ -70,6 +71,7 @@ impl ContainerVerb {
                 NeedsRoot::Own
             }
             Self::Pod(args) if args.needs_root() => NeedsRoot::Own,
+            Self::Volume(args) if args.needs_root() => NeedsRoot::Own,
             Self::Exec(args) => NeedsRoot::Of(&args.container),
             Self::Cp(args) => NeedsRoot::At(args.container()),
             _ => NeedsRoot::No,
@@ -90,6 +92,7 @@ pub(super) async fn dispatch(
         ContainerVerb::Commit(args) => commit::commit(context, *args, json).await,
         ContainerVerb::Cp(args) => cp::cp(context, &args, json).await,
         ContainerVerb::Unit(args) => unit::unit(context, &args, json),
+        ContainerVerb::Volume(args) => volume::volume(context, args, json).await,
         ContainerVerb::Create(args) => run::create(context, *args, json).await,
         ContainerVerb::Ps(args) => look::ps(context, &args, json).await,
         ContainerVerb::Status(args) => look::status(context, &args, json).await,

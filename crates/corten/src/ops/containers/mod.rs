@@ -152,8 +152,13 @@ pub(crate) fn first_process(context: &Context, name: &str) -> Result<Option<u32>
 
 /// The layers of all containers: what they were made of stays ready.
 pub(super) fn stacks(context: &Context) -> Result<Vec<Vec<DiffId>>, Failure> {
-    let Some(containers) = context.containers_there()? else { return Ok(Vec::new()) };
-    let listed = corten_run::list(&containers, &|_| true)?;
+    stacks_of(context.containers_there()?.as_ref())
+}
+
+/// The same, of these containers.
+pub(super) fn stacks_of(containers: Option<&Containers>) -> Result<Vec<Vec<DiffId>>, Failure> {
+    let Some(containers) = containers else { return Ok(Vec::new()) };
+    let listed = corten_run::list(containers, &|_| true)?;
     let layers = |listed: &Listed| {
         Recipe::layers_of(&listed.container).map_err(|source| Failure::Io {
             object: format!("container {}", listed.container.id),

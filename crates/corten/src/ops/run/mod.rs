@@ -3,6 +3,7 @@
 
 mod etc;
 mod explained;
+mod grants;
 mod health;
 mod options;
 mod overrides;
@@ -23,8 +24,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use explained::{ExplainReport, ExplainedField, explain};
-pub use options::{Network, RunOptions, SeccompWord};
+pub use grants::{DeviceWord, parse_ulimit};
+pub use options::{Network, RunOptions, SeccompWord, Shared};
 pub(super) use overrides::{host, overrides, user_in};
+pub(super) use own::{VOLUMES, make_volume};
 pub(super) use recipe::{NetworkRecipe, told};
 pub(crate) use recipe::{Recipe, Recipes};
 pub(super) use volumes::inside;
@@ -162,7 +165,12 @@ pub(super) fn asked(
         (None, None) => None,
     };
     let recipe = recipe(context, request, image)?;
-    let mut wanted = Ask::new(runtime(context, request.runtime.as_deref())?);
+    let runtime = runtime(context, request.runtime.as_deref())?;
+    if request.options.init && runtime != RuntimeChoice::Engine {
+        let text = "--init is of corten's own runtime: leave --init or --runtime away";
+        return Err(Failure::Usage(text.to_owned()));
+    }
+    let mut wanted = Ask::new(runtime);
     wanted.name = request.name.clone();
     wanted.origin = Origin {
         reference: image.shown.clone(),

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use corten_run::network::Publish;
+use oci_spec::runtime::PosixRlimit;
 use serde::{Deserialize, Serialize};
 
+use super::grants::DeviceWord;
 use super::volumes::VolumeMount;
 
 /// How a container runs, where that differs from what its image says.
@@ -28,12 +30,20 @@ pub struct RunOptions {
     pub interactive: bool,
     /// Whether the process has a terminal.
     pub terminal: bool,
+    /// Whether a first process of the engine's own starts it and takes orphans in.
+    pub init: bool,
+    /// Whose processes it sees.
+    pub pid: Shared,
+    /// With whom it shares memory and message queues.
+    pub ipc: Shared,
     /// Mounts.
     pub mounts: Vec<VolumeMount>,
     /// Whether the container can write to its root filesystem.
     pub read_only: bool,
     /// Most memory in bytes.
     pub memory: Option<u64>,
+    /// Most memory and swap together in bytes, -1 for no limit.
+    pub swap: Option<i64>,
     /// Most processors, in thousandths.
     pub cpus: Option<u32>,
     /// Most processes.
@@ -48,6 +58,16 @@ pub struct RunOptions {
     pub no_new_privileges: bool,
     /// Which system calls it may make.
     pub seccomp: SeccompWord,
+    /// Whether it may use all of the machine.
+    pub privileged: bool,
+    /// Devices of the machine.
+    pub devices: Vec<DeviceWord>,
+    /// Limits of the process.
+    pub ulimits: Vec<PosixRlimit>,
+    /// How readily the kernel ends it when memory runs out, -1000 to 1000.
+    pub oom_score_adj: Option<i32>,
+    /// The control group that its own is made in.
+    pub cgroup_parent: Option<PathBuf>,
     /// Kernel parameters of its namespaces.
     pub sysctl: Vec<(String, String)>,
     /// Host name.
@@ -56,6 +76,17 @@ pub struct RunOptions {
     pub network: Network,
     /// Annotations of the runtime config.
     pub annotations: Vec<(String, String)>,
+}
+
+/// A namespace of the container's own, or that of the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shared {
+    /// Its own.
+    #[default]
+    Private,
+    /// The machine's.
+    Host,
 }
 
 /// Which system calls a container may make.

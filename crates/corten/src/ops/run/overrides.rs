@@ -10,11 +10,12 @@ use oci_spec::runtime::{Capabilities, LinuxCapabilities, User};
 use rustix::thread::CapabilitySet;
 
 use super::etc::default_hostname;
-use super::options::{Network, RunOptions, SeccompWord};
+use super::grants;
+use super::options::{Network, RunOptions, SeccompWord, Shared};
 use super::recipe::told;
 
 /// The overrides of a container, its mounts apart.
-pub(crate) fn overrides(options: &RunOptions, id: &str) -> io::Result<Overrides> {
+pub(crate) fn overrides(options: &RunOptions, id: &str, powers: Powers) -> io::Result<Overrides> {
     let network = match options.network {
         Network::None | Network::Private { .. } => Space::New,
         Network::Host => Space::Host,
@@ -34,7 +35,16 @@ pub(crate) fn overrides(options: &RunOptions, id: &str) -> io::Result<Overrides>
         cap_drop: options.cap_drop.clone(),
         no_new_privileges: options.no_new_privileges,
         seccomp: seccomp(&options.seccomp)?,
+        privileged: options.privileged,
+        devices: grants::devices(&options.devices, options.privileged, powers)?,
+        ulimits: options.ulimits.clone(),
+        oom_score_adj: options.oom_score_adj,
+        cgroup_parent: options.cgroup_parent.clone(),
+        init: options.init,
+        pid: space(options.pid),
+        ipc: space(options.ipc),
         memory: options.memory,
+        swap: options.swap,
         cpus: options.cpus.map(Cpus),
         pids: options.pids,
         shm_size: options.shm_size,
@@ -44,6 +54,13 @@ pub(crate) fn overrides(options: &RunOptions, id: &str) -> io::Result<Overrides>
         id: Some(id.to_owned()),
         ..Overrides::default()
     })
+}
+
+fn space(shared: Shared) -> Space {
+    match shared {
+        Shared::Private => Space::New,
+        Shared::Host => Space::Host,
+    }
 }
 
 fn seccomp(word: &SeccompWord) -> io::Result<SeccompChoice> {

@@ -13,7 +13,7 @@ use super::seed::seed;
 use super::volumes::{VolumeMount, VolumeSource};
 
 /// Where volumes with a name are, below the local store.
-const VOLUMES: &str = ".corten/volumes";
+pub(in crate::ops) const VOLUMES: &str = ".corten/volumes";
 
 /// Most volumes that an image may announce.
 const MAX_VOLUMES: usize = 1024;
@@ -68,16 +68,26 @@ fn announced(image: &ImageConfig, asked: &[VolumeMount]) -> io::Result<Vec<Volum
     Ok(volumes.paths.into_iter().filter(free).take(MAX_VOLUMES).map(own).collect())
 }
 
-/// Makes a volume with its first content, whole or not at all; one that is there stays as it is.
+/// Makes a volume with what the image has at its place, whole or not at all; one that is there stays as it is.
 fn make(place: &Path, rootfs: &Path, target: &str, powers: Powers) -> io::Result<()> {
+    make_volume(place, |data| seed(rootfs, target, data, powers).map_err(told))
+}
+
+/// Makes a volume that `fill` fills, whole or not at all; one that is there stays as it is.
+pub(in crate::ops) fn make_volume(
+    place: &Path,
+    fill: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
     if place.join("data").is_dir() {
         return Ok(());
     }
     std::fs::create_dir_all(place)?;
-    let part = tempfile::Builder::new().prefix(".part-").tempdir_in(place)?;
+    // By its name, gc knows who makes it.
+    let prefix = format!(".part-{}-", std::process::id());
+    let part = tempfile::Builder::new().prefix(&prefix).tempdir_in(place)?;
     let data: PathBuf = part.path().join("data");
     std::fs::create_dir(&data)?;
-    seed(rootfs, target, &data, powers).map_err(told)?;
+    fill(&data)?;
     match std::fs::rename(&data, place.join("data")) {
         // Another container made the same volume meanwhile.
         Err(_) if place.join("data").is_dir() => Ok(()),

@@ -22,9 +22,10 @@ use corten_layer::Limits;
 use corten_run::network::{self, Private, Way};
 use corten_run::{Container, Hold, Pod, PodId, Prepare};
 use corten_spec::{DiffId, ImageConfig};
+use oci_spec::runtime::Mount;
 use serde::{Deserialize, Serialize};
 
-use super::options::{Network, RunOptions};
+use super::options::{Network, RunOptions, Shared};
 use super::{etc, overrides, own};
 use crate::config::FormWord;
 use crate::context::{RENDERED, powers};
@@ -104,18 +105,30 @@ impl Recipe {
     ) -> io::Result<Converted> {
         let image = self.image()?;
         let mounts = own::mounts(self, &image, site, powers)?;
-        let mut overrides = overrides::overrides(&self.options, id)?;
+        let mut overrides = overrides::overrides(&self.options, id, powers)?;
         overrides.mounts = etc::mounts(&self.options, id, site.directory)?;
         overrides.mounts.extend(mounts);
         let root = RootDirectory::open(site.rootfs)?;
         let mut converted =
             runtime_config(&image, &overrides, &overrides::host(powers), &root).map_err(told)?;
+        if self.options.ipc == Shared::Host {
+            // A machine without them has none to share.
+            let missing = |mount: &Mount| {
+                let places = ["/dev/mqueue", "/dev/shm"].map(Path::new);
+                let source = mount.source().as_deref();
+                source.is_some_and(|source| places.contains(&source) && !source.exists())
+            };
+            let mounts = converted.spec.mounts().clone();
+            let kept = mounts.map(|all| all.into_iter().filter(|one| !missing(one)).collect());
+            converted.spec.set_mounts(kept);
+        }
         if let Some(process) = converted.spec.process_mut() {
             let mut user = process.user().clone();
             overrides::within(&mut user, powers)?;
             process.set_user(user);
             // Who names a capability is told that it cannot be had; who says all means what there is.
-            let all = self.options.cap_add.iter().any(|name| name.eq_ignore_ascii_case("ALL"));
+            let all = self.options.privileged
+                || self.options.cap_add.iter().any(|name| name.eq_ignore_ascii_case("ALL"));
             if let Some(sets) = process.capabilities().as_ref().filter(|_| all) {
                 let given = overrides::to_give(sets)?;
                 process.set_capabilities(Some(given));
