@@ -28,6 +28,8 @@ pub(crate) fn lead(become_it: impl FnOnce() -> io::Error) -> Result<io::Error> {
         .doing(|| "take orphans in")?;
     let (read, write) =
         rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).doing(|| "make a pipe")?;
+    // The program gets its own with its start.
+    let _ = rustix::thread::set_name(c"init");
     // Blocked, a signal waits to be asked for, even where the first process of a namespace would not get it.
     let before = sys::block_signals();
     let Some(child) = sys::fork().doing(|| "fork the program")? else {
@@ -76,7 +78,6 @@ fn stay(child: i32) -> ! {
         let _ = rustix::stdio::dup2_stdout(&null);
         let _ = rustix::stdio::dup2_stderr(&null);
     }
-    let _ = rustix::thread::set_name(c"init");
     loop {
         let signal = sys::next_signal();
         if signal != libc::SIGCHLD {
