@@ -7,6 +7,7 @@
 #
 #   benches/run.sh [LAYOUT:NAME] [RUNS] [STARTS]     prints a Markdown table
 #
+# With $BENCH_USER, the name of an ordinary user, it measures that user's starts, too.
 # The default is the image `build` of the peers, three times, with 30 starts. The others are taken from
 # PATH (see shared/peers); one that is absent is left out and said so. Needs root, GNU time, curl, jq, and
 # about eight times the image's packed size of free space in $TMPDIR.
@@ -143,6 +144,21 @@ measure_starts() { # tool
   done | sort -n | awk '{ v[NR] = $1 } END { printf "%.1f\n", v[int((NR + 1) / 2)] / 1000 }'
 }
 
+# The same by an ordinary user, from a store of that user's own.
+measure_rootless() { # user
+  local own binary
+  own=$(mktemp -d) && binary=$own/corten
+  cp "$corten" "$binary" && chmod 755 "$own" "$binary"
+  mkdir "$own/store" && chown "$1" "$own/store"
+  as_user() { runuser -u "$1" -- env -C / "$binary" --quiet --store "$own/store" "${@:2}"; }
+  "$corten" --quiet copy "oci:$layout:$name" oci-archive:- 2>/dev/null |
+    as_user "$1" copy oci-archive:- store:bench/image:x >"$work/output" || return 1
+  warm_rootless() { as_user "$BENCH_USER" run --rm --network none bench/image:x /bin/true; }
+  measure_starts rootless
+  as_user "$1" remove bench/image:x >"$work/output" && as_user "$1" gc --grace 0 >"$work/output"
+  rm -rf "$own"
+}
+
 median() { # field, file
   cut -d' ' -f"$1" "$2" | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
 }
@@ -198,3 +214,6 @@ for tool in "${tools[@]}" floor; do
       printf "| %s | %.2f | %.2f | %.0f | %s | %.2f | %s | %.2f |\n", tool, wall, cpu, peak,
         (best > 0 ? sprintf("%.2f", wall / best) : "-"), cpu / base, start, remove }'
 done
+if [[ -n ${BENCH_USER:-} ]]; then
+  printf '\nStart by an ordinary user: %s ms, runuser among it.\n' "$(measure_rootless "$BENCH_USER")"
+fi

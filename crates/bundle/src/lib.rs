@@ -7,6 +7,6 @@ mod snapshot;
 pub mod users;
 
 pub use snapshot::{
-    Damage, Form, Lease, Mounted, Packed, Powers, Purpose, RootMount, SnapshotError, Snapshots,
+    Damage, Form, Lease, Mounted, OpenPacked, Powers, Purpose, RootMount, SnapshotError, Snapshots,
     Stacked, Swept, Verified, Writable,
 };

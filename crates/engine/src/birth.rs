@@ -40,9 +40,9 @@ pub(crate) fn inner_stage(
     let program = seal::sealed(program, std::fs::read_link(program).ok().as_deref())?;
     let linux = order.spec.linux().clone().unwrap_or_default();
     let streams = [
-        stream(stdio.input.as_ref(), io::stdin().as_fd())?,
-        stream(stdio.output.as_ref(), io::stdout().as_fd())?,
-        stream(stdio.error.as_ref(), io::stderr().as_fd())?,
+        stream(stdio.input.as_ref(), sys::borrow(0))?,
+        stream(stdio.output.as_ref(), sys::borrow(1))?,
+        stream(stdio.error.as_ref(), sys::borrow(2))?,
     ];
     let mut kept = vec![channel.as_fd().as_raw_fd(), order_file.as_raw_fd()];
     kept.extend_from_slice(passed);

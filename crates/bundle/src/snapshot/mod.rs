@@ -39,7 +39,7 @@ pub use collect::Swept;
 pub use error::SnapshotError;
 pub use lease::Lease;
 pub use overlay::{Mounted, Purpose, RootMount, Writable};
-pub use verify::{Damage, Packed, Verified};
+pub use verify::{Damage, OpenPacked, Verified};
 
 use crate::erofs;
 use files::Files;

@@ -42,7 +42,7 @@ pub struct Verified {
 }
 
 /// Opens the packed bytes of a layer; `None` where they are not here.
-pub type Packed<'a> = &'a dyn Fn(&DiffId) -> Option<Box<dyn Read>>;
+pub type OpenPacked<'a> = &'a dyn Fn(&DiffId) -> Option<Box<dyn Read>>;
 
 impl Snapshots {
     /// Hashes every tar, makes the index of each of `stacks` that has one anew, and every directory of a layer
@@ -51,7 +51,7 @@ impl Snapshots {
     pub fn verify(
         &self,
         stacks: &[Vec<DiffId>],
-        packed: Packed<'_>,
+        packed: OpenPacked<'_>,
     ) -> Result<Verified, SnapshotError> {
         // Nobody deletes meanwhile.
         let _shared = self.files.lock(Hold::Shared)?;
@@ -124,7 +124,7 @@ impl Snapshots {
     fn verify_directory(
         &self,
         name: &str,
-        packed: Packed<'_>,
+        packed: OpenPacked<'_>,
         verified: &mut Verified,
     ) -> Result<(), SnapshotError> {
         let path = self.files.path(DIRECTORIES, name);
