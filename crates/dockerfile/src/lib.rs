@@ -1,0 +1,63 @@
+//! The Dockerfile language: text in; typed instructions, checks and a list of stages out.
+//!
+//! This is the pure front half of a build. It knows the language as `docker/dockerfile` 1.26 has it
+//! and nothing else: no files, no network, no clock, no images and no stores. What it cannot know by
+//! itself, the values of variables and what a base brings along, comes through ports.
+//!
+//! ```
+//! use corten_dockerfile::{Action, Dockerfile};
+//!
+//! let file = Dockerfile::parse(b"ARG TAG=13\nFROM debian:$TAG AS app\nCOPY --link a b /srv/\n")?;
+//! let stage = &file.stages[0];
+//! assert_eq!((stage.base.text.as_str(), stage.name.as_deref()), ("debian:$TAG", Some("app")));
+//! let Action::Copy(copy) = &stage.commands[0].action else { panic!() };
+//! assert_eq!(copy.sources.paths, ["a", "b"]);
+//! assert!(copy.link);
+//! assert_eq!(stage.commands[0].span.lines(), 3..=3);
+//! # Ok::<(), corten_dockerfile::DockerfileError>(())
+//! ```
+//!
+//! The way from text to instructions: [`Syntax`] has the statements as they are written, with their
+//! places; [`Dockerfile`] has what they mean; [`Command::substitute`] replaces their variables.
+
+mod command;
+mod csv;
+mod directive;
+mod dockerfile;
+mod expand;
+mod flag;
+mod heredoc;
+mod image_name;
+mod json;
+mod keyword;
+mod mount;
+mod port;
+mod position;
+mod signal;
+mod statement;
+mod suggest;
+mod syntax;
+mod word;
+
+pub use command::{
+    Action, Add, ArgDefinition, Command, CommandLine, Copy, DurationError, Health, HealthTest,
+    InlineFile, InstructionError, KeyValue, LineForm, Run, RunFile, RunNetwork, Security, Sources,
+    Substituted, Trigger, Undefined, parse_duration,
+};
+pub use directive::{Directive, DirectiveName, detect_syntax};
+pub use dockerfile::{Dockerfile, DockerfileError, Stage};
+pub use expand::{
+    ExpandError, Expanded, Expander, MAX_EXPANSION, MAX_NESTING, MAX_PATTERN_STEPS, Unset,
+    Variables,
+};
+pub use flag::FlagError;
+pub use heredoc::Heredoc;
+pub use keyword::Keyword;
+pub use mount::{
+    DeviceFlag, FileAccess, Mount, MountAccess, MountError, MountFlag, MountKind, Sharing,
+};
+pub use port::{Exposed, PortError, Protocol, parse_port};
+pub use position::{Position, Span, Word};
+pub use signal::signal_number;
+pub use statement::{Arguments, Pair, PairForm, Statement};
+pub use syntax::{MAX_DOCKERFILE, MAX_LINE, Syntax, SyntaxError};

@@ -1,0 +1,155 @@
+//! Public Dockerfiles, with what `BuildKit` said of each: taken or refused, and its stages.
+//!
+//! The data's form: `@ ANSWER STAGES BYTES PATH`, a line for each stage
+//! (`+ FIRST-LAST`, name, base, platform and description, with tabs between), then the file.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::Path;
+
+use corten_dockerfile::{Dockerfile, detect_syntax};
+
+#[derive(Debug)]
+struct Case {
+    path: String,
+    answer: Answer,
+    stages: Vec<String>,
+    bytes: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Accept,
+    Refuse,
+    /// Refused for a flag that came after the frontend that was asked.
+    Later,
+}
+
+fn cases(name: &str) -> Vec<Case> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/corpus").join(name);
+    let data = fs::read(path).unwrap();
+    let mut rest = data.as_slice();
+    let mut cases = Vec::new();
+    while !rest.is_empty() {
+        let head = line(&mut rest);
+        let fields: Vec<&str> = head.splitn(5, ' ').collect();
+        let ["@", answer, stages, bytes, path] = fields.as_slice() else { panic!("{head}") };
+        let answer = match *answer {
+            "accept" => Answer::Accept,
+            "refuse" => Answer::Refuse,
+            "later" => Answer::Later,
+            _ => panic!("{head}"),
+        };
+        let stages = (0..stages.parse().unwrap()).map(|_| line(&mut rest)).collect();
+        let (file, after) = rest.split_at(bytes.parse().unwrap());
+        rest = after.strip_prefix(b"\n").unwrap();
+        cases.push(Case { path: (*path).to_owned(), answer, stages, bytes: file.to_vec() });
+    }
+    cases
+}
+
+fn line(rest: &mut &[u8]) -> String {
+    let end = rest.iter().position(|byte| *byte == b'\n').unwrap();
+    let (line, after) = rest.split_at(end);
+    *rest = &after[1..];
+    String::from_utf8(line.to_vec()).unwrap()
+}
+
+/// The stages, written as the data has them.
+fn stages(file: &Dockerfile) -> Vec<String> {
+    let stage = |stage: &corten_dockerfile::Stage| {
+        format!(
+            "+ {}-{}\t{}\t{}\t{}\t{}",
+            stage.span.lines().start(),
+            stage.span.lines().end(),
+            stage.name.as_deref().unwrap_or_default(),
+            stage.base.text,
+            stage.platform.as_ref().map(|word| word.text.as_str()).unwrap_or_default(),
+            stage.description.as_deref().unwrap_or_default(),
+        )
+    };
+    file.stages.iter().map(stage).collect()
+}
+
+fn check(name: &str, accepted: usize, refused: usize) {
+    let cases = cases(name);
+    let mut wrong = Vec::new();
+    for case in &cases {
+        match (case.answer, Dockerfile::parse(&case.bytes)) {
+            (Answer::Accept, Ok(file)) if stages(&file) == case.stages => {}
+            (Answer::Refuse, Err(_)) | (Answer::Later, Ok(_)) => {}
+            (_, Ok(file)) => wrong.push(format!(
+                "{}: {:?}\n  ours   {:?}\n  theirs {:?}",
+                case.path,
+                case.answer,
+                stages(&file),
+                case.stages
+            )),
+            (_, Err(error)) => wrong.push(format!("{}: {}: {error}", case.path, error.span())),
+        }
+    }
+    assert!(wrong.is_empty(), "{}\n{} of {}", wrong.join("\n"), wrong.len(), cases.len());
+    let refusals = cases.iter().filter(|case| case.answer == Answer::Refuse).count();
+    assert_eq!((cases.len() - refusals, refusals), (accepted, refused));
+}
+
+#[test]
+fn buildkits_files_are_read_as_buildkit_reads_them() {
+    check("buildkit.txt", 136, 12);
+}
+
+#[test]
+fn buildahs_files_are_read_as_buildkit_reads_them() {
+    check("buildah.txt", 343, 12);
+}
+
+#[test]
+fn imagebuilders_files_are_read_as_buildkit_reads_them() {
+    check("imagebuilder.txt", 83, 6);
+}
+
+#[test]
+fn kanikos_files_are_read_as_buildkit_reads_them() {
+    check("kaniko.txt", 85, 0);
+}
+
+/// Whatever is cut out of real files, or changed in them, is taken or refused, but does not panic.
+#[test]
+fn no_part_of_a_file_panics() {
+    let mut seed: u64 = 0x2545_f491_4f6c_dd1d;
+    let mut random = move |below: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        usize::try_from(seed % u64::try_from(below.max(1)).unwrap()).unwrap()
+    };
+    let spice: [&[u8]; 12] = [
+        b"\\\n",
+        b"<<EOF",
+        b"${a:-",
+        b"\"",
+        b"'",
+        b"[\"",
+        b"\xff",
+        b"\r\n",
+        b"--x=",
+        b"`",
+        b"#",
+        b"ONBUILD ",
+    ];
+    for name in ["buildkit.txt", "buildah.txt", "imagebuilder.txt", "kaniko.txt"] {
+        for case in cases(name) {
+            for _ in 0..4 {
+                let mut bytes = case.bytes.clone();
+                bytes.truncate(random(bytes.len() + 1));
+                for _ in 0..random(4) {
+                    let at = random(bytes.len() + 1);
+                    bytes.splice(at..at, spice[random(spice.len())].iter().copied());
+                }
+                let _ = Dockerfile::parse(&bytes);
+                let _ = detect_syntax(&String::from_utf8_lossy(&bytes));
+            }
+        }
+    }
+}
