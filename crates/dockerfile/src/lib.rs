@@ -20,6 +20,8 @@
 //! The way from text to instructions: [`Syntax`] has the statements as they are written, with their
 //! places; [`Dockerfile`] has what they mean; [`Command::substitute`] replaces their variables.
 
+mod builtin;
+mod check;
 mod command;
 mod csv;
 mod directive;
@@ -30,15 +32,24 @@ mod heredoc;
 mod image_name;
 mod json;
 mod keyword;
+mod link;
 mod mount;
+mod outline;
+mod pattern;
 mod port;
 mod position;
+mod scope;
 mod signal;
 mod statement;
 mod suggest;
 mod syntax;
 mod word;
 
+pub use builtin::{BUILTIN_ARGS, BuiltinArg, BuiltinGroup, builtin_arg};
+pub use check::{
+    Advice, BaseImage, BaseImages, Check, CheckError, CheckOptions, CheckOptionsError, CheckReport,
+    CheckRequest, CommandError, NoBases, check,
+};
 pub use command::{
     Action, Add, ArgDefinition, Command, CommandLine, Copy, DurationError, Health, HealthTest,
     InlineFile, InstructionError, KeyValue, LineForm, Run, RunFile, RunNetwork, Security, Sources,
@@ -53,11 +64,19 @@ pub use expand::{
 pub use flag::FlagError;
 pub use heredoc::Heredoc;
 pub use keyword::Keyword;
+pub use link::{
+    LinkError, StageLinks, StageSource, StageUse, command_uses, links, reachable, target,
+};
 pub use mount::{
     DeviceFlag, FileAccess, Mount, MountAccess, MountError, MountFlag, MountKind, Sharing,
 };
+pub use outline::{BuildTarget, Outline, OutlineArg, OutlineNeed, outline, targets};
+pub use pattern::{
+    Glob, IgnoreFile, MAX_IGNORE_FILE, ParentMatches, PathPattern, PatternError, clean_path,
+};
 pub use port::{Exposed, PortError, Protocol, parse_port};
 pub use position::{Position, Span, Word};
+pub use scope::{BuildInputs, DeclaredArg, GlobalError, GlobalScope, PlatformValues, StageScope};
 pub use signal::signal_number;
 pub use statement::{Arguments, Pair, PairForm, Statement};
 pub use syntax::{MAX_DOCKERFILE, MAX_LINE, Syntax, SyntaxError};

@@ -118,11 +118,6 @@ impl LogicalLine {
         Span::new(self.place(start), stop)
     }
 
-    /// Where all of it stands.
-    pub(crate) fn whole(&self) -> Span {
-        self.span(0, self.text.len())
-    }
-
     fn place(&self, offset: usize) -> Position {
         let piece = self.pieces.iter().rev().find(|piece| piece.at <= offset);
         let Some(piece) = piece else { return Position::default() };
@@ -152,6 +147,6 @@ mod tests {
         let span = line.span(at, at + "bé".len());
         let place = |column| Position { line: 5, column };
         assert_eq!(span, Span::new(place(3), place(5)));
-        assert_eq!(line.whole().lines(), 3..=5);
+        assert_eq!(line.span(0, line.text.len()).lines(), 3..=5);
     }
 }

@@ -1,7 +1,7 @@
 //! The syntax trees of `BuildKit`'s own parser tests, as S-expressions, and its lists of what is no
 //! Dockerfile.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fmt::Write as _;
 use std::fs;

@@ -117,7 +117,7 @@ pub enum InstructionError {
         /// The flag's value.
         text: String,
         /// What is wrong with it.
-        source: MountError,
+        source: Box<MountError>,
         /// Its place.
         span: Span,
     },

@@ -9,6 +9,7 @@ mod trigger;
 pub use error::InstructionError;
 pub use health::{DurationError, Health, HealthTest, parse_duration};
 pub(crate) use read::{command, description, stage_head};
+pub(crate) use substitute::undefined;
 pub use substitute::{Substituted, Undefined};
 pub use trigger::Trigger;
 

@@ -274,14 +274,14 @@ fn run(statement: &Statement) -> Result<Run, InstructionError> {
     let mount = |word: &&Word| {
         MountFlag::read(word).map_err(|source| InstructionError::Mount {
             text: word.text.clone(),
-            source,
+            source: Box::new(source),
             span: word.span,
         })
     };
     let device = |word: &&Word| {
         DeviceFlag::read(&word.text).map_err(|source| InstructionError::Mount {
             text: word.text.clone(),
-            source,
+            source: Box::new(source),
             span: word.span,
         })
     };
