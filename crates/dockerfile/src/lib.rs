@@ -51,7 +51,7 @@ pub use check::{
     CheckRequest, CommandError, NoBases, check,
 };
 pub use command::{
-    Action, Add, ArgDefinition, Command, CommandLine, Copy, DurationError, Health, HealthTest,
+    Action, Add, ArgDefinition, Command, CommandLine, Copy, DurationError, HealthProbe, HealthTest,
     InlineFile, InstructionError, KeyValue, LineForm, Run, RunFile, RunNetwork, Security, Sources,
     Substituted, Trigger, Undefined, parse_duration,
 };

@@ -10,7 +10,7 @@ use crate::statement::{Arguments, Statement};
 
 /// `HEALTHCHECK`. A length of time of zero leaves it to whoever runs the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Health {
+pub struct HealthProbe {
     /// What is run.
     pub test: HealthTest,
     /// `--interval`: between two checks.
@@ -127,7 +127,7 @@ fn digits(text: &str) -> (&str, &str) {
 
 const TIMES: [&str; 4] = ["interval", "timeout", "start-period", "start-interval"];
 
-pub(super) fn read(statement: &Statement) -> Result<Health, InstructionError> {
+pub(super) fn read(statement: &Statement) -> Result<HealthProbe, InstructionError> {
     let wrong = |takes| InstructionError::Arguments {
         keyword: Keyword::Healthcheck,
         takes,
@@ -136,7 +136,7 @@ pub(super) fn read(statement: &Statement) -> Result<Health, InstructionError> {
     let Arguments::Health(kind, rest) = &statement.arguments else {
         return Err(wrong("NONE, or CMD and a command"));
     };
-    let mut health = Health {
+    let mut health = HealthProbe {
         test: HealthTest::None,
         interval: Duration::ZERO,
         timeout: Duration::ZERO,

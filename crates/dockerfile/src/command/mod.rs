@@ -7,7 +7,7 @@ mod substitute;
 mod trigger;
 
 pub use error::InstructionError;
-pub use health::{DurationError, Health, HealthTest, parse_duration};
+pub use health::{DurationError, HealthProbe, HealthTest, parse_duration};
 pub(crate) use read::{command, description, stage_head};
 pub(crate) use substitute::undefined;
 pub use substitute::{Substituted, Undefined};
@@ -50,7 +50,7 @@ pub enum Action {
     /// `EXPOSE`: ports as they are written, sorted. [`crate::parse_port`] reads them.
     Expose(Vec<String>),
     /// `HEALTHCHECK`.
-    Healthcheck(Health),
+    Healthcheck(HealthProbe),
     /// `LABEL`.
     Label(Vec<KeyValue>),
     /// `MAINTAINER`.
