@@ -22,6 +22,7 @@
 
 mod builtin;
 mod check;
+mod chmod;
 mod command;
 mod csv;
 mod directive;
@@ -50,6 +51,7 @@ pub use check::{
     Advice, BaseImage, BaseImages, Check, CheckError, CheckOptions, CheckOptionsError, CheckReport,
     CheckRequest, CommandError, NoBases, check,
 };
+pub use chmod::{FileMode, ModeError, parse_chmod};
 pub use command::{
     Action, Add, ArgDefinition, Command, CommandLine, Copy, DurationError, HealthProbe, HealthTest,
     InlineFile, InstructionError, KeyValue, LineForm, Run, RunFile, RunNetwork, Security, Sources,

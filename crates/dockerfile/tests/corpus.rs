@@ -8,7 +8,9 @@
 use std::fs;
 use std::path::Path;
 
-use corten_dockerfile::{Dockerfile, detect_syntax};
+use corten_dockerfile::{
+    BuildInputs, CheckRequest, Dockerfile, NoBases, PlatformValues, check, detect_syntax,
+};
 
 #[derive(Debug)]
 struct Case {
@@ -72,7 +74,7 @@ fn stages(file: &Dockerfile) -> Vec<String> {
     file.stages.iter().map(stage).collect()
 }
 
-fn check(name: &str, accepted: usize, refused: usize) {
+fn compare(name: &str, accepted: usize, refused: usize) {
     let cases = cases(name);
     let mut wrong = Vec::new();
     for case in &cases {
@@ -96,22 +98,90 @@ fn check(name: &str, accepted: usize, refused: usize) {
 
 #[test]
 fn buildkits_files_are_read_as_buildkit_reads_them() {
-    check("buildkit.txt", 136, 12);
+    compare("buildkit.txt", 136, 12);
 }
 
 #[test]
 fn buildahs_files_are_read_as_buildkit_reads_them() {
-    check("buildah.txt", 343, 12);
+    compare("buildah.txt", 343, 12);
 }
 
 #[test]
 fn imagebuilders_files_are_read_as_buildkit_reads_them() {
-    check("imagebuilder.txt", 83, 6);
+    compare("imagebuilder.txt", 83, 6);
 }
 
 #[test]
 fn kanikos_files_are_read_as_buildkit_reads_them() {
-    check("kaniko.txt", 85, 0);
+    compare("kaniko.txt", 85, 0);
+}
+
+/// The file with `scratch` in place of every base that is no stage, so that no image is asked for.
+fn without_images(bytes: &[u8]) -> String {
+    let file = Dockerfile::parse(bytes).unwrap();
+    let source = String::from_utf8(bytes.to_vec()).unwrap();
+    let mut lines: Vec<String> = source.split_inclusive('\n').map(str::to_owned).collect();
+    for (number, stage) in file.stages.iter().enumerate() {
+        let name = Some(stage.base.text.as_str());
+        if file.stages[..number].iter().any(|stage| stage.name.as_deref() == name) {
+            continue;
+        }
+        let span = stage.base.span;
+        let line = &mut lines[span.start.line - 1];
+        let before: String = line.chars().take(span.start.column - 1).collect();
+        let after: String = line.chars().skip(span.end.column - 1).collect();
+        *line = format!("{before}scratch{after}");
+    }
+    lines.concat()
+}
+
+/// The data's form: repository, path, whether `BuildKit` says that it builds, and its advice.
+#[test]
+fn all_files_have_the_advice_that_buildkit_has_for_them() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/check/scratch.txt");
+    let table = fs::read_to_string(path).unwrap();
+    let platform = PlatformValues {
+        os: "linux".to_owned(),
+        architecture: "amd64".to_owned(),
+        ..PlatformValues::default()
+    };
+    let inputs =
+        BuildInputs { build: platform.clone(), target: platform, ..BuildInputs::default() };
+    let request = CheckRequest {
+        inputs: &inputs,
+        target: None,
+        contexts: &[],
+        ignore: None,
+        bases: &NoBases,
+        options: None,
+    };
+    let (mut files, mut pieces, mut wrong) = (0, 0, Vec::new());
+    for repository in ["buildkit", "imagebuilder", "kaniko", "buildah"] {
+        for case in cases(&format!("{repository}.txt")) {
+            let start = format!("{repository} {}\t", case.path);
+            let Some(row) = table.lines().find_map(|row| row.strip_prefix(&start)) else {
+                continue;
+            };
+            let report = check(without_images(&case.bytes).as_bytes(), &request);
+            let mut said: Vec<(usize, &str)> = report
+                .advice
+                .iter()
+                .map(|advice| (advice.span.start.line, advice.check.name()))
+                .collect();
+            said.sort_unstable();
+            let written: Vec<String> =
+                said.iter().map(|(line, check)| format!("{line} {check}")).collect();
+            let answer = if report.error.is_some() { "error" } else { "ok" };
+            let ours = format!("{answer}\t{}", written.join(", "));
+            files += 1;
+            pieces += said.len();
+            if ours != row {
+                wrong.push(format!("{}\n  ours   {ours}\n  theirs {row}", case.path));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!((files, pieces), (620, 333));
 }
 
 /// Whatever is cut out of real files, or changed in them, is taken or refused, but does not panic.

@@ -3,15 +3,16 @@
 //! The rules have the names that `BuildKit` gave them; `# check=skip=…` and its like speak of them by
 //! these names, at the top of a file or directly above one instruction.
 
+mod base;
 mod form;
 mod options;
 mod rule;
 mod stage;
 mod walk;
 
+pub use base::{BaseImage, BaseImages, CommandError, NoBases};
 pub use options::{CheckOptions, CheckOptionsError};
 pub use rule::Check;
-pub use walk::{BaseImage, BaseImages, CommandError, NoBases};
 
 use crate::dockerfile::{Dockerfile, DockerfileError};
 use crate::link::{self, LinkError};

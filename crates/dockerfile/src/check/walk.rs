@@ -2,76 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Advisor, Check, CheckError, CheckRequest};
+use super::{Advisor, BaseImage, Check, CheckError, CheckRequest, CommandError};
+use crate::chmod;
 use crate::command::{Action, ArgDefinition, Command, LineForm, Run, Sources, Undefined};
-use crate::dockerfile::{Dockerfile, DockerfileError, Stage};
-use crate::expand::{ExpandError, Variables};
+use crate::dockerfile::{Dockerfile, Stage};
+use crate::expand::Variables;
 use crate::image_name;
 use crate::link::{self, StageLinks, StageSource};
-use crate::mount::{Mount, MountError, MountKind};
+use crate::mount::{Mount, MountKind};
 use crate::pattern::clean_path;
-use crate::port::{self, PortError};
+use crate::port;
 use crate::position::Span;
 use crate::scope::{GlobalScope, StageScope};
 use crate::signal;
 use crate::statement::PairForm;
-
-/// What is known of an image that a stage is built on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BaseImage {
-    /// The variables of its config, in order.
-    pub environment: Vec<(String, String)>,
-    /// Whether its config has a shell.
-    pub has_shell: bool,
-    /// What its ONBUILD lines keep.
-    pub triggers: Vec<crate::Trigger>,
-    /// Its system and architecture.
-    pub platform: Option<(String, String)>,
-}
-
-/// What is known of images: the port through which checks ask for it.
-pub trait BaseImages {
-    /// The image of this name, as FROM has it once it is substituted, for this platform; none where
-    /// nothing is known of it. Then no variable counts as undefined, for it may be the image's.
-    fn image(&self, name: &str, platform: Option<&str>) -> Option<BaseImage>;
-}
-
-/// Nothing is known of any image.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoBases;
-
-impl BaseImages for NoBases {
-    fn image(&self, _name: &str, _platform: Option<&str>) -> Option<BaseImage> {
-        None
-    }
-}
-
-/// Why an instruction that reads well cannot be carried out.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CommandError {
-    /// It cannot be substituted.
-    #[error(transparent)]
-    Expand(#[from] ExpandError),
-    /// A mount cannot be made.
-    #[error(transparent)]
-    Mount(#[from] MountError),
-    /// A port is none.
-    #[error(transparent)]
-    Port(#[from] PortError),
-    /// What ONBUILD kept is no instruction.
-    #[error(transparent)]
-    Trigger(#[from] DockerfileError),
-    /// A signal is none.
-    #[error("there is no signal `{signal}`")]
-    Signal {
-        /// What is written.
-        signal: String,
-    },
-    /// A path is empty where none can be.
-    #[error("the path of a volume is empty")]
-    Volume,
-}
 
 /// What is walked through.
 pub(crate) struct Walk<'a> {
@@ -215,9 +159,22 @@ impl Steps<'_> {
         self.check_defined(written, done.undefined);
         let command = &done.command;
         match &command.action {
-            Action::Add(add) => self.check_ignored(command, &add.sources, "ADD"),
-            Action::Copy(copy) if copy.from.is_none() => {
-                self.check_ignored(command, &copy.sources, "COPY");
+            Action::Add(add) => {
+                check_mode(add.chmod.as_deref())?;
+                let is_checked = matches!(add.sources.paths.as_slice(), [path] if is_remote(path));
+                if add.checksum.is_some() && !is_checked {
+                    return Err(CommandError::Unchecked);
+                }
+                self.check_ignored(command, &add.sources, "ADD");
+            }
+            Action::Copy(copy) => {
+                check_mode(copy.chmod.as_deref())?;
+                if let Some(path) = copy.sources.paths.iter().find(|path| is_remote(path)) {
+                    return Err(CommandError::RemoteCopy { path: path.clone() });
+                }
+                if copy.from.is_none() {
+                    self.check_ignored(command, &copy.sources, "COPY");
+                }
             }
             Action::Arg(definitions) => self.declare(command, definitions)?,
             Action::Cmd(line) | Action::Entrypoint(line) => {
@@ -256,11 +213,7 @@ impl Steps<'_> {
                 return Err(CommandError::Volume);
             }
             Action::Workdir(path) => self.check_workdir(command, path),
-            Action::Copy(_)
-            | Action::Maintainer(_)
-            | Action::Onbuild(_)
-            | Action::User(_)
-            | Action::Volume(_) => {}
+            Action::Maintainer(_) | Action::Onbuild(_) | Action::User(_) | Action::Volume(_) => {}
         }
         Ok(())
     }
@@ -397,6 +350,11 @@ impl Steps<'_> {
         }
         Ok(())
     }
+}
+
+fn check_mode(chmod: Option<&str>) -> Result<(), CommandError> {
+    let given = chmod.filter(|text| !text.is_empty());
+    given.map_or(Ok(()), |text| Ok(chmod::parse_chmod(text).map(|_| ())?))
 }
 
 /// Addresses, which no `.dockerignore` speaks of.
