@@ -7,6 +7,12 @@ use crate::position::{Span, Word};
 use crate::statement::Statement;
 use crate::syntax::{Syntax, SyntaxError};
 
+/// Most stages that a Dockerfile has.
+pub const MAX_STAGES: usize = 1000;
+
+/// Most ONBUILD lines that a stage has.
+pub const MAX_TRIGGERS: usize = 1000;
+
 /// A Dockerfile, typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dockerfile {
@@ -39,6 +45,8 @@ pub struct Stage {
     pub comments: Vec<String>,
     /// Where FROM stands.
     pub span: Span,
+    /// How many ONBUILD lines it has.
+    triggers: usize,
 }
 
 /// Why a text is no Dockerfile.
@@ -51,6 +59,16 @@ pub enum DockerfileError {
     /// An instruction cannot be understood.
     #[error(transparent)]
     Instruction(#[from] InstructionError),
+    /// There are too many of something.
+    #[error("there are over {limit} {what}")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many there may be.
+        limit: usize,
+        /// The first one too many.
+        span: Span,
+    },
     /// There is no FROM.
     #[error("the dockerfile has no FROM, so there is nothing to build")]
     NoStages,
@@ -62,6 +80,7 @@ impl DockerfileError {
         match self {
             Self::Syntax(error) => error.span(),
             Self::Instruction(error) => error.span(),
+            Self::TooMany { span, .. } => *span,
             Self::NoStages => Span::line(1, ""),
         }
     }
@@ -115,18 +134,24 @@ impl Dockerfile {
         Ok(file)
     }
 
-    fn take(&mut self, statement: &Statement) -> Result<(), InstructionError> {
+    fn take(&mut self, statement: &Statement) -> Result<(), DockerfileError> {
+        let span = statement.span;
         if Keyword::named(&statement.keyword.text) == Some(Keyword::From) {
             self.stages.push(stage(statement)?);
-            return Ok(());
+            return within("stages", MAX_STAGES, self.stages.len(), span);
         }
         let command = command::command(statement)?;
         match self.stages.last_mut() {
-            Some(stage) => stage.commands.push(command),
+            Some(stage) => {
+                stage.triggers += usize::from(matches!(command.action, Action::Onbuild(_)));
+                stage.commands.push(command);
+                return within("ONBUILD lines in a stage", MAX_TRIGGERS, stage.triggers, span);
+            }
             None if matches!(command.action, Action::Arg(_)) => self.arguments.push(command),
             None => {
                 let keyword = command.action.keyword();
-                return Err(InstructionError::NoStage { keyword, span: statement.keyword.span });
+                let span = statement.keyword.span;
+                return Err(InstructionError::NoStage { keyword, span }.into());
             }
         }
         Ok(())
@@ -153,6 +178,15 @@ impl Dockerfile {
     }
 }
 
+fn within(
+    what: &'static str,
+    limit: usize,
+    count: usize,
+    span: Span,
+) -> Result<(), DockerfileError> {
+    if count > limit { Err(DockerfileError::TooMany { what, limit, span }) } else { Ok(()) }
+}
+
 fn stage(statement: &Statement) -> Result<Stage, InstructionError> {
     let head = command::stage_head(statement)?;
     let name = head.name.map(|name| name.text);
@@ -168,6 +202,7 @@ fn stage(statement: &Statement) -> Result<Stage, InstructionError> {
         original: statement.original.trim().to_owned(),
         comments: statement.comments.clone(),
         span: statement.span,
+        triggers: 0,
     })
 }
 

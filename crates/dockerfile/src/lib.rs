@@ -44,6 +44,7 @@ mod signal;
 mod statement;
 mod suggest;
 mod syntax;
+mod values;
 mod word;
 
 pub use builtin::{BUILTIN_ARGS, BuiltinArg, BuiltinGroup, builtin_arg};
@@ -54,14 +55,14 @@ pub use check::{
 pub use chmod::{FileMode, ModeError, parse_chmod};
 pub use command::{
     Action, Add, ArgDefinition, Command, CommandLine, Copy, DurationError, HealthProbe, HealthTest,
-    InlineFile, InstructionError, KeyValue, LineForm, Run, RunFile, RunNetwork, Security, Sources,
-    Substituted, Trigger, Undefined, parse_duration,
+    InlineFile, InstructionError, Invocation, KeyValue, LineForm, Run, RunFile, RunNetwork,
+    Security, Sources, Substituted, Trigger, Undefined, parse_duration,
 };
 pub use directive::{Directive, DirectiveName, detect_syntax};
-pub use dockerfile::{Dockerfile, DockerfileError, Stage};
+pub use dockerfile::{Dockerfile, DockerfileError, MAX_STAGES, MAX_TRIGGERS, Stage};
 pub use expand::{
-    ExpandError, Expanded, Expander, MAX_EXPANSION, MAX_NESTING, MAX_PATTERN_STEPS, Unset,
-    Variables,
+    ExpandError, Expanded, Expander, MAX_ENVIRONMENT, MAX_EXPANSION, MAX_INSTRUCTION, MAX_NESTING,
+    MAX_PATTERN_STEPS, MAX_VARIABLES, Unset, Variables,
 };
 pub use flag::FlagError;
 pub use heredoc::Heredoc;

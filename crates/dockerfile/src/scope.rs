@@ -8,6 +8,7 @@ use crate::command::{Action, ArgDefinition, Command};
 use crate::dockerfile::Dockerfile;
 use crate::expand::{ExpandError, Expander, Variables};
 use crate::position::Span;
+use crate::values::Values;
 
 /// What a build is given besides the Dockerfile.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,7 +74,7 @@ pub struct GlobalError {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GlobalScope {
-    values: Vec<(String, String)>,
+    values: Values,
     pub(crate) arguments: BTreeMap<String, GlobalArg>,
 }
 
@@ -93,7 +94,8 @@ impl GlobalScope {
     /// # Errors
     /// Where a default that counts cannot be substituted.
     pub fn read(file: &Dockerfile, inputs: &BuildInputs) -> Result<Self, GlobalError> {
-        let mut scope = Self { values: platform_values(inputs), ..Self::default() };
+        let mut scope =
+            Self { values: platform_values(inputs).into_iter().collect(), ..Self::default() };
         let expander = Expander::new(file.escape());
         for command in &file.arguments {
             let Action::Arg(definitions) = &command.action else { continue };
@@ -129,7 +131,11 @@ impl GlobalScope {
             (None, None) => None,
         };
         if let Some(value) = &value {
-            set(&mut self.values, key, value);
+            self.values.set(key, value).map_err(|source| GlobalError {
+                name: key.clone(),
+                span,
+                source,
+            })?;
         }
         let definition = definition.clone();
         self.arguments.insert(key.clone(), GlobalArg { definition, value, uses, span });
@@ -167,14 +173,6 @@ fn platform_values(inputs: &BuildInputs) -> Vec<(String, String)> {
     values.into_iter().map(|(name, value)| (name.to_owned(), given(name, value))).collect()
 }
 
-/// Sets a variable where it stands, or at the end.
-fn set(values: &mut Vec<(String, String)>, name: &str, value: &str) {
-    match values.iter_mut().find(|(known, _)| known == name) {
-        Some((_, old)) => value.clone_into(old),
-        None => values.push((name.to_owned(), value.to_owned())),
-    }
-}
-
 /// The values that the instructions of one stage see, as far as they have been read.
 ///
 /// ```
@@ -194,9 +192,10 @@ fn set(values: &mut Vec<(String, String)>, name: &str, value: &str) {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StageScope {
-    values: Vec<(String, String)>,
-    environment: Vec<(String, String)>,
+    values: Values,
+    environment: Values,
     declared: Vec<DeclaredArg>,
+    names: BTreeSet<String>,
 }
 
 /// An ARG of a stage with the value that it has there.
@@ -221,12 +220,13 @@ impl StageScope {
     /// With the variables of the base's config, in their order. A stage on another stage begins with
     /// a copy of that stage's scope instead.
     pub fn new(environment: Vec<(String, String)>) -> Self {
-        Self { values: environment.clone(), environment, declared: Vec::new() }
+        let values: Values = environment.into_iter().collect();
+        Self { values: values.clone(), environment: values, ..Self::default() }
     }
 
     /// The variables that the image's config has: the base's and those of ENV.
     pub fn environment(&self) -> &[(String, String)] {
-        &self.environment
+        self.environment.list()
     }
 
     /// The arguments that were declared, in order, those of the stages below included.
@@ -234,15 +234,20 @@ impl StageScope {
         &self.declared
     }
 
-    pub(crate) fn set_environment(&mut self, name: &str, value: &str) {
-        set(&mut self.values, name, value);
-        set(&mut self.environment, name, value);
+    /// Whether an argument of this name was declared.
+    pub(crate) fn declares(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
+    pub(crate) fn set_environment(&mut self, name: &str, value: &str) -> Result<(), ExpandError> {
+        self.values.set(name, value)?;
+        self.environment.set(name, value)
     }
 
     /// Takes over what `command` sets, which was substituted with this scope: ENV and ARG.
     ///
     /// # Errors
-    /// Where a default of ARG that counts cannot be substituted.
+    /// Where a default of ARG that counts cannot be substituted, or there are too many variables.
     pub fn apply(
         &mut self,
         command: &Command,
@@ -253,7 +258,7 @@ impl StageScope {
         match &command.action {
             Action::Env(pairs) => {
                 for pair in pairs {
-                    self.set_environment(&pair.key, &pair.value);
+                    self.set_environment(&pair.key, &pair.value)?;
                 }
             }
             Action::Arg(definitions) => {
@@ -282,10 +287,8 @@ impl StageScope {
                 (Some(given), _) => Some(given.clone()),
                 (None, Some(default)) => {
                     let expanded = Expander::new(escape).word(default, &self.values)?;
-                    let is_declared =
-                        |name: &String| self.declared.iter().any(|arg| arg.name == *name);
-                    done.unmatched
-                        .extend(expanded.unmatched.into_iter().filter(|name| !is_declared(name)));
+                    let unmatched = expanded.unmatched.into_iter();
+                    done.unmatched.extend(unmatched.filter(|name| !self.declares(name)));
                     Some(expanded.text)
                 }
                 (None, None) => {
@@ -295,8 +298,9 @@ impl StageScope {
                 }
             };
             if let Some(value) = value.as_ref().filter(|_| !builtin::is_no_variable(key)) {
-                set(&mut self.values, key, value);
+                self.values.set(key, value)?;
             }
+            self.names.insert(key.clone());
             self.declared.push(DeclaredArg { name: key.clone(), value: value.clone() });
             done.values.push((definition.clone(), value, is_global));
         }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use corten_dockerfile::{
     Action, BuildInputs, CheckRequest, CommandLine, DeviceFlag, Dockerfile, FileAccess,
-    GlobalScope, HealthTest, LineForm, LinkError, Mount, MountAccess, MountError, MountKind,
-    NoBases, PlatformValues, RunNetwork, Security, Sharing, StageLinks, StageSource, links,
-    outline, reachable, target, targets,
+    GlobalScope, HealthTest, Invocation, LineForm, LinkError, Mount, MountAccess, MountError,
+    MountKind, NoBases, PlatformValues, RunNetwork, Security, Sharing, StageLinks, StageSource,
+    links, outline, reachable, target, targets,
 };
 
 fn parse(text: &str) -> Dockerfile {
@@ -242,12 +242,15 @@ fn a_run_has_a_line_files_a_network_and_devices() {
     assert_eq!((run.network, run.security), (RunNetwork::None, Security::Insecure));
     let device = DeviceFlag { name: "v.com/gpu=all".to_owned(), required: true };
     assert_eq!(run.devices, [device]);
-    assert_eq!(run.script().as_deref(), Some("echo $x\n"));
+    assert_eq!(run.invocation(), Invocation::Shell("echo $x\n".to_owned()));
     let Action::Run(run) = action("RUN [\"a\", \"b c\"]") else { panic!() };
     let words = vec!["a".to_owned(), "b c".to_owned()];
     assert_eq!(run.line, CommandLine { words, form: LineForm::Exec });
     let Action::Run(run) = action("RUN cat <<A > b\nx\nA\n") else { panic!() };
-    assert_eq!(run.script(), None);
+    assert_eq!(run.invocation(), Invocation::Shell("cat <<A > b\nx\nA".to_owned()));
+    let Action::Run(run) = action("RUN <<-A\n\t#!/bin/x\n\ty\nA\n") else { panic!() };
+    let (name, data) = ("A".to_owned(), "#!/bin/x\ny\n".to_owned());
+    assert_eq!(run.invocation(), Invocation::Script { name, data });
     for wrong in
         ["--network=no", "--security=x", "--device=a,name=b", "--network=host --network=host"]
     {

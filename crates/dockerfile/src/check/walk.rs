@@ -113,7 +113,8 @@ fn begin(
     }
     if state.scope.value("PATH").is_none() && walk.request.inputs.target.os != "windows" {
         let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-        state.scope.set_environment("PATH", path);
+        let set = state.scope.set_environment("PATH", path);
+        set.map_err(|error| refused(stage.span, error.into()))?;
     }
     Ok((state, triggers))
 }
@@ -197,7 +198,7 @@ impl Steps<'_> {
                     }
                     if matches!(command.action, Action::Env(_)) {
                         self.check_secret(command, "ENV", &pair.key);
-                        self.state.scope.set_environment(&pair.key, &pair.value);
+                        self.state.scope.set_environment(&pair.key, &pair.value)?;
                     }
                 }
             }
@@ -223,8 +224,7 @@ impl Steps<'_> {
             return;
         }
         for Undefined { name, suggestion } in undefined {
-            let is_declared = self.state.scope.declared().iter().any(|arg| arg.name == name);
-            if is_declared || crate::builtin::is_no_variable(&name) {
+            if self.state.scope.declares(&name) || crate::builtin::is_no_variable(&name) {
                 continue;
             }
             let mut text = format!("the variable `${name}` is not set here");

@@ -201,15 +201,58 @@ pub struct RunFile {
     pub strip_tabs: bool,
 }
 
+/// What a RUN runs, its here-documents put where they belong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Invocation {
+    /// A program with its arguments.
+    Exec(Vec<String>),
+    /// Text for the stage's shell.
+    Shell(String),
+    /// A program that stands in the Dockerfile: one here-document alone that begins with `#!`. On
+    /// Windows, which has none of these, it is text for the shell.
+    Script {
+        /// The name of its file.
+        name: String,
+        /// What is in it.
+        data: String,
+    },
+}
+
 impl Run {
-    /// The script, where all that RUN is told is one here-document.
+    /// What it runs.
     ///
-    /// Its text goes to the shell; where it begins with `#!`, it is a program of its own.
-    pub fn script(&self) -> Option<String> {
-        let [word] = self.line.words.as_slice() else { return None };
-        let [file] = self.files.as_slice() else { return None };
-        let opened = crate::heredoc::opened_by(word)?;
-        (opened.name == file.name).then(|| file.text())
+    /// ```
+    /// use corten_dockerfile::{Action, Dockerfile, Invocation};
+    ///
+    /// let file = Dockerfile::parse(b"FROM a\nRUN <<X\necho a\nX\nRUN cat <<X\n$b\nX\n").unwrap();
+    /// let runs = file.stages[0].commands.iter().map(|command| match &command.action {
+    ///     Action::Run(run) => run.invocation(),
+    ///     _ => unreachable!(),
+    /// });
+    /// let expected = ["echo a\n", "cat <<X\n$b\nX"].map(|text| Invocation::Shell(text.to_owned()));
+    /// assert!(runs.eq(expected));
+    /// ```
+    pub fn invocation(&self) -> Invocation {
+        if self.line.form == LineForm::Exec {
+            return Invocation::Exec(self.line.words.clone());
+        }
+        let mut text = self.line.words.join(" ");
+        let Some(first) = self.files.first() else { return Invocation::Shell(text) };
+        if crate::heredoc::opened_by(&text).is_some() {
+            let data = first.text();
+            return if data.starts_with("#!") {
+                Invocation::Script { name: first.name.clone(), data }
+            } else {
+                Invocation::Shell(data)
+            };
+        }
+        // Among other words, the shell reads here-documents itself.
+        for file in &self.files {
+            text.push('\n');
+            text.push_str(&file.data);
+            text.push_str(&file.name);
+        }
+        Invocation::Shell(text)
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::{Action, Command, KeyValue, Sources};
-use crate::expand::{ExpandError, Expander, Variables};
+use crate::expand::{ExpandError, Expander, MAX_INSTRUCTION, Variables};
 use crate::suggest;
 
 /// An instruction with its variables replaced, and what it used.
@@ -54,8 +54,12 @@ impl Command {
         variables: &dyn Variables,
     ) -> Result<Substituted, ExpandError> {
         let mut command = self.clone();
-        let mut words =
-            Words { expander: Expander::new(escape), variables, unmatched: BTreeSet::new() };
+        let mut words = Words {
+            expander: Expander::new(escape),
+            variables,
+            unmatched: BTreeSet::new(),
+            bytes: 0,
+        };
         match &mut command.action {
             Action::Add(add) => {
                 words.optional(&mut add.chown)?;
@@ -73,7 +77,9 @@ impl Command {
                 let mut parted = Vec::new();
                 for port in ports.iter() {
                     // Unlike elsewhere, a variable can hold several.
-                    parted.extend(words.expander.words(port, &variables)?);
+                    let more = words.expander.words(port, &variables)?;
+                    words.count(more.iter().map(String::len).sum())?;
+                    parted.extend(more);
                 }
                 *ports = parted;
             }
@@ -95,10 +101,17 @@ impl Command {
     }
 }
 
+/// How many variables are looked at for what may be meant, and for how many undefined ones of an
+/// instruction.
+const MOST_COMPARED: usize = 256;
+const MOST_SUGGESTED: usize = 16;
+
 /// Names with what may be meant by them.
 pub(crate) fn undefined(names: BTreeSet<String>, variables: &dyn Variables) -> Vec<Undefined> {
-    let known = variables.names();
-    let told = names.into_iter().map(|name| {
+    let mut known = variables.names();
+    known.truncate(MOST_COMPARED);
+    let told = names.into_iter().enumerate().map(|(number, name)| {
+        let known = if number < MOST_SUGGESTED { known.as_slice() } else { &[] };
         let suggestion = suggest::nearest(&name, known.iter().copied()).map(str::to_owned);
         Undefined { name, suggestion }
     });
@@ -109,6 +122,7 @@ struct Words<'a> {
     expander: Expander,
     variables: &'a dyn Variables,
     unmatched: BTreeSet<String>,
+    bytes: usize,
 }
 
 impl Words<'_> {
@@ -120,7 +134,13 @@ impl Words<'_> {
         let expanded = expander.word(text, self.variables)?;
         self.unmatched.extend(expanded.unmatched);
         *text = expanded.text;
-        Ok(())
+        self.count(text.len())
+    }
+
+    /// All words of an instruction together have a limit, too.
+    fn count(&mut self, bytes: usize) -> Result<(), ExpandError> {
+        self.bytes += bytes;
+        if self.bytes > MAX_INSTRUCTION { Err(ExpandError::TooLong) } else { Ok(()) }
     }
 
     fn optional(&mut self, text: &mut Option<String>) -> Result<(), ExpandError> {

@@ -17,6 +17,15 @@ pub const MAX_NESTING: usize = 64;
 /// Longest text that substitution makes of one word, in bytes.
 pub const MAX_EXPANSION: usize = 1 << 20;
 
+/// Most variables that a stage has.
+pub const MAX_VARIABLES: usize = 4096;
+
+/// Most bytes that the variables of a stage have with their names. No program can be given more.
+pub const MAX_ENVIRONMENT: usize = 1 << 20;
+
+/// Most bytes that substitution makes of one instruction.
+pub const MAX_INSTRUCTION: usize = 16 << 20;
+
 /// Most steps that matching one pattern of `${name#pattern}` and its like may take.
 pub const MAX_PATTERN_STEPS: usize = 16 << 20;
 
@@ -130,6 +139,9 @@ pub enum ExpandError {
     /// The result is too long.
     #[error("substitution makes more than {MAX_EXPANSION} bytes of one word")]
     TooLong,
+    /// There are too many variables, or they are too long.
+    #[error("there are over {MAX_VARIABLES} variables, or over {MAX_ENVIRONMENT} bytes of them")]
+    TooMany,
 }
 
 /// How words are substituted.
