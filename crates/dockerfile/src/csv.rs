@@ -1,12 +1,10 @@
 //! One line of comma-separated fields, in which a field in quotes may hold commas.
 
-/// The fields; none where a quote stands where it cannot. Nothing at all is no field.
+/// The fields; none where a quote stands where it cannot, or nothing stands at all.
 pub(crate) fn fields(line: &str) -> Option<Vec<String>> {
     let mut fields = Vec::new();
     let mut rest = line;
-    if rest.is_empty() {
-        return Some(fields);
-    }
+    (!rest.is_empty()).then_some(())?;
     loop {
         let (field, after) = match rest.strip_prefix('"') {
             Some(inside) => quoted(inside)?,
@@ -48,7 +46,7 @@ mod tests {
     fn quotes_keep_commas() {
         assert_eq!(fields("a,b=c,").unwrap(), ["a", "b=c", ""]);
         assert_eq!(fields("\"a,b\",\"c\"\"d\"").unwrap(), ["a,b", "c\"d"]);
-        for wrong in ["a\"b", "\"a", "\"a\"b"] {
+        for wrong in ["", "a\"b", "\"a", "\"a\"b"] {
             assert_eq!(fields(wrong), None, "{wrong}");
         }
     }

@@ -71,6 +71,14 @@ pub enum LinkError {
         /// Its place.
         span: Span,
     },
+    /// A base or a source is neither a stage nor a name that an image can have.
+    #[error("`{name}` is no stage, and no image can have that name")]
+    ImageName {
+        /// The name, substituted.
+        name: String,
+        /// Its place.
+        span: Span,
+    },
     /// A platform is none once it is substituted.
     #[error("`{written}` is no platform, it reads `{text}`")]
     Platform {
@@ -131,6 +139,7 @@ impl LinkError {
         match self {
             Self::Expand { span, .. }
             | Self::BlankBase { span, .. }
+            | Self::ImageName { span, .. }
             | Self::Platform { span, .. }
             | Self::Index { span, .. }
             | Self::VariableFrom { span, .. }
@@ -160,7 +169,7 @@ pub fn target(file: &Dockerfile, name: Option<&str>) -> Result<usize, LinkError>
 /// What every stage needs. `contexts` are the names of the named contexts.
 ///
 /// # Errors
-/// Where a FROM cannot be read, a stage needs itself, or an index has no stage.
+/// Where a FROM cannot be read, a stage needs itself, an index has no stage, or a name no image.
 ///
 /// ```
 /// use corten_dockerfile::{BuildInputs, Dockerfile, GlobalScope, StageSource, links, reachable};
@@ -202,8 +211,14 @@ pub fn links(
 /// # Errors
 /// Where one of them needs a later one.
 pub fn reachable(links: &[StageLinks], target: usize) -> Result<Vec<usize>, LinkError> {
-    let found = needs(links, target);
-    for stage in &found {
+    let found: Vec<usize> = needs(links, target).into_iter().collect();
+    check_order(links, &found)?;
+    Ok(found)
+}
+
+/// None of `stages` needs a later one.
+pub(crate) fn check_order(links: &[StageLinks], stages: &[usize]) -> Result<(), LinkError> {
+    for stage in stages {
         let uses = links.get(*stage).map(|links| links.uses.as_slice()).unwrap_or_default();
         let is_later =
             |used: &&StageUse| matches!(used.source, StageSource::Stage(n) if n > *stage);
@@ -211,7 +226,7 @@ pub fn reachable(links: &[StageLinks], target: usize) -> Result<Vec<usize>, Link
             return Err(LinkError::Later { stage: later.from.clone(), span: later.span });
         }
     }
-    Ok(found.into_iter().collect())
+    Ok(())
 }
 
 fn needs(links: &[StageLinks], target: usize) -> BTreeSet<usize> {
@@ -260,6 +275,7 @@ fn head(
             span: written.span,
         });
     }
+    let base_span = stage.base.span;
     let own_context = stage.name.as_deref().and_then(|name| context(name, contexts));
     let base = match own_context {
         Some(context) => StageSource::Context(context),
@@ -267,7 +283,7 @@ fn head(
             let before = file.stages.get(..number).unwrap_or_default();
             let named = |stage: &Stage| stage.name.as_deref() == Some(&base_word.text);
             let stage = before.iter().rposition(named).map(StageSource::Stage);
-            stage.unwrap_or_else(|| outside(&base_word.text, contexts))
+            stage.map_or_else(|| outside(&base_word.text, contexts, base_span), Ok)?
         }
     };
     let platform = platform_word.as_ref().map(|word| word.text.clone());
@@ -275,13 +291,14 @@ fn head(
 }
 
 /// What a name means that no stage has.
-fn outside(name: &str, contexts: &[&str]) -> StageSource {
+fn outside(name: &str, contexts: &[&str], span: Span) -> Result<StageSource, LinkError> {
     if name == "scratch" {
-        return StageSource::Scratch;
+        return Ok(StageSource::Scratch);
     }
     match context(name, contexts) {
-        Some(context) => StageSource::Context(context),
-        None => StageSource::Image(name.to_owned()),
+        Some(context) => Ok(StageSource::Context(context)),
+        None if image_name::is_image_name(name) => Ok(StageSource::Image(name.to_owned())),
+        None => Err(LinkError::ImageName { name: name.to_owned(), span }),
     }
 }
 
@@ -319,7 +336,7 @@ fn stage_uses(
 
 /// What the ONBUILD lines of stage `base` have those do that are built on it. What does not read is
 /// left to the build, which says so.
-pub(crate) fn triggers(file: &Dockerfile, base: usize, span: Span) -> Vec<Command> {
+fn triggers(file: &Dockerfile, base: usize, span: Span) -> Vec<Command> {
     let commands = file.stages.get(base).map(|stage| stage.commands.as_slice()).unwrap_or_default();
     let kept = commands.iter().filter_map(|command| match &command.action {
         Action::Onbuild(trigger) => trigger.command(span).ok(),
@@ -331,7 +348,7 @@ pub(crate) fn triggers(file: &Dockerfile, base: usize, span: Span) -> Vec<Comman
 /// What one instruction takes files from: also an instruction that an image's ONBUILD kept.
 ///
 /// # Errors
-/// Where `--from` has a variable, or an index that no stage has.
+/// Where `--from` has a variable, an index that no stage has, or a name that no image can have.
 pub fn command_uses(
     file: &Dockerfile,
     command: &Command,
@@ -344,7 +361,7 @@ pub fn command_uses(
         };
         file.stages.iter().rposition(is).map(StageSource::Stage)
     };
-    let found = |name: &str| named(name).unwrap_or_else(|| outside(name, contexts));
+    let found = |name: &str| named(name).map_or_else(|| outside(name, contexts, span), Ok);
     match &command.action {
         Action::Copy(copy) => {
             let Some(from) = &copy.from else { return Ok(Vec::new()) };
@@ -360,14 +377,16 @@ pub fn command_uses(
                         index.ok_or_else(|| LinkError::Index { index: from.clone(), span })?,
                     )
                 }
-                Err(_) => found(from),
+                Err(_) => found(from)?,
             };
             Ok(vec![StageUse { source, from: from.clone(), span }])
         }
         Action::Run(run) => {
             let sources = run.mounts.iter().filter_map(|mount| mount.from.as_deref());
-            let used = |from: &str| StageUse { source: found(from), from: from.to_owned(), span };
-            Ok(sources.map(used).collect())
+            let used = |from: &str| {
+                found(from).map(|source| StageUse { source, from: from.to_owned(), span })
+            };
+            sources.map(used).collect()
         }
         _ => Ok(Vec::new()),
     }

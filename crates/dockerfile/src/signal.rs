@@ -1,7 +1,7 @@
 //! STOPSIGNAL: signals by name or number, as Linux has them.
 
 /// Names of signals with their numbers.
-const NAMES: [(&str, u8); 35] = [
+const NAMES: [(&str, i32); 35] = [
     ("ABRT", 6),
     ("ALRM", 14),
     ("BUS", 7),
@@ -39,11 +39,11 @@ const NAMES: [(&str, u8); 35] = [
     ("RTMIN", 34),
 ];
 
-const FIRST_REALTIME: u8 = 34;
-const LAST_REALTIME: u8 = 64;
+const FIRST_REALTIME: i32 = 34;
+const LAST_REALTIME: i32 = 64;
 
-/// The number of a signal that STOPSIGNAL names: by number, or by name with or without `SIG`, in any
-/// case.
+/// The number of a signal that STOPSIGNAL names: by any number but 0, whether there is such a signal
+/// or not; or by name with or without `SIG`, in any case.
 ///
 /// ```
 /// use corten_dockerfile::signal_number;
@@ -52,9 +52,9 @@ const LAST_REALTIME: u8 = 64;
 /// assert_eq!(signal_number("rtmin+3"), Some(37));
 /// assert_eq!(signal_number("SIGNAL"), None);
 /// ```
-pub fn signal_number(text: &str) -> Option<u8> {
-    if let Ok(number) = text.parse::<u8>() {
-        return Some(number).filter(|number| *number > 0);
+pub fn signal_number(text: &str) -> Option<i32> {
+    if let Ok(number) = text.parse::<i32>() {
+        return Some(number).filter(|number| *number != 0);
     }
     let upper = text.to_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
@@ -70,7 +70,7 @@ pub fn signal_number(text: &str) -> Option<u8> {
 }
 
 /// A number from 1 on that is written without a zero before it.
-fn offset(text: &str) -> Option<u8> {
+fn offset(text: &str) -> Option<i32> {
     let is_plain = text.chars().all(|c| c.is_ascii_digit()) && !text.starts_with('0');
     text.parse().ok().filter(|_| is_plain)
 }

@@ -27,7 +27,7 @@ fn linked(file: &Dockerfile, contexts: &[&str]) -> Result<Vec<StageLinks>, LinkE
 #[test]
 fn bases_are_earlier_stages_contexts_or_images() {
     let file = parse(
-        "ARG B=one\nFROM one AS one\nFROM $B AS two\nFROM One\nFROM scratch AS ctx\nFROM img\n",
+        "ARG B=one\nFROM one AS one\nFROM $B AS two\nFROM ${B}s\nFROM scratch AS ctx\nFROM img\n",
     );
     let bases: Vec<StageSource> =
         linked(&file, &["ctx", "img:latest"]).unwrap().into_iter().map(|l| l.base).collect();
@@ -36,7 +36,7 @@ fn bases_are_earlier_stages_contexts_or_images() {
         [
             StageSource::Image("one".to_owned()),
             StageSource::Stage(0),
-            StageSource::Image("One".to_owned()),
+            StageSource::Image("ones".to_owned()),
             StageSource::Context("ctx".to_owned()),
             StageSource::Context("img:latest".to_owned()),
         ]
@@ -89,6 +89,7 @@ fn stages_that_do_not_fit_together_are_told() {
     assert!(matches!(error("FROM a\nCOPY --from=1 a b"), LinkError::Index { .. }));
     assert!(matches!(error("FROM a\nCOPY --from=$x a b"), LinkError::VariableFrom { .. }));
     assert!(matches!(error("ARG x\nFROM $x"), LinkError::BlankBase { .. }));
+    assert!(matches!(error("FROM a AS one\nFROM One"), LinkError::ImageName { .. }));
     let LinkError::Platform { suggestion, span, .. } = error("FROM --platform=$TARGETPLATFROM a")
     else {
         panic!()

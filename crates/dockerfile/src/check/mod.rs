@@ -174,6 +174,7 @@ fn run(bytes: &[u8], request: &CheckRequest<'_>, advisor: &mut Advisor) -> Resul
         }
         None => (0..links.len()).collect(),
     };
+    link::check_order(&links, &stages)?;
     walk::walk(&walk::Walk { file: &file, scope: &scope, links: &links, request }, &stages, advisor)
         .map(|_| ())
 }

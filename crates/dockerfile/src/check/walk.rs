@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Advisor, BaseImage, Check, CheckError, CheckRequest, CommandError};
 use crate::chmod;
-use crate::command::{Action, ArgDefinition, Command, LineForm, Run, Sources, Undefined};
+use crate::command::{Action, ArgDefinition, Command, LineForm, Run, Sources, Trigger, Undefined};
 use crate::dockerfile::{Dockerfile, Stage};
 use crate::expand::Variables;
 use crate::image_name;
-use crate::link::{self, StageLinks, StageSource};
+use crate::link::{StageLinks, StageSource};
 use crate::mount::{Mount, MountKind};
 use crate::pattern::clean_path;
 use crate::port;
@@ -93,7 +93,12 @@ fn begin(
     match &links.base {
         StageSource::Stage(base) => {
             state = states.get(base).cloned().unwrap_or_default();
-            triggers = link::triggers(walk.file, *base, stage.span);
+            let base = walk.file.stages.get(*base);
+            for command in base.into_iter().flat_map(|base| &base.commands) {
+                if let Action::Onbuild(trigger) = &command.action {
+                    triggers.push(triggered(trigger, stage)?);
+                }
+            }
         }
         StageSource::Scratch => state.is_known = true,
         StageSource::Context(_) => {}
@@ -102,8 +107,7 @@ fn begin(
             if let Some(image) = walk.request.bases.image(name, platform) {
                 check_platform(walk, stage, links, &image, advisor);
                 for trigger in &image.triggers {
-                    let command = trigger.command(stage.span);
-                    triggers.push(command.map_err(|error| refused(stage.span, error.into()))?);
+                    triggers.push(triggered(trigger, stage)?);
                 }
                 state.is_known = true;
                 state.has_shell = image.has_shell;
@@ -117,6 +121,10 @@ fn begin(
         set.map_err(|error| refused(stage.span, error.into()))?;
     }
     Ok((state, triggers))
+}
+
+fn triggered(trigger: &Trigger, stage: &Stage) -> Result<Command, CheckError> {
+    trigger.command(stage.span).map_err(|error| refused(stage.span, error.into()))
 }
 
 fn check_platform(
@@ -336,8 +344,10 @@ impl Steps<'_> {
 
     fn mounts(&mut self, command: &Command, run: &Run) -> Result<(), CommandError> {
         let escape = self.walk.file.escape();
+        let mut unmatched = BTreeSet::new();
         for flag in &run.mounts {
-            let Mount { kind, .. } = flag.resolve(escape, &self.state.scope)?;
+            let scope = &self.state.scope;
+            let Mount { kind, .. } = flag.resolve_noting(escape, scope, &mut unmatched)?;
             match kind {
                 MountKind::Secret { id, required, .. } => {
                     self.learned.secrets.entry(id).or_insert((required, command.span));
@@ -348,6 +358,8 @@ impl Steps<'_> {
                 _ => {}
             }
         }
+        let undefined = crate::command::undefined(unmatched, &self.state.scope);
+        self.check_defined(command, undefined);
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! The fields of a `--mount`, and what they make together.
 
 use super::{FileAccess, Mount, MountAccess, MountError, MountKind, Sharing};
+use crate::pattern::clean_path;
 use crate::suggest;
 
 const KINDS: [&str; 5] = ["bind", "cache", "tmpfs", "secret", "ssh"];
@@ -118,6 +119,9 @@ impl Fields {
         }
         if self.sharing.is_some() {
             self.only_for(&["cache"], "sharing")?;
+        }
+        if !matches!(kind, "secret" | "ssh") && clean_path(&self.target) == "/" {
+            return Err(MountError::Root);
         }
         let writable = matches!(kind, "cache" | "tmpfs");
         let access = self.access.unwrap_or(access(!writable));

@@ -3,6 +3,8 @@
 mod device;
 mod fields;
 
+use std::collections::BTreeSet;
+
 pub use device::DeviceFlag;
 pub(crate) use fields::parse_truth;
 
@@ -25,8 +27,8 @@ pub struct MountFlag {
 /// What is mounted while a RUN runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
-    /// Where; as it is written, perhaps relative to the working directory. Empty where nothing is
-    /// said, which secrets and ssh agents may leave out.
+    /// Where; as it is written, perhaps relative to the working directory, and not the root. Empty
+    /// where nothing is said, which secrets and ssh agents may leave out.
     pub target: String,
     /// Whether it can be written.
     pub access: MountAccess,
@@ -164,6 +166,9 @@ pub enum MountError {
         /// What is written.
         from: String,
     },
+    /// The root cannot be mounted over.
+    #[error("nothing can be mounted at /")]
+    Root,
     /// A device is named twice.
     #[error("the device has two names, `{first}` is the first")]
     TwoNames {
@@ -214,6 +219,16 @@ impl MountFlag {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn resolve(&self, escape: char, variables: &dyn Variables) -> Result<Mount, MountError> {
+        self.resolve_noting(escape, variables, &mut BTreeSet::new())
+    }
+
+    /// The same; `unmatched` takes the variables that are not set.
+    pub(crate) fn resolve_noting(
+        &self,
+        escape: char,
+        variables: &dyn Variables,
+        unmatched: &mut BTreeSet<String>,
+    ) -> Result<Mount, MountError> {
         let mut fields = Fields::default();
         for field in csv::fields(&self.text).ok_or(MountError::List)? {
             let Some((key, value)) = field.split_once('=') else {
@@ -224,6 +239,7 @@ impl MountFlag {
             let value = Expander::new(escape)
                 .word(value, variables)
                 .map_err(|source| MountError::Expand { key: key.clone(), source })?;
+            unmatched.extend(value.unmatched);
             fields.set(&key, value.text)?;
         }
         fields.mount()
