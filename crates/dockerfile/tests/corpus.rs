@@ -9,7 +9,8 @@ use std::fs;
 use std::path::Path;
 
 use corten_dockerfile::{
-    BuildInputs, CheckRequest, Dockerfile, NoBases, PlatformValues, check, detect_syntax,
+    BuildInputs, CheckRequest, Dockerfile, NoBases, OutlineArg, OutlineNeed, PlatformValues, check,
+    detect_syntax, outline,
 };
 
 #[derive(Debug)]
@@ -135,26 +136,33 @@ fn without_images(bytes: &[u8]) -> String {
     lines.concat()
 }
 
-/// The data's form: repository, path, whether `BuildKit` says that it builds, and its advice.
-#[test]
-fn all_files_have_the_advice_that_buildkit_has_for_them() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/check/scratch.txt");
-    let table = fs::read_to_string(path).unwrap();
+fn inputs() -> BuildInputs {
     let platform = PlatformValues {
         os: "linux".to_owned(),
         architecture: "amd64".to_owned(),
         ..PlatformValues::default()
     };
-    let inputs =
-        BuildInputs { build: platform.clone(), target: platform, ..BuildInputs::default() };
-    let request = CheckRequest {
-        inputs: &inputs,
+    BuildInputs { build: platform.clone(), target: platform, ..BuildInputs::default() }
+}
+
+fn request(inputs: &BuildInputs) -> CheckRequest<'_> {
+    CheckRequest {
+        inputs,
         target: None,
         contexts: &[],
         ignore: None,
         bases: &NoBases,
         options: None,
-    };
+    }
+}
+
+/// The data's form: repository, path, whether `BuildKit` says that it builds, and its advice.
+#[test]
+fn all_files_have_the_advice_that_buildkit_has_for_them() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/check/scratch.txt");
+    let table = fs::read_to_string(path).unwrap();
+    let inputs = inputs();
+    let request = request(&inputs);
     let (mut files, mut pieces, mut wrong) = (0, 0, Vec::new());
     for repository in ["buildkit", "imagebuilder", "kaniko", "buildah"] {
         for case in cases(&format!("{repository}.txt")) {
@@ -182,6 +190,43 @@ fn all_files_have_the_advice_that_buildkit_has_for_them() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!((files, pieces), (620, 333));
+}
+
+/// The data's form: repository and path, then arguments with values, secrets and agents by line.
+#[test]
+fn all_files_have_the_outline_that_buildkit_has_for_them() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/check/outlines.txt");
+    let table = fs::read_to_string(path).unwrap();
+    let inputs = inputs();
+    let request = request(&inputs);
+    let (mut files, mut wrong) = (0, Vec::new());
+    for repository in ["buildkit", "imagebuilder", "kaniko", "buildah"] {
+        for case in cases(&format!("{repository}.txt")) {
+            let start = format!("{repository} {}\t", case.path);
+            let Some(row) = table.lines().find_map(|row| row.strip_prefix(&start)) else {
+                continue;
+            };
+            let file = Dockerfile::parse(without_images(&case.bytes).as_bytes()).unwrap();
+            let outline = outline(&file, &request).unwrap();
+            let mut ours = Vec::new();
+            for OutlineArg { name, value, span, .. } in &outline.arguments {
+                ours.push(format!("{} {name}={value}", span.start.line));
+            }
+            for (kind, needs) in [("secret", &outline.secrets), ("ssh", &outline.agents)] {
+                for OutlineNeed { id, required, span } in needs {
+                    let must = if *required { "!" } else { "" };
+                    ours.push(format!("{} {kind} {id}{must}", span.start.line));
+                }
+            }
+            ours.sort();
+            files += 1;
+            if ours.join(" | ") != row {
+                wrong.push(format!("{}\n  ours   {}\n  theirs {row}", case.path, ours.join(" | ")));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(files, 115);
 }
 
 /// Whatever is cut out of real files, or changed in them, is taken or refused, but does not panic.
