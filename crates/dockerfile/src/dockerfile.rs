@@ -190,8 +190,9 @@ fn within(
 fn stage(statement: &Statement) -> Result<Stage, InstructionError> {
     let head = command::stage_head(statement)?;
     let name = head.name.map(|name| name.text);
-    let description =
-        name.as_deref().and_then(|name| command::description(&statement.comments, name));
+    let told = command::descriptions(&statement.comments);
+    let description = name.as_deref().and_then(|name| told.get(name));
+    let description = description.map(|text| (*text).to_owned());
     Ok(Stage {
         base: head.base,
         name,

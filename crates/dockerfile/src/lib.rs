@@ -75,11 +75,12 @@ pub use mount::{
 };
 pub use outline::{BuildTarget, Outline, OutlineArg, OutlineNeed, outline, targets};
 pub use pattern::{
-    Glob, IgnoreFile, MAX_IGNORE_FILE, ParentMatches, PathPattern, PatternError, clean_path,
+    Glob, IgnoreFile, MAX_IGNORE_FILE, MAX_IGNORE_PATTERNS, ParentMatches, PathPattern,
+    PatternError, clean_path,
 };
 pub use port::{Exposed, PortError, Protocol, parse_port};
 pub use position::{Position, Span, Word};
 pub use scope::{BuildInputs, DeclaredArg, GlobalError, GlobalScope, PlatformValues, StageScope};
 pub use signal::signal_number;
 pub use statement::{Arguments, Pair, PairForm, Statement};
-pub use syntax::{MAX_DOCKERFILE, MAX_LINE, Syntax, SyntaxError};
+pub use syntax::{MAX_COMMENTS, MAX_DOCKERFILE, MAX_LINE, Syntax, SyntaxError};

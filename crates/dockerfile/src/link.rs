@@ -1,6 +1,6 @@
 //! Which stages need which: FROM, `COPY --from`, `RUN --mount=from=`, and what ONBUILD keeps.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::command::{Action, Command};
 use crate::dockerfile::{Dockerfile, Stage};
@@ -266,12 +266,12 @@ fn head(
     if let (Some(word), Some(written)) = (&platform_word, &stage.platform)
         && image_name::parse_platform(&word.text).is_none()
     {
-        let names = crate::Variables::names(scope);
-        let near = |name: &String| suggest::nearest(name, names.iter().copied());
+        let undefined = crate::command::undefined(word.unmatched.clone(), scope);
+        let suggestion = undefined.into_iter().find_map(|one| one.suggestion);
         return Err(LinkError::Platform {
             written: written.text.clone(),
             text: word.text.clone(),
-            suggestion: word.unmatched.iter().find_map(near).map(str::to_owned),
+            suggestion,
             span: written.span,
         });
     }
@@ -394,11 +394,16 @@ pub fn command_uses(
 
 /// No stage needs itself, not even by way of others.
 fn check_cycles(all: &[StageLinks]) -> Result<(), LinkError> {
+    let mut known: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
     for (number, links) in all.iter().enumerate() {
         for used in &links.uses {
             let StageSource::Stage(stage) = used.source else { continue };
             // Only by way of a stage that is not before it can it come back to itself.
-            if stage >= number && needs(all, stage).contains(&number) {
+            if stage < number {
+                continue;
+            }
+            let needed = known.entry(stage).or_insert_with(|| needs(all, stage));
+            if needed.contains(&number) {
                 return Err(LinkError::Cycle { stage: used.from.clone(), span: used.span });
             }
         }

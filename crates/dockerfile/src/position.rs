@@ -82,10 +82,20 @@ pub(crate) struct LogicalLine {
 }
 
 /// From which place on a part of the logical line comes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Piece {
     at: usize,
     place: Position,
+    /// How many characters stand before each stride of its bytes.
+    counts: Vec<usize>,
+}
+
+/// Bytes between two counts of characters. Without them, long lines of short words take for ever.
+const STRIDE: usize = 256;
+
+/// How many characters begin in these bytes.
+fn characters(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
 
 impl LogicalLine {
@@ -98,7 +108,13 @@ impl LogicalLine {
 
     /// Puts what stands at `place` behind what is there.
     pub(crate) fn push(&mut self, text: &str, place: Position) {
-        self.pieces.push(Piece { at: self.text.len(), place });
+        let mut count = 0;
+        let strides = text.as_bytes().chunks(STRIDE).map(|bytes| {
+            let before = count;
+            count += characters(bytes);
+            before
+        });
+        self.pieces.push(Piece { at: self.text.len(), place, counts: strides.collect() });
         self.text.push_str(text);
     }
 
@@ -119,9 +135,13 @@ impl LogicalLine {
     }
 
     fn place(&self, offset: usize) -> Position {
-        let piece = self.pieces.iter().rev().find(|piece| piece.at <= offset);
+        let behind = self.pieces.partition_point(|piece| piece.at <= offset);
+        let piece = behind.checked_sub(1).and_then(|number| self.pieces.get(number));
         let Some(piece) = piece else { return Position::default() };
-        let before = self.text.get(piece.at..offset).unwrap_or_default().chars().count();
+        let stride = ((offset - piece.at) / STRIDE).min(piece.counts.len().saturating_sub(1));
+        let from = piece.at + stride * STRIDE;
+        let rest = self.text.as_bytes().get(from..offset).unwrap_or_default();
+        let before = piece.counts.get(stride).copied().unwrap_or_default() + characters(rest);
         Position { line: piece.place.line, column: piece.place.column + before }
     }
 
@@ -148,5 +168,14 @@ mod tests {
         let place = |column| Position { line: 5, column };
         assert_eq!(span, Span::new(place(3), place(5)));
         assert_eq!(line.span(0, line.text.len()).lines(), 3..=5);
+    }
+
+    #[test]
+    fn columns_count_characters_also_far_along_a_line() {
+        let line = LogicalLine::single(&"éa".repeat(1000), Position { line: 1, column: 1 });
+        for number in [0, 1, 170, 171, 172, 999] {
+            let span = line.span(number * 3, number * 3 + 2);
+            assert_eq!((span.start.column, span.end.column), (number * 2 + 1, number * 2 + 2));
+        }
     }
 }

@@ -12,6 +12,9 @@ pub const MAX_LINE: usize = 65_535;
 /// Largest Dockerfile, in bytes.
 pub const MAX_DOCKERFILE: usize = 4 << 20;
 
+/// Most comments above an instruction that are kept; of more, the last ones.
+pub const MAX_COMMENTS: usize = 1000;
+
 /// A Dockerfile as it is written, before anything in it is understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Syntax {
@@ -262,6 +265,10 @@ impl Reader {
         match text.as_str().trim() {
             "" => self.comments.clear(),
             text => self.comments.push(text.to_owned()),
+        }
+        // Nobody says more of one instruction; what stands nearest to it counts.
+        if self.comments.len() > MAX_COMMENTS {
+            self.comments.remove(0);
         }
     }
 

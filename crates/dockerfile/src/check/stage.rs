@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::{Advisor, Check};
+use crate::command::Undefined;
 use crate::dockerfile::{Dockerfile, Stage};
 use crate::expand::{Expanded, Expander, Variables};
 use crate::image_name;
 use crate::position::Span;
 use crate::scope::{BuildInputs, GlobalScope};
-use crate::suggest;
 
 /// Names that mean something else.
 const RESERVED: [&str; 2] = ["context", "scratch"];
@@ -101,11 +101,12 @@ pub(super) fn check_heads(file: &Dockerfile, scope: &GlobalScope, advisor: &mut 
 }
 
 fn check_declared(stage: &Stage, used: &Expanded, scope: &GlobalScope, advisor: &mut Advisor) {
-    let declared = scope.arguments.keys().map(String::as_str);
-    let known: Vec<&str> = scope.names().into_iter().chain(declared).collect();
-    for name in used.unmatched.iter().filter(|name| !known.contains(&name.as_str())) {
+    // What is declared may have no value, and is known all the same.
+    let is_unknown = |name: &&String| !scope.arguments.contains_key(*name);
+    let unknown = used.unmatched.iter().filter(is_unknown).cloned().collect();
+    for Undefined { name, suggestion } in crate::command::undefined(unknown, scope) {
         let mut text = format!("FROM uses the argument `{name}`, which is not declared before it");
-        if let Some(near) = suggest::nearest(name, known.iter().copied()) {
+        if let Some(near) = suggestion {
             text.push_str(&format!(" (`{near}` is)"));
         }
         advisor.say(&stage.comments, Check::UndefinedArgInFrom, stage.span, text);

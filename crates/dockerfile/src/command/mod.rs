@@ -8,7 +8,7 @@ mod trigger;
 
 pub use error::InstructionError;
 pub use health::{DurationError, HealthProbe, HealthTest, parse_duration};
-pub(crate) use read::{command, description, stage_head};
+pub(crate) use read::{command, descriptions, stage_head};
 pub(crate) use substitute::undefined;
 pub use substitute::{Substituted, Undefined};
 pub use trigger::Trigger;

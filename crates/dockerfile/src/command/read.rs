@@ -1,5 +1,7 @@
 //! From statements to typed instructions.
 
+use std::collections::BTreeMap;
+
 use super::{
     Action, Add, ArgDefinition, Command, CommandLine, Copy, InlineFile, InstructionError, KeyValue,
     LineForm, Run, RunFile, RunNetwork, Security, Sources, health, trigger,
@@ -162,6 +164,7 @@ fn definitions(statement: &Statement) -> Result<Vec<ArgDefinition>, InstructionE
     if words.is_empty() {
         return Err(wrong(Keyword::Arg, "at least one argument", statement.span));
     }
+    let told = descriptions(&statement.comments);
     let definition = |word: &Word| {
         let (key, default) = match word.text.split_once('=') {
             Some(("", _)) => {
@@ -170,16 +173,15 @@ fn definitions(statement: &Statement) -> Result<Vec<ArgDefinition>, InstructionE
             Some((key, default)) => (key.to_owned(), Some(default.to_owned())),
             None => (word.text.clone(), None),
         };
-        let description = description(&statement.comments, &key);
+        let description = told.get(key.as_str()).map(|text| (*text).to_owned());
         Ok(ArgDefinition { key, default, description })
     };
     words.into_iter().map(definition).collect()
 }
 
-/// What the comments say of `name`: the line that begins with it.
-pub(crate) fn description(comments: &[String], name: &str) -> Option<String> {
-    let told = comments.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    told.map(str::to_owned)
+/// What the comments say of which name: each line that begins with it, the first of two.
+pub(crate) fn descriptions(comments: &[String]) -> BTreeMap<&str, &str> {
+    comments.iter().rev().filter_map(|line| line.split_once(' ')).collect()
 }
 
 fn sources(keyword: Keyword, statement: &Statement) -> Result<Sources, InstructionError> {

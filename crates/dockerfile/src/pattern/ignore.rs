@@ -5,6 +5,9 @@ use super::{PathPattern, PatternError, clean_path};
 /// Largest `.dockerignore`, in bytes.
 pub const MAX_IGNORE_FILE: usize = 1 << 20;
 
+/// Most patterns that a `.dockerignore` has.
+pub const MAX_IGNORE_PATTERNS: usize = 10_000;
+
 /// The patterns of a `.dockerignore`, in order. The last one that matches a path or a directory above
 /// it decides; those with `!` let it in again.
 ///
@@ -90,6 +93,9 @@ impl IgnoreFile {
     }
 
     fn push(&mut self, pattern: &str, is_exception: bool) -> Result<(), PatternError> {
+        if self.rules.len() >= MAX_IGNORE_PATTERNS {
+            return Err(PatternError::TooMany);
+        }
         self.rules.push(IgnoreRule { pattern: PathPattern::parse(pattern)?, is_exception });
         Ok(())
     }

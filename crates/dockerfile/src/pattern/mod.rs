@@ -10,7 +10,7 @@ mod ignore;
 mod machine;
 
 pub use glob::{Glob, PathPattern};
-pub use ignore::{IgnoreFile, MAX_IGNORE_FILE, ParentMatches};
+pub use ignore::{IgnoreFile, MAX_IGNORE_FILE, MAX_IGNORE_PATTERNS, ParentMatches};
 
 /// Why a text is no pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +28,9 @@ pub enum PatternError {
         /// The line, from 1.
         line: usize,
     },
+    /// There are too many patterns.
+    #[error("there are over {MAX_IGNORE_PATTERNS} patterns")]
+    TooMany,
     /// The file is too large.
     #[error("the ignore file has {size} bytes, over the limit of {MAX_IGNORE_FILE}")]
     TooLarge {
