@@ -134,6 +134,13 @@ impl LogicalLine {
         Span::new(self.place(start), stop)
     }
 
+    /// Where the whole line stands from byte `start` on: also an empty line that it begins with.
+    pub(crate) fn whole(&self, start: usize) -> Span {
+        let span = self.span(start, self.text.len());
+        let first = self.pieces.first().filter(|_| start == 0);
+        Span { start: first.map_or(span.start, |piece| piece.place), ..span }
+    }
+
     fn place(&self, offset: usize) -> Position {
         let behind = self.pieces.partition_point(|piece| piece.at <= offset);
         let piece = behind.checked_sub(1).and_then(|number| self.pieces.get(number));

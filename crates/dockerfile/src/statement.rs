@@ -116,7 +116,7 @@ impl Statement {
         let mut statement = Self {
             flags,
             original: line.part(start, line.text.len()).to_owned(),
-            span: line.span(start, line.text.len()),
+            span: line.whole(start),
             keyword,
             ..Self::default()
         };

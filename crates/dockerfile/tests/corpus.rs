@@ -136,6 +136,11 @@ fn without_images(bytes: &[u8]) -> String {
     lines.concat()
 }
 
+#[test]
+fn changed_files_are_read_as_buildkit_reads_them() {
+    compare("changed.txt", 344, 436);
+}
+
 fn inputs() -> BuildInputs {
     let platform = PlatformValues {
         os: "linux".to_owned(),
