@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use corten_dockerfile::{ExpandError, Expander, Unset};
+use corten_dockerfile::{Action, Dockerfile, ExpandError, Expander, Unset};
 
 fn table(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/words").join(name);
@@ -60,6 +60,29 @@ fn all_rows_of_words_hold() {
 }
 
 const ROWS_OF_WORDS: usize = 24;
+
+/// Expressions made at random, and what `BuildKit` made of each as the value of a label.
+#[test]
+fn all_expressions_have_the_values_that_buildkit_gives_them() {
+    let variables = vec![("A", "a"), ("E", ""), ("P", "/usr/local/bin:/bin"), ("U", "ünïn")];
+    let (mut rows, mut wrong) = (0, Vec::new());
+    for line in table("expressions.txt").lines() {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let [answer, expression, value] = fields.as_slice() else { panic!("{line}") };
+        let file = format!("FROM scratch\nLABEL l={expression}\n");
+        let file = Dockerfile::parse(file.as_bytes()).unwrap();
+        let found = file.stages[0].commands[0].substitute('\\', &variables);
+        let ours = match found.map(|done| done.command.action) {
+            Ok(Action::Label(pairs)) => format!("ok\t{}", pairs[0].value),
+            _ => "error\t".to_owned(),
+        };
+        rows += 1;
+        if ours != format!("{answer}\t{value}") {
+            wrong.push(format!("{line}: {ours}"));
+        }
+    }
+    assert_eq!((rows, wrong), (1774, Vec::new()));
+}
 
 #[test]
 fn a_variable_can_be_required() {
