@@ -18,7 +18,10 @@
 //! ```
 //!
 //! The way from text to instructions: [`Syntax`] has the statements as they are written, with their
-//! places; [`Dockerfile`] has what they mean; [`Command::substitute`] replaces their variables.
+//! places; [`Dockerfile`] has what they mean; [`Command::substitute`] replaces their variables, whose
+//! values [`GlobalScope`] and [`StageScope`] follow line by line; [`links`] and [`reachable`] tell which
+//! stages a target needs. [`check`] says what could be better, [`outline`] what a target can be given,
+//! and [`IgnoreFile`] which files of a context are left out.
 
 mod builtin;
 mod check;

@@ -44,8 +44,8 @@ fn many_different_names_end() {
     let mut names = "FROM scratch".to_owned();
     let mut line = "\nLABEL a=".to_owned();
     for number in 0..100_000 {
-        write!(names, "$n{number}\\\n").unwrap();
-        write!(line, "$n{number}\\\n").unwrap();
+        writeln!(names, "$n{number}\\").unwrap();
+        writeln!(line, "$n{number}\\").unwrap();
     }
     assert!(checked(&names).advice.len() > 50_000);
     assert!(checked(&format!("FROM scratch{line}\n")).advice.len() > 50_000);
