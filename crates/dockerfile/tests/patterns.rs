@@ -46,6 +46,62 @@ fn all_rows_of_patternmatcher_hold() {
 
 const ROWS: usize = 134;
 
+/// The files that a walk finds which does not go where nothing can be let in.
+fn found<'a>(ignore: &IgnoreFile, files: &[&'a str]) -> Vec<&'a str> {
+    let is_found = |path: &&&str| {
+        let mut known = ParentMatches::default();
+        for (at, _) in path.match_indices('/') {
+            let (excluded, below) = ignore.excludes_below(&path[..at], &known);
+            if excluded && !ignore.may_let_in_below(&path[..at]) {
+                return false;
+            }
+            known = below;
+        }
+        !ignore.excludes_below(path, &known).0
+    };
+    files.iter().filter(is_found).copied().collect()
+}
+
+/// The data's form: a tree of files; then the lines of an ignore file with tabs between, and after `= `
+/// which files `BuildKit` took: a one, and a binary digit for each file, in hexadecimal digits.
+#[test]
+fn contexts_have_the_files_that_buildkit_takes() {
+    let data = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/pattern").join(name);
+        fs::read_to_string(path).unwrap()
+    };
+    let tree = data("tree.txt");
+    let files: Vec<&str> = tree.lines().collect();
+    let (mut rows, mut wrong) = (0, Vec::new());
+    for row in data("contexts.txt").lines() {
+        rows += 1;
+        let (lines, answer) = row.rsplit_once("\t= ").unwrap();
+        let ignore = IgnoreFile::parse(lines.replace('\t', "\n").as_bytes());
+        let (Ok(ignore), true) = (&ignore, answer != "error") else {
+            if ignore.is_ok() || answer != "error" {
+                wrong.push(format!("{lines}: {ignore:?} {answer}"));
+            }
+            continue;
+        };
+        let digits = answer.chars().flat_map(|digit| {
+            let digit = digit.to_digit(16).unwrap();
+            (0..4).rev().map(move |bit| digit >> bit & 1 == 1)
+        });
+        let taken: Vec<bool> = digits.skip_while(|bit| !bit).skip(1).collect();
+        let pairs = files.iter().zip(&taken);
+        let theirs: Vec<&str> = pairs.filter(|(_, bit)| **bit).map(|(file, _)| *file).collect();
+        let ours = found(ignore, &files);
+        if (ours != theirs) || taken.len() != files.len() {
+            let odd = |a: &[&str], b: &[&str]| -> Vec<String> {
+                a.iter().filter(|f| !b.contains(f)).map(|f| (*f).to_owned()).collect()
+            };
+            wrong.push(format!("{lines:?}: +{:?} -{:?}", odd(&ours, &theirs), odd(&theirs, &ours)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}\n{} of {rows}", wrong.join("\n"), wrong.len());
+    assert_eq!((rows, files.len()), (187, 333));
+}
+
 #[test]
 fn lines_of_an_ignore_file_are_cleaned() {
     let file = IgnoreFile::parse(

@@ -58,10 +58,10 @@ impl IgnoreFile {
                 Some(pattern) => (true, pattern.trim()),
                 None => (false, pattern),
             };
-            if pattern.is_empty() {
+            let clean = clean_path(pattern);
+            if pattern.is_empty() || (is_exception && clean == "/") {
                 return Err(PatternError::Exception { line: number + 1 });
             }
-            let clean = clean_path(pattern);
             let relative = clean.strip_prefix('/').filter(|rest| !rest.is_empty());
             file.push(relative.unwrap_or(&clean), is_exception)?;
         }
