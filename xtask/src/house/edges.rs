@@ -18,8 +18,9 @@ const fn room(name: &'static str, level: u8, uses: &'static [&'static str]) -> R
 
 /// The tree. `spec` stands where a crate reaches it through what it uses; `run` and `engine` know
 /// nothing of images.
-const TREE: [Room; 14] = [
+const TREE: [Room; 15] = [
     room("corten-spec", 0, &[]),
+    room("corten-dockerfile", 0, &[]),
     room("corten-layer", 1, &["corten-spec"]),
     room("corten-store", 1, &["corten-spec"]),
     room("corten-naming", 1, &["corten-spec"]),
@@ -32,7 +33,14 @@ const TREE: [Room; 14] = [
     room(
         "corten-build",
         3,
-        &["corten-bundle", "corten-run", "corten-layer", "corten-store", "corten-spec"],
+        &[
+            "corten-bundle",
+            "corten-run",
+            "corten-layer",
+            "corten-store",
+            "corten-spec",
+            "corten-dockerfile",
+        ],
     ),
     room("corten-scan", 3, &["corten-layer", "corten-store", "corten-spec"]),
     room("corten-serve", 3, &["corten-registry", "corten-store", "corten-spec"]),
@@ -41,6 +49,7 @@ const TREE: [Room; 14] = [
         4,
         &[
             "corten-spec",
+            "corten-dockerfile",
             "corten-layer",
             "corten-store",
             "corten-naming",
