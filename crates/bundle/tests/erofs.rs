@@ -296,7 +296,7 @@ fn as_extracted(made: &Made, wanted: &tree::Tree, mut seen: tree::Tree) -> [tree
 }
 
 fn mounts() -> bool {
-    let mounts = erofs::probe().mounts();
+    let mounts = erofs::probe(scratch().path()).mounts();
     if !mounts {
         eprintln!("skipped: EROFS cannot be mounted from files here");
     }

@@ -256,12 +256,12 @@ impl Context {
         there.then(|| self.snapshots()).transpose()
     }
 
-    /// How layers are kept ready: as the configuration says, else what this kernel lets this user
-    /// mount.
-    pub fn form(&self) -> Form {
+    /// How layers are kept ready in `snapshots`: as the configuration says, else what this kernel lets this
+    /// user mount from there.
+    pub fn form(&self, snapshots: &Snapshots) -> Form {
         *self.form.get_or_init(|| match self.config.run.form {
             Some(word) => word.into(),
-            None => Form::of_this_machine(self.powers()),
+            None => snapshots.form(),
         })
     }
 

@@ -52,16 +52,17 @@ pub fn mount(index: &Path, devices: &[&Path]) -> Result<OwnedFd, ErofsError> {
     mount_named(&Name::of(index)?, &names)
 }
 
-/// Tries whether an index can be mounted, with one that holds nothing.
-pub fn probe() -> Support {
-    match empty_index().and_then(|index| mount_named(&Name::of_open(index), &[])) {
+/// Tries whether an index in `directory` can be mounted, with one that holds nothing. That depends on the file
+/// system, too: one in memory cannot hold what the kernel mounts from.
+pub fn probe(directory: &Path) -> Support {
+    match empty_index(directory).and_then(|index| mount_named(&Name::of_open(index), &[])) {
         Ok(_) => Support::Mounts,
         Err(error) => Support::Refused(error),
     }
 }
 
-fn empty_index() -> Result<File, ErofsError> {
-    let mut file = tempfile::tempfile().map_err(ErofsError::Write)?;
+fn empty_index(directory: &Path) -> Result<File, ErofsError> {
+    let mut file = tempfile::tempfile_in(directory).map_err(ErofsError::Write)?;
     write(&Merged::new(Limits::default()), &[], &mut file)?;
     file.flush().map_err(ErofsError::Write)?;
     file.seek(SeekFrom::Start(0)).map_err(ErofsError::Write)?;

@@ -18,6 +18,7 @@ pub(super) const UNSYNCED: &str = "unsynced";
 pub(super) const LEASES: &str = "leases";
 pub(super) const STAGED: &str = "staged";
 const LOCK: &str = "lock";
+const MOUNTS: &str = "mounts";
 
 /// Every folder, made when the snapshots are opened.
 const FOLDERS: [&str; 6] = [TARS, INDEXES, DIRECTORIES, UNSYNCED, LEASES, STAGED];
@@ -74,6 +75,21 @@ impl Files {
 
     pub(super) fn path(&self, folder: &str, name: &str) -> PathBuf {
         self.root.join(folder).join(name)
+    }
+
+    /// Whether in this boot an index could be mounted from here.
+    pub(super) fn is_noted_to_mount(&self) -> bool {
+        read_note(&self.root.join(MOUNTS)).is_ok_and(|boot| boot == self.boot)
+    }
+
+    /// Notes that one could; where that fails, it is tried again.
+    pub(super) fn note_that_it_mounts(&self) {
+        let part = self.root.join(format!("{MOUNTS}.{}", std::process::id()));
+        let written = std::fs::write(&part, &self.boot);
+        let put = written.and_then(|()| std::fs::rename(&part, self.root.join(MOUNTS)));
+        if put.is_err() {
+            let _ = std::fs::remove_file(&part);
+        }
     }
 
     /// The note that says in which boot a form was made.

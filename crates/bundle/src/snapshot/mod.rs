@@ -4,6 +4,7 @@
 //! ```text
 //! <root>/                     0700, for one user alone
 //! ├─ lock                     shared by who renders, exclusive for who collects
+//! ├─ mounts                   the boot in which an index could be mounted from here
 //! ├─ tars/<diff>              a layer as a plain tar; its digest is its DiffId
 //! ├─ indexes/<chain>          an EROFS index over the tars of one stack, the base first
 //! ├─ indexes/<chain>.aside    contents that the index cannot point at in a tar
@@ -73,15 +74,6 @@ pub enum Powers {
     OneId,
 }
 
-impl Form {
-    /// The form for a process with these powers on this kernel: an index wherever it can be
-    /// mounted.
-    pub fn of_this_machine(powers: Powers) -> Self {
-        let can = powers == Powers::Machine && erofs::probe().mounts();
-        if can { Self::Index } else { Self::Directories }
-    }
-}
-
 /// The layers of one image, all of them ready.
 #[derive(Clone, Debug)]
 pub struct Stacked {
@@ -118,6 +110,22 @@ impl Snapshots {
     /// The directory.
     pub fn path(&self) -> &Path {
         self.files.root()
+    }
+
+    /// The form for this process on this machine: an index wherever it can be mounted from here. That it can be
+    /// is tried once in a boot.
+    pub fn form(&self) -> Form {
+        if self.powers != Powers::Machine {
+            return Form::Directories;
+        }
+        if self.files.is_noted_to_mount() {
+            return Form::Index;
+        }
+        if !erofs::probe(self.files.root()).mounts() {
+            return Form::Directories;
+        }
+        self.files.note_that_it_mounts();
+        Form::Index
     }
 
     /// Whether the layer is ready in this form.

@@ -53,7 +53,8 @@ pub async fn ready(context: &Context, request: &LookRequest, pull: Pull) -> Resu
         manifest: image.digest.clone(),
         config: image.config.digest().clone(),
     })?;
-    let (snapshots, form) = (context.snapshots()?, context.form());
+    let snapshots = context.snapshots()?;
+    let form = context.form(&snapshots);
     let diff_ids = image.config.value().rootfs.diff_ids.clone();
     let lease = snapshots.lease(&diff_ids)?;
     let layers: Vec<(Descriptor, DiffId)> =
@@ -96,7 +97,9 @@ async fn fetch(
     };
     let wanted: BTreeMap<_, _> =
         layers.iter().map(|(blob, diff_id)| (blob.digest.clone(), diff_id.clone())).collect();
-    let to = Rendering::new(context.store()?, context.snapshots()?, context.form(), wanted);
+    let snapshots = context.snapshots()?;
+    let form = context.form(&snapshots);
+    let to = Rendering::new(context.store()?, snapshots, form, wanted);
     let source = image.source();
     let request = Request {
         names,
