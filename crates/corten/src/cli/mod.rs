@@ -6,6 +6,7 @@ mod containers;
 mod copy;
 mod cp;
 mod diff;
+mod edit;
 mod import;
 mod inspect;
 mod local;
@@ -123,6 +124,7 @@ impl Verb {
 #[derive(Subcommand)]
 enum ImageVerb {
     Import(Box<import::ImportArgs>),
+    Edit(Box<edit::ImageEditArgs>),
     Export(look::ExportArgs),
     Copy(copy::CopyArgs),
     Pull(copy::PullArgs),
@@ -255,6 +257,7 @@ async fn dispatch(context: &Context, verb: Verb, json: bool) -> Result<Outcome, 
 async fn of_images(context: &Context, verb: ImageVerb, json: bool) -> Result<Exit, Failure> {
     match verb {
         ImageVerb::Import(args) => import::import(context, *args, json).await,
+        ImageVerb::Edit(args) => edit::edit(context, *args, json).await,
         ImageVerb::Export(args) => look::export(context, args, json).await,
         ImageVerb::Copy(args) => copy::copy(context, args, json).await,
         ImageVerb::Pull(args) => copy::pull(context, args, json).await,

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use corten_spec::{ContainerConfig, DiffId, History, ImageConfig, Platform, RootFs};
 
+use super::edit_image::ConfigCut;
+
 /// What is set in the config of a new image; what is empty or absent stays as the base has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigEdit {
@@ -58,12 +60,26 @@ pub(super) fn lay_on(
         created_by: Some(made_by.to_owned()),
         ..History::default()
     });
+    edit_run(config, edit);
+}
+
+/// Applies `edit` to a config.
+pub(super) fn edit_run(config: &mut ImageConfig, edit: &ConfigEdit) {
     if edit.author.is_some() {
         config.author.clone_from(&edit.author);
     }
     let mut run = config.config.take().unwrap_or_default();
     apply(&mut run, edit);
     config.config = (run != ContainerConfig::default()).then_some(run);
+}
+
+/// Takes `cut` out of a config. What is not there is out of it already.
+pub(super) fn take_from(config: &mut ImageConfig, cut: &ConfigCut) {
+    let Some(run) = &mut config.config else { return };
+    run.env.retain(|entry| !cut.env.contains(entry.split('=').next().unwrap_or_default()));
+    run.labels.retain(|key, _| !cut.labels.contains(key));
+    run.exposed_ports.retain(|key, _| !cut.exposed_ports.contains(key));
+    run.volumes.retain(|key, _| !cut.volumes.contains(key));
 }
 
 fn apply(run: &mut ContainerConfig, edit: &ConfigEdit) {

@@ -149,7 +149,10 @@ fn write<T: corten_spec::ImageDocument>(
     })
 }
 
-async fn put_config(store: &LayoutStore, config: &Document<ImageConfig>) -> Result<(), Failure> {
+pub(super) async fn put_config(
+    store: &LayoutStore,
+    config: &Document<ImageConfig>,
+) -> Result<(), Failure> {
     let (store, bytes) = (store.clone(), config.bytes().clone());
     let descriptor = config.descriptor().clone();
     on_thread("import", move || {
@@ -165,15 +168,15 @@ async fn put_config(store: &LayoutStore, config: &Document<ImageConfig>) -> Resu
 }
 
 /// The times of an image: its `created`, and the latest time a file may have.
-struct Time {
-    created: String,
+pub(super) struct Time {
+    pub(super) created: String,
     latest_mtime: Option<i64>,
 }
 
 impl Time {
     /// `--created` wins over `SOURCE_DATE_EPOCH`, which also bounds the times of files
     /// (reproducible-builds.org, SOURCE_DATE_EPOCH).
-    fn of(context: &Context, created: Option<&str>) -> Result<Self, Failure> {
+    pub(super) fn of(context: &Context, created: Option<&str>) -> Result<Self, Failure> {
         let epoch = context.environment().variable("SOURCE_DATE_EPOCH");
         let latest_mtime = epoch
             .map(|text| {

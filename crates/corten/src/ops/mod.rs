@@ -11,6 +11,7 @@ mod copy;
 mod cp;
 mod diff;
 mod edit;
+mod edit_image;
 mod import;
 mod inspect;
 mod layers;
@@ -42,6 +43,7 @@ pub use containers::{
 pub use copy::{CopyReport, CopyRequest, PlatformChoice, copy};
 pub use cp::{CpEnd, CpReport, cp};
 pub use diff::{ConfigChange, DiffReport, FileChange, diff};
+pub use edit_image::{ConfigCut, EditReport, EditRequest, edit};
 pub use import::{ConfigEdit, ImportReport, ImportRequest, ImportSource, import};
 pub use inspect::{
     BlobReport, ImageReport, InspectRequest, RawPart, RunConfig, TagsReport, TreeNode, inspect,

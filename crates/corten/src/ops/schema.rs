@@ -27,6 +27,7 @@ fn schemas() -> BTreeMap<&'static str, Schema> {
         ("mount", schema_for!(ops::MountReport)),
         ("unit", schema_for!(ops::UnitReport)),
         ("unmount", schema_for!(ops::UnmountReport)),
+        ("edit", schema_for!(ops::EditReport)),
         ("ls", schema_for!(ops::LsReport)),
         ("diff", schema_for!(ops::DiffReport)),
         ("copy", schema_for!(ops::CopyReport)),
