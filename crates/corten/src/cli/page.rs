@@ -5,14 +5,15 @@ use std::fmt::Write as _;
 /// The verbs by what they are for. A test holds it against the commands there are.
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Run", &["run", "exec", "ps", "logs", "stop", "rm"]),
-    ("Make and take out", &["import", "edit", "export", "unpack", "bundle", "mount", "unmount"]),
+    ("Make and take out", &["import", "export", "unpack", "bundle"]),
     ("Move", &["pull", "push", "copy", "tags", "login", "logout"]),
     ("Keep", &["images", "tag", "remove", "gc", "store"]),
     ("Look and check", &["inspect", "ls", "cat", "diff", "validate"]),
 ];
 
 /// Verbs that say by their names what they do, to those who need them: a line for all of each group.
-const BRIEF: [(&str, &[&str]); 3] = [
+const BRIEF: [(&str, &[&str]); 4] = [
+    ("More of images", &["edit", "mount", "unmount"]),
     (
         "More of containers",
         &[
