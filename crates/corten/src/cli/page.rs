@@ -12,15 +12,13 @@ const GROUPS: [(&str, &[&str]); 5] = [
 ];
 
 /// Verbs that say by their names what they do, to those who need them: a line for all of each group.
-const BRIEF: [(&str, &[&str]); 4] = [
+const BRIEF: [(&str, &[&str]); 5] = [
     ("More of images", &["edit", "mount", "unmount"]),
     (
         "More of containers",
-        &[
-            "create", "start", "attach", "kill", "pause", "resume", "rename", "wait", "commit",
-            "cp", "pod", "volume", "unit",
-        ],
+        &["create", "start", "attach", "kill", "pause", "resume", "rename", "wait", "commit", "cp"],
     ),
+    ("Beside them", &["pod", "volume", "unit"]),
     ("Looking at them", &["status", "top", "stats", "events"]),
     ("For other engines", &["oci"]),
 ];
