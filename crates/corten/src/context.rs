@@ -131,6 +131,7 @@ pub struct Context {
     connections: Mutex<BTreeMap<String, Arc<Connection>>>,
     progress: Arc<dyn Progress>,
     tell: fn(&str),
+    quiet: bool,
     advice: Advice,
 }
 
@@ -178,6 +179,7 @@ impl Context {
             connections: Mutex::default(),
             progress,
             tell,
+            quiet: global.quiet,
             advice: Advice::default(),
             config,
         })
@@ -204,6 +206,11 @@ impl Context {
     /// Who is told what happens.
     pub fn progress(&self) -> Arc<dyn Progress> {
         self.progress.clone()
+    }
+
+    /// Whether no progress is wanted.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
     }
 
     /// Tells the user something beside what was asked.

@@ -1,5 +1,6 @@
 //! Failures of a verb: what went wrong, which exit code it has, and what to do about it.
 
+use corten_build::BuildError;
 use corten_bundle::SnapshotError;
 use corten_layer::LayerError;
 use corten_registry::CredentialError;
@@ -164,6 +165,17 @@ pub enum ContainerFailure {
     /// A container could not be made, started, or acted on.
     #[error(transparent)]
     Life(#[from] RunError),
+    /// An image could not be built.
+    #[error("{file}: {error}")]
+    Build {
+        /// The Dockerfile, as it was named.
+        file: String,
+        /// Why.
+        #[source]
+        error: Box<BuildError>,
+        /// What is shown beside: the line with a caret, the last lines of output.
+        shown: String,
+    },
 }
 
 impl ContainerFailure {
@@ -173,7 +185,7 @@ impl ContainerFailure {
             Self::Snapshot(SnapshotError::Layer { source, .. }) => layer_exit(source),
             Self::Snapshot(SnapshotError::Mismatch { .. }) => Exit::Corrupt,
             Self::Life(RunError::NotFound(_)) => Exit::NotFound,
-            Self::Snapshot(_) | Self::Life(_) => Exit::Failed,
+            Self::Snapshot(_) | Self::Life(_) | Self::Build { .. } => Exit::Failed,
         }
     }
 }

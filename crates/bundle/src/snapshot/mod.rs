@@ -39,7 +39,7 @@ use corten_spec::{ChainId, DiffId, Digest};
 pub use collect::Swept;
 pub use error::SnapshotError;
 pub use lease::Lease;
-pub use overlay::{Mounted, Purpose, RootMount, Writable};
+pub use overlay::{MountPoint, Mounted, Purpose, RootMount, Writable};
 pub use verify::{Damage, OpenPacked, Verified};
 
 use crate::erofs;

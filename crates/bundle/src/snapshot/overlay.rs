@@ -14,7 +14,7 @@ use std::fs::{File, Permissions};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
@@ -71,6 +71,16 @@ pub struct RootMount {
     pub purpose: Purpose,
 }
 
+/// A place in the tree where something will be mounted, whether the image has it or not. What is missing is
+/// there for the mount alone: nothing of it is in what the container writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountPoint {
+    /// The path from the root, on which there are no symbolic links.
+    pub path: PathBuf,
+    /// Whether it is a directory; else an empty file.
+    pub is_directory: bool,
+}
+
 /// A root filesystem that is mounted. Dropping it leaves the mount.
 #[derive(Debug)]
 pub struct Mounted {
@@ -87,12 +97,22 @@ impl Mounted {
 impl Snapshots {
     /// Mounts a stack in the mount namespace of the calling thread.
     pub fn mount(&self, stack: &Stacked, wanted: &RootMount) -> Result<Mounted, SnapshotError> {
+        self.mount_with(stack, wanted, &[])
+    }
+
+    /// The same with more places to mount on.
+    pub fn mount_with(
+        &self,
+        stack: &Stacked,
+        wanted: &RootMount,
+        points: &[MountPoint],
+    ) -> Result<Mounted, SnapshotError> {
         self.used(stack);
         let target = &wanted.target;
         let overlay = match memory().and_then(|memory| attach(&memory, target)) {
             // In memory nothing has to be removed entry by entry later. It lies on the target meanwhile.
             Ok(()) => {
-                let overlay = self.overlay(stack, target, wanted);
+                let overlay = self.overlay(stack, target, (wanted, points));
                 // Overlay holds a copy of the mount.
                 let unmounted = unmount(target, UnmountFlags::DETACH);
                 unmounted.map_err(|errno| failed(target, "the scratch mount")(errno.into()))?;
@@ -101,7 +121,7 @@ impl Snapshots {
             Err(_) => {
                 let scratch = &wanted.scratch;
                 std::fs::create_dir_all(scratch).map_err(io_error(scratch, "creation"))?;
-                self.overlay(stack, scratch, wanted)?
+                self.overlay(stack, scratch, (wanted, points))?
             }
         };
         attach(&overlay, target).map_err(failed(target, "the root filesystem"))?;
@@ -113,7 +133,7 @@ impl Snapshots {
         &self,
         stack: &Stacked,
         scratch: &Path,
-        wanted: &RootMount,
+        (wanted, points): (&RootMount, &[MountPoint]),
     ) -> Result<OwnedFd, SnapshotError> {
         let (lower, top) = (scratch.join("lower"), scratch.join("top"));
         for path in [&lower, &top] {
@@ -136,6 +156,7 @@ impl Snapshots {
             None => &layers,
         };
         let made = fill_top(&top, (roots, &layers), wanted.purpose)
+            .and_then(|()| fill_points(&top, points, &layers))
             .map_err(io_error(&top, "filling"))
             .and_then(|()| {
                 let made = overlay(stack.form, &top, &layers, wanted);
@@ -209,6 +230,42 @@ fn fill_top(
     }
     like(&etc, "etc", layers)?;
     like(top, "", roots)
+}
+
+/// Makes the places to mount on that are missing, in directories that are like those of the image.
+fn fill_points(top: &Path, points: &[MountPoint], layers: &[PathBuf]) -> io::Result<()> {
+    for point in points {
+        let there = |path: &Path| {
+            layers.iter().any(|layer| std::fs::symlink_metadata(layer.join(path)).is_ok())
+        };
+        let inside = point.path.components().all(|part| matches!(part, Component::Normal(_)));
+        if !inside || there(&point.path) {
+            continue;
+        }
+        let mut made = Vec::new();
+        let above: Vec<&Path> = point.path.ancestors().skip(1).collect();
+        let above = above.into_iter().rev().filter(|path| !path.as_os_str().is_empty());
+        for name in above.chain(point.is_directory.then_some(point.path.as_path())) {
+            match std::fs::create_dir(top.join(name)) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                done => {
+                    done?;
+                    made.push(name);
+                }
+            }
+        }
+        if !point.is_directory {
+            match File::create_new(top.join(&point.path)) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                done => drop(done?),
+            }
+        }
+        for name in made.into_iter().rev() {
+            let name = name.to_str().ok_or(io::ErrorKind::InvalidInput)?;
+            like(&top.join(name), name, layers)?;
+        }
+    }
+    Ok(())
 }
 
 /// Gives `path` the metadata of the directory `name` of the uppermost layer that has one.

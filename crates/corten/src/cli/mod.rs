@@ -1,5 +1,6 @@
 //! The command line: arguments in, one verb run, an exit code out.
 
+mod build;
 mod commit;
 mod completion;
 mod containers;
@@ -38,7 +39,7 @@ use corten_store::{Progress, Silent};
 use crate::config::InsecureWord;
 use crate::output::{Bars, Lines};
 use crate::plain::plain;
-use crate::{Context, Environment, Exit, Failure};
+use crate::{ContainerFailure, Context, Environment, Exit, Failure};
 use crate::{ops, rootless};
 
 /// Make, move, look at and check OCI images.
@@ -103,6 +104,7 @@ impl Verb {
         let own = || rootless::enter().map(Environment::of_its_namespace).map(Some);
         match self {
             Self::Image(ImageVerb::Gc(_) | ImageVerb::Store(_)) => own(),
+            Self::Image(ImageVerb::Build(args)) if args.builds() => own(),
             Self::Container(verb) => match verb.needs_root() {
                 containers::NeedsRoot::Own => own(),
                 containers::NeedsRoot::Of(name) => match ops::first_process(context, name)? {
@@ -123,6 +125,7 @@ impl Verb {
 /// Verbs about images and where they are.
 #[derive(Subcommand)]
 enum ImageVerb {
+    Build(Box<build::BuildArgs>),
     Import(Box<import::ImportArgs>),
     Edit(Box<edit::ImageEditArgs>),
     Export(look::ExportArgs),
@@ -184,6 +187,9 @@ pub fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     // This program run again as a stage of a container: it must be alone with its first thread.
     if let Some(code) = corten_engine::stage(&words) {
+        return code;
+    }
+    if let Some(code) = corten_run::guard(&words) {
         return code;
     }
     if let Some(code) = corten_run::monitor(&words, crate::context::clock, &MONITOR, &MONITOR) {
@@ -256,6 +262,7 @@ async fn dispatch(context: &Context, verb: Verb, json: bool) -> Result<Outcome, 
 
 async fn of_images(context: &Context, verb: ImageVerb, json: bool) -> Result<Exit, Failure> {
     match verb {
+        ImageVerb::Build(args) => build::build(context, *args, json).await,
         ImageVerb::Import(args) => import::import(context, *args, json).await,
         ImageVerb::Edit(args) => edit::edit(context, *args, json).await,
         ImageVerb::Export(args) => look::export(context, args, json).await,
@@ -313,6 +320,11 @@ fn complain(failure: &Failure) {
             said = text;
         }
         cause = error.source();
+    }
+    if let Failure::Container(ContainerFailure::Build { shown, .. }) = failure {
+        for line in shown.lines() {
+            tell(&format!("  {line}"));
+        }
     }
     if let Some(hint) = failure.hint() {
         tell(&format!("  hint: {hint}"));

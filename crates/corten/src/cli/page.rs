@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 /// The verbs by what they are for. A test holds it against the commands there are.
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Run", &["run", "exec", "ps", "logs", "stop", "rm"]),
-    ("Make and take out", &["import", "export", "unpack", "bundle"]),
+    ("Make and take out", &["build", "import", "export", "unpack", "bundle"]),
     ("Move", &["pull", "push", "copy", "tags", "login", "logout"]),
     ("Keep", &["images", "tag", "remove", "gc", "store"]),
     ("Look and check", &["inspect", "ls", "cat", "diff", "validate"]),

@@ -137,8 +137,8 @@ pub async fn import(context: &Context, request: ImportRequest) -> Result<ImportR
     })
 }
 
-fn write<T: corten_spec::ImageDocument>(
-    name: &RefName,
+pub(super) fn write<T: corten_spec::ImageDocument>(
+    name: impl std::fmt::Display,
     media_type: MediaType,
     value: T,
 ) -> Result<Document<T>, Failure> {
@@ -232,7 +232,7 @@ async fn bring_base(
 }
 
 /// The OCI type of a layer with the same bytes (image-spec `media-types.md`, compatibility matrix).
-fn oci_twin(media_type: &MediaType) -> MediaType {
+pub(super) fn oci_twin(media_type: &MediaType) -> MediaType {
     match media_type {
         kind if *kind == MediaType::DOCKER_LAYER_GZIP => MediaType::OCI_LAYER_GZIP,
         kind if *kind == MediaType::DOCKER_LAYER => MediaType::OCI_LAYER,

@@ -3,6 +3,7 @@
 //! Reports are plain values with stable names; as JSON they follow the schema that
 //! `corten reference schema` prints.
 
+mod build;
 mod bundle;
 mod check;
 mod commit;
@@ -31,6 +32,11 @@ mod unpack;
 pub mod validate;
 mod volume;
 
+pub use build::{
+    AdviceReport, ArgReport, BuildCheckReport, BuildReport, BuildTold, BuildWanted, ContextWord,
+    NeedReport, OutlineReport, SecretWord, StepWord, TargetReport, TargetsReport, build,
+    build_check, build_outline, build_targets,
+};
 pub use bundle::{BundleReport, bundle};
 pub use check::validate;
 pub use commit::{CommitRequest, commit};

@@ -19,6 +19,10 @@ pub fn schema() -> Result<String, Failure> {
 
 fn schemas() -> BTreeMap<&'static str, Schema> {
     BTreeMap::from([
+        ("build", schema_for!(ops::BuildReport)),
+        ("build check", schema_for!(ops::BuildCheckReport)),
+        ("build outline", schema_for!(ops::OutlineReport)),
+        ("build targets", schema_for!(ops::TargetsReport)),
         ("import", schema_for!(ops::ImportReport)),
         ("commit", schema_for!(ops::ImportReport)),
         ("cp", schema_for!(ops::CpReport)),

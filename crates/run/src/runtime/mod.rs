@@ -7,6 +7,7 @@ pub use binary::RuntimeBinary;
 
 use crate::error::Result;
 use crate::front::Interaction;
+use crate::model::Enforcement;
 use crate::{Ask, ContainerId, Containers, ExitStatus, RuntimeChoice};
 use oci_spec::runtime::Process;
 use serde::Serialize;
@@ -115,6 +116,11 @@ pub struct Usage {
 /// All ports, as a choice gives them.
 pub(crate) trait Machine: Runtime + Control + Measure {}
 impl<T: Runtime + Control + Measure> Machine for T {}
+
+/// The engine, with its state below `root`.
+pub(crate) fn native(root: PathBuf, enforcement: Enforcement) -> impl Runtime {
+    engine::Native::new(root, enforcement)
+}
 
 /// Opens the runtime that a container wants.
 pub(crate) fn open(containers: &Containers, wanted: &Ask) -> Box<dyn Machine> {

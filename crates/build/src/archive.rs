@@ -1,0 +1,156 @@
+//! ADD of a local archive: its entries go below the destination, and nowhere else.
+
+use std::fs::File;
+use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
+use std::sync::Arc;
+
+use corten_layer::{Compression, Entry, EntryKind, Limits, MAGIC_BYTES, Tar, TreePath, spool_tar};
+
+use crate::assemble::{Assembly, Content, Item};
+use crate::copying::join;
+use crate::error::{Result, StepError, failed, of_layer, refused};
+use crate::flags::Changes;
+use crate::lookup::{LastLink, Tree as _, is_directory, resolve};
+
+/// Whether archives are unpacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unpack {
+    /// Files are files.
+    Never,
+    /// What is an archive by its content is unpacked.
+    Archives,
+}
+
+/// Stands in for the tree in the names of the files of archives.
+const OF_ARCHIVE: usize = usize::MAX;
+/// Bytes of the first header of a tar.
+const HEADER: usize = 512;
+
+/// The plain tar in a file; `None` where it is none.
+pub(crate) fn open(mut file: File) -> Result<Option<File>> {
+    let reading = || failed("the archive", "reading");
+    let first = head(&mut file)?;
+    let of_other = |magic: &[u8]| first.starts_with(magic);
+    if of_other(b"BZh") || of_other(b"\xfd7zXZ\0") {
+        return refused(
+            "archives in bzip2 and xz are not unpacked yet: --unpack=false copies the file",
+        );
+    }
+    match Compression::detect(first.get(..MAGIC_BYTES).unwrap_or_default()) {
+        Compression::None => Ok(is_tar(&first).then_some(file)),
+        _ => {
+            let mut spool = tempfile::tempfile().map_err(reading())?;
+            if spool_tar(BufReader::new(&file), Limits::default(), &mut spool).is_err() {
+                // Compressed, and nothing that can be unpacked: a file like any other.
+                return Ok(None);
+            }
+            spool.seek(SeekFrom::Start(0)).map_err(reading())?;
+            let first = head(&mut spool)?;
+            Ok(is_tar(&first).then_some(spool))
+        }
+    }
+}
+
+fn head(file: &mut File) -> Result<Vec<u8>> {
+    let reading = || failed("the archive", "reading");
+    let mut first = Vec::new();
+    file.by_ref().take(HEADER as u64).read_to_end(&mut first).map_err(reading())?;
+    file.seek(SeekFrom::Start(0)).map_err(reading())?;
+    Ok(first)
+}
+
+/// Whether the first header has its sum: so are archives of before the magic word known.
+fn is_tar(first: &[u8]) -> bool {
+    let Some(field) = first.get(148..156).filter(|_| first.len() == HEADER) else { return false };
+    let text: String = field.iter().map(|byte| char::from(*byte)).collect();
+    let Ok(told) = u32::from_str_radix(text.trim_matches(['\0', ' ']), 8) else { return false };
+    let sum: u32 = first.iter().enumerate().fold(0, |sum, (at, byte)| {
+        sum + if (148..156).contains(&at) { 32 } else { u32::from(*byte) }
+    });
+    sum == told
+}
+
+/// Writes the entries of a tar below a directory.
+pub(crate) fn write(
+    assembly: &mut Assembly<'_>,
+    archive: File,
+    directory: &TreePath,
+    changes: &Changes,
+) -> Result<()> {
+    let archive = Arc::new(archive);
+    let number = Arc::as_ptr(&archive) as u64;
+    let copy = archive.try_clone().map_err(failed("the archive", "opening"))?;
+    let mut tar = Tar::new(BufReader::new(copy), Limits::default());
+    while let Some(entry) = tar.next_entry().map_err(of_layer("the archive"))? {
+        let shown = String::from_utf8_lossy(&entry.name).into_owned();
+        let wrong = |rule: corten_layer::LayerRule| StepError::Refused(format!("{shown}: {rule}"));
+        let inner = entry.path().map_err(wrong)?;
+        let Some((parent, name)) = inner.split() else { continue };
+        if inner.components().any(|name| name.starts_with(b".wh.")) {
+            return refused(format!(
+                "{shown}: a name that begins with .wh. would hide another file"
+            ));
+        }
+        let below = [directory.as_bytes(), b"/", parent.as_bytes()].concat();
+        let above = resolve(assembly, &below, LastLink::Follow)?;
+        if above.entry.as_ref().is_some_and(|above| !is_directory(above)) {
+            return refused(format!("{shown}: what is above it is not a directory"));
+        }
+        let mut path = above.path.join(name);
+        let item = match entry.kind {
+            EntryKind::HardLink => {
+                let target = entry.link_path().map_err(wrong)?;
+                let target = join(directory, target.as_bytes());
+                let target = resolve(assembly, target.as_bytes(), LastLink::Keep)?.path;
+                match assembly.items.get(&target) {
+                    Some(item) if item.entry.kind != EntryKind::Directory => item.clone(),
+                    _ => return refused(format!("{shown}: it is a link to what is not there")),
+                }
+            }
+            _ => item(entry, &archive, number, changes)?,
+        };
+        if is_directory(&item.entry) {
+            // A link to a directory stays one.
+            let there = resolve(assembly, path.as_bytes(), LastLink::Follow)?;
+            if there.entry.as_ref().is_some_and(is_directory) {
+                path = there.path;
+            }
+        }
+        put(assembly, path, item, changes)?;
+    }
+    Ok(())
+}
+
+fn item(mut entry: Entry, archive: &Arc<File>, number: u64, changes: &Changes) -> Result<Item> {
+    if entry.sparse.is_some() {
+        let name = String::from_utf8_lossy(&entry.name).into_owned();
+        return refused(format!("{name}: sparse files of archives are not unpacked yet"));
+    }
+    let offset = entry.content;
+    entry.records.clear();
+    entry.xattrs.retain(|name, _| name == b"security.capability" || name.starts_with(b"user."));
+    if entry.kind == EntryKind::Symlink {
+        entry.mode = 0o777;
+    }
+    changes.apply(&mut entry);
+    if entry.kind != EntryKind::File {
+        return Ok(Item::plain(entry));
+    }
+    let content = Content::Archive(archive.clone(), offset);
+    Ok(Item { entry, content, file: Some((OF_ARCHIVE, number, offset)) })
+}
+
+fn put(assembly: &mut Assembly<'_>, path: TreePath, item: Item, changes: &Changes) -> Result<()> {
+    let there = assembly.at(&path)?;
+    if there.as_ref().is_some_and(|there| is_directory(there) != is_directory(&item.entry)) {
+        return refused(format!("{path}: a directory and a file cannot take each other's place"));
+    }
+    let made = || {
+        let mut entry = Entry::new(EntryKind::Directory, "");
+        if let Some((uid, gid)) = changes.owner {
+            (entry.uid, entry.gid) = (uid, gid);
+        }
+        entry
+    };
+    assembly.put(path, item, &made)
+}

@@ -1,0 +1,280 @@
+//! Stages beside each other: each on a thread of its own, waiting for what it needs.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use corten_bundle::{Form, Powers, Snapshots};
+use corten_dockerfile::IgnoreFile;
+use corten_layer::Compression;
+use corten_spec::{Digest, ImageConfig, Platform};
+use corten_store::LayoutStore;
+
+use crate::assemble::How;
+use crate::base::{Base, Bases, BuiltLayer, NamedContext};
+use crate::cache::Cache;
+use crate::error::{BuildError, Result, StepError};
+use crate::event::BuildListener;
+use crate::memo::Memo;
+use crate::plan::Plan;
+use crate::source::{Owners, Source};
+use crate::stage::{StageState, run_stage};
+use crate::work::Work;
+
+/// What builds: this machine, as far as a build knows it.
+pub struct Builder<'a> {
+    /// Where layers go.
+    pub store: LayoutStore,
+    /// Where layers are made ready to run.
+    pub snapshots: Snapshots,
+    /// In which form.
+    pub form: Form,
+    /// What this process may do with their files.
+    pub powers: Powers,
+    /// What is built for.
+    pub platform: Platform,
+    /// Who has images.
+    pub bases: &'a dyn Bases,
+    /// Who is told what happens.
+    pub listener: &'a dyn BuildListener,
+    /// The directory of the builder's own.
+    pub place: PathBuf,
+    /// Where the leases of networks are.
+    pub leases: PathBuf,
+    /// Directories of programs, for networks.
+    pub programs: Vec<PathBuf>,
+    /// How many threads compress and hash.
+    pub threads: NonZeroUsize,
+    /// The time of day at the beginning.
+    pub now: SystemTime,
+}
+
+/// What times files and histories get, in seconds after 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Times {
+    /// None is later than this: the same input gives the same bytes.
+    Until(i64),
+    /// Files keep theirs; what is made is of this time.
+    Real(i64),
+}
+
+/// The network of processes whose RUN does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StepNetwork {
+    /// One of their own with a way out, or none where none can be had.
+    #[default]
+    Private,
+    /// None.
+    None,
+    /// The machine's.
+    Host,
+}
+
+/// What RUN may see and nobody else.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretValue(pub Vec<u8>);
+
+impl fmt::Debug for SecretValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretValue(…)")
+    }
+}
+
+/// What a build is given besides its plan.
+#[derive(Clone, Debug)]
+pub struct BuildRequest {
+    /// The directory that COPY and ADD take from.
+    pub context: PathBuf,
+    /// What of it is left out.
+    pub ignore: IgnoreFile,
+    /// Named contexts.
+    pub contexts: BTreeMap<String, NamedContext>,
+    /// Secrets, by their ids.
+    pub secrets: BTreeMap<String, SecretValue>,
+    /// Labels of the image, over those of the Dockerfile.
+    pub labels: BTreeMap<String, String>,
+    /// The network of processes.
+    pub network: StepNetwork,
+    /// Whether every step is carried out, whatever is cached.
+    pub no_cache: bool,
+    /// Times.
+    pub times: Times,
+    /// How layers are packed.
+    pub compression: Compression,
+}
+
+/// What was built.
+pub struct Built {
+    /// The image's config.
+    pub config: ImageConfig,
+    /// Its layers, the lowest first.
+    pub layers: Vec<BuiltLayer>,
+    /// The manifest of the image that it is built on.
+    pub base: Option<(String, Digest)>,
+    /// How many steps were carried out.
+    pub ran: usize,
+    /// How many were in the cache.
+    pub cached: usize,
+    /// Keeps the layers of the base.
+    pub held: Vec<Arc<dyn Any + Send + Sync>>,
+}
+
+/// One build while it goes on.
+pub(crate) struct Session<'a> {
+    pub(crate) builder: &'a Builder<'a>,
+    pub(crate) plan: &'a Plan,
+    pub(crate) request: &'a BuildRequest,
+    pub(crate) cache: Cache,
+    pub(crate) memo: Memo,
+    pub(crate) work: Work,
+    failed: AtomicBool,
+    ended: Mutex<BTreeMap<usize, Option<StageState>>>,
+    bell: Condvar,
+    images: Mutex<BTreeMap<String, Base>>,
+    contexts: Mutex<BTreeMap<PathBuf, Arc<Source>>>,
+    counts: Mutex<(usize, usize)>,
+}
+
+impl Builder<'_> {
+    /// Builds what the plan says. Nothing is named: that is for whoever asked.
+    ///
+    /// # Errors
+    /// The first thing that went wrong, with its place in the Dockerfile.
+    pub fn build(
+        &self,
+        plan: &Plan,
+        request: &BuildRequest,
+    ) -> std::result::Result<Built, BuildError> {
+        let place = |error| BuildError::Place(Box::new(error));
+        let session = Session {
+            builder: self,
+            plan,
+            request,
+            cache: Cache::open(self.place.join("steps")).map_err(place)?,
+            memo: Memo::open(self.place.join("files"), self.now),
+            work: Work::begin(&self.place.join("work")).map_err(place)?,
+            failed: AtomicBool::new(false),
+            ended: Mutex::default(),
+            bell: Condvar::new(),
+            images: Mutex::default(),
+            contexts: Mutex::default(),
+            counts: Mutex::default(),
+        };
+        let mut first: Option<BuildError> = None;
+        std::thread::scope(|scope| {
+            scope.spawn(|| session.work.attend());
+            let threads: Vec<_> =
+                plan.stages.iter().map(|stage| scope.spawn(|| session.carry_out(*stage))).collect();
+            for thread in threads {
+                let ended = thread.join().unwrap_or(Err(BuildError::Died));
+                let Err(error) = ended else { continue };
+                if first.as_ref().is_none_or(BuildError::is_cancelled) {
+                    first = Some(error);
+                }
+            }
+            session.work.close();
+        });
+        if let Some(error) = first {
+            return Err(error);
+        }
+        // What is not remembered is only read again.
+        let _ = session.memo.keep();
+        session.built()
+    }
+}
+
+impl Session<'_> {
+    fn carry_out(&self, stage: usize) -> std::result::Result<(), BuildError> {
+        // Whoever waits for this stage must be told, whatever becomes of it.
+        let done = catch_unwind(AssertUnwindSafe(|| run_stage(self, stage)));
+        let done = done.unwrap_or(Err(BuildError::Died));
+        if done.is_err() {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        let (state, ended) = match done {
+            Ok(state) => (Some(state), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).insert(stage, state);
+        self.bell.notify_all();
+        ended
+    }
+
+    fn built(&self) -> std::result::Result<Built, BuildError> {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = ended.remove(&self.plan.target).flatten().ok_or(BuildError::Died)?;
+        let (ran, cached) = *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut config = state.config;
+        let labels = self.request.labels.clone();
+        config.config.get_or_insert_default().labels.extend(labels);
+        let created = config.history.last().and_then(|row| row.created.clone());
+        config.created = created.or(config.created);
+        let layers: Vec<BuiltLayer> = state.layers.into_iter().map(|laid| laid.layer).collect();
+        config.rootfs.diff_ids = layers.iter().map(|layer| layer.diff_id.clone()).collect();
+        Ok(Built { config, layers, base: state.base, ran, cached, held: state.held })
+    }
+
+    /// The result of another stage, once it is there.
+    pub(crate) fn stage(&self, stage: usize) -> Result<StageState> {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match ended.get(&stage) {
+                Some(Some(state)) => return Ok(state.clone()),
+                Some(None) => return Err(StepError::Cancelled),
+                None => {}
+            }
+            ended = self.bell.wait(ended).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Whether a stage has failed, so that nothing else is of use.
+    pub(crate) fn is_over(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// An image by its name, asked for once.
+    pub(crate) fn image(&self, name: &str) -> Result<Base> {
+        let mut images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(base) = images.get(name) {
+            return Ok(base.clone());
+        }
+        let asked = self.builder.bases.image(name);
+        let base = asked.map_err(|source| StepError::Base { name: name.to_owned(), source })?;
+        images.insert(name.to_owned(), base.clone());
+        Ok(base)
+    }
+
+    /// The build's own context.
+    pub(crate) fn context(&self) -> Result<Arc<Source>> {
+        self.directory(&self.request.context, &self.request.ignore)
+    }
+
+    /// A directory as a context, opened once.
+    pub(crate) fn directory(&self, path: &PathBuf, ignore: &IgnoreFile) -> Result<Arc<Source>> {
+        let mut contexts = self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(source) = contexts.get(path) {
+            return Ok(source.clone());
+        }
+        let source = Arc::new(Source::open(path, ignore.clone(), Owners::Root)?);
+        contexts.insert(path.clone(), source.clone());
+        Ok(source)
+    }
+
+    /// Notes that a step was carried out, or found in the cache.
+    pub(crate) fn count(&self, is_cached: bool) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_cached { counts.1 += 1 } else { counts.0 += 1 }
+    }
+
+    /// How layers are packed.
+    pub(crate) fn how(&self) -> How {
+        let (compression, times) = (self.request.compression, self.request.times);
+        How { compression, threads: self.builder.threads, times }
+    }
+}

@@ -1,0 +1,329 @@
+//! COPY and ADD: what is taken from a tree, and what becomes of it in a stage. Nothing is written to a root
+//! filesystem: the layer is made of the sources.
+
+use std::sync::Arc;
+
+use corten_dockerfile::IgnoreFile;
+use corten_layer::{Entry, EntryKind, TreePath};
+
+use crate::archive::{self, Unpack};
+use crate::assemble::{Assembly, Content, Item};
+use crate::builder::Session;
+use crate::error::{Result, refused};
+use crate::flags::Changes;
+use crate::key::KeyHasher;
+use crate::lookup::{LastLink, Tree as _, is_directory, resolve};
+use crate::source::{Found, Source, below};
+
+/// What begins the name of a file that hides another one in a layer.
+const WHITEOUT: &[u8] = b".wh.";
+
+/// What is copied, and how.
+pub(crate) struct Copying<'a> {
+    /// Where it is taken from.
+    pub(crate) source: Arc<Source>,
+    /// Paths and patterns.
+    pub(crate) paths: &'a [String],
+    /// Files that stand in the Dockerfile: name and content.
+    pub(crate) inline: Vec<(String, Vec<u8>)>,
+    /// Where it goes, from the root; a slash at its end makes it a directory.
+    pub(crate) destination: String,
+    /// Owner and mode.
+    pub(crate) changes: Changes,
+    /// Whether directories of the sources' paths are kept.
+    pub(crate) parents: bool,
+    /// What is left out.
+    pub(crate) exclude: IgnoreFile,
+    /// Whether archives are unpacked.
+    pub(crate) unpack: Unpack,
+}
+
+/// One source, looked at.
+pub(crate) struct Pick {
+    /// The last name of its path, as it is written.
+    name: Vec<u8>,
+    /// With `--parents`: its path below the pivot.
+    kept: Option<String>,
+    /// What it is.
+    found: Found,
+    /// What is below it.
+    entries: Vec<Found>,
+}
+
+impl Copying<'_> {
+    /// Finds all that is copied.
+    pub(crate) fn picks(&self) -> Result<Vec<Pick>> {
+        let mut picks = Vec::new();
+        for pattern in self.paths {
+            let (pivot, rest) = match pattern.split_once("/./").filter(|_| self.parents) {
+                Some((pivot, rest)) => (format!("{pivot}/"), rest),
+                None => (String::new(), pattern.as_str()),
+            };
+            let root = corten_dockerfile::clean_path(&format!("/{pivot}"));
+            let root = root.trim_start_matches('/');
+            for path in self.source.matches(&format!("{pivot}{rest}"))? {
+                let Some(found) = self.source.follow(&path)? else {
+                    return refused(format!("{path}: there is no such file in the source"));
+                };
+                let entries = match is_directory(&found.entry) {
+                    true => self.source.walk(&found.path, &self.exclude, usize::MAX)?,
+                    false => Vec::new(),
+                };
+                let name = path.rsplit('/').next().unwrap_or_default().as_bytes().to_vec();
+                let kept = path.strip_prefix(root).unwrap_or(&path).trim_start_matches('/');
+                let kept = self.parents.then(|| kept.to_owned());
+                picks.push(Pick { name, kept, found, entries });
+            }
+        }
+        Ok(picks)
+    }
+
+    /// Adds what decides the result to a key: the contents of the sources.
+    pub(crate) fn key(
+        &self,
+        mut key: KeyHasher,
+        picks: &[Pick],
+        session: &Session<'_>,
+    ) -> Result<KeyHasher> {
+        for pick in picks {
+            let kept = pick.kept.clone().unwrap_or_default();
+            key = key.field("source").field(&pick.name).field(kept);
+            let all: Vec<&Found> = std::iter::once(&pick.found).chain(&pick.entries).collect();
+            for (found, digest) in all.iter().zip(self.digests(&all, session)?) {
+                let entry = &found.entry;
+                let path = below(&found.path, &pick.found.path);
+                let metadata = format!(
+                    "{:?} {:o} {}:{} {} {:?}",
+                    entry.kind, entry.mode, entry.uid, entry.gid, entry.size, entry.device
+                );
+                // Names of one file stay names of one file.
+                let links = if found.identity.links > 1 && entry.kind == EntryKind::File {
+                    format!("{}:{}", found.identity.device, found.identity.inode)
+                } else {
+                    String::new()
+                };
+                key = key.field(path).field(metadata).field(&entry.link).field(links).field(digest);
+            }
+        }
+        Ok(key)
+    }
+
+    /// The digests of files, on all threads.
+    fn digests(&self, all: &[&Found], session: &Session<'_>) -> Result<Vec<[u8; 32]>> {
+        let one = |found: &&Found| match found.entry.kind {
+            EntryKind::File => session
+                .memo
+                .digest(&found.identity, || self.source.read(&found.path, &found.identity)),
+            _ => Ok([0; 32]),
+        };
+        let size = all.len().div_ceil(session.builder.threads.get()).max(64);
+        let parts = std::thread::scope(|scope| {
+            let parts: Vec<_> = all
+                .chunks(size)
+                .map(|part| scope.spawn(move || part.iter().map(one).collect::<Result<Vec<_>>>()))
+                .collect();
+            parts.into_iter().map(|part| part.join()).collect::<Vec<_>>()
+        });
+        let mut digests = Vec::with_capacity(all.len());
+        for part in parts {
+            match part {
+                Ok(part) => digests.extend(part?),
+                Err(_) => return refused("a thread that reads the context died"),
+            }
+        }
+        Ok(digests)
+    }
+
+    /// Writes everything into the assembly.
+    pub(crate) fn write(&self, assembly: &mut Assembly<'_>, picks: Vec<Pick>) -> Result<()> {
+        for (name, data) in &self.inline {
+            let mut entry = Entry::new(EntryKind::File, name.as_bytes());
+            entry.size = data.len() as u64;
+            self.changes.apply(&mut entry);
+            let content = Content::Bytes(Arc::from(data.as_slice()));
+            self.file(assembly, name.as_bytes(), Item { entry, content, file: None })?;
+        }
+        for pick in picks {
+            match &pick.kept {
+                Some(kept) => self.kept(assembly, &pick, kept)?,
+                None => self.pick(assembly, pick)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A directory that is made on the way: `made` of it is the owner alone.
+    fn made(&self) -> Entry {
+        let mut entry = Entry::new(EntryKind::Directory, "");
+        if let Some((uid, gid)) = self.changes.owner {
+            (entry.uid, entry.gid) = (uid, gid);
+        }
+        entry
+    }
+
+    fn put(&self, assembly: &mut Assembly<'_>, path: TreePath, item: Item) -> Result<()> {
+        if path.components().any(|name| name.starts_with(WHITEOUT)) {
+            return refused(format!(
+                "{path}: a name that begins with .wh. would hide another file"
+            ));
+        }
+        let there = assembly.at(&path)?;
+        match there {
+            Some(there) if is_directory(&there) && !is_directory(&item.entry) => {
+                refused(format!("{path}: a directory cannot be replaced by a file"))
+            }
+            Some(there) if !is_directory(&there) && is_directory(&item.entry) => {
+                refused(format!("{path}: a directory cannot be copied over what is none"))
+            }
+            _ => assembly.put(path, item, &|| self.made()),
+        }
+    }
+
+    /// The directory at a path, made where it is missing.
+    fn directory(&self, assembly: &mut Assembly<'_>, path: &[u8]) -> Result<TreePath> {
+        let found = resolve(assembly, path, LastLink::Follow)?;
+        match found.entry {
+            Some(entry) if is_directory(&entry) => {}
+            Some(_) => return refused(format!("{}: it is not a directory", found.path)),
+            None => {
+                self.put(assembly, found.path.clone(), Item::plain(self.made()))?;
+            }
+        }
+        Ok(found.path)
+    }
+
+    /// Where a file called `name` goes.
+    fn file(&self, assembly: &mut Assembly<'_>, name: &[u8], item: Item) -> Result<()> {
+        let destination = self.destination.as_bytes();
+        if self.destination.ends_with('/') {
+            let directory = self.directory(assembly, destination)?;
+            return self.put(assembly, directory.join(name), item);
+        }
+        let found = resolve(assembly, destination, LastLink::Follow)?;
+        let path = match found.entry {
+            Some(entry) if is_directory(&entry) => found.path.join(name),
+            _ => found.path,
+        };
+        self.put(assembly, path, item)
+    }
+
+    fn item(&self, found: &Found) -> Result<Item> {
+        let mut entry = found.entry.clone();
+        entry.xattrs = self.source.kept_attributes(found)?;
+        self.changes.apply(&mut entry);
+        if entry.kind != EntryKind::File {
+            return Ok(Item::plain(entry));
+        }
+        let identity = found.identity;
+        let content = Content::File(self.source.clone(), found.path.clone(), identity);
+        let source = Arc::as_ptr(&self.source) as usize;
+        let is_shared = identity.links > 1;
+        let file = is_shared.then_some((source, identity.device, identity.inode));
+        Ok(Item { entry, content, file })
+    }
+
+    fn pick(&self, assembly: &mut Assembly<'_>, pick: Pick) -> Result<()> {
+        if !is_directory(&pick.found.entry) {
+            if self.unpack != Unpack::Never && pick.found.entry.kind == EntryKind::File {
+                let file = self.source.read(&pick.found.path, &pick.found.identity)?;
+                if let Some(archive) = archive::open(file)? {
+                    let directory = self.directory(assembly, self.destination.as_bytes())?;
+                    return archive::write(assembly, archive, &directory, &self.changes);
+                }
+            }
+            let item = self.item(&pick.found)?;
+            return self.file(assembly, &pick.name, item);
+        }
+        let found = resolve(assembly, self.destination.as_bytes(), LastLink::Follow)?;
+        match found.entry {
+            Some(entry) if is_directory(&entry) => {}
+            Some(_) => return refused(format!("{}: it is not a directory", found.path)),
+            None => {
+                let item = self.item(&pick.found)?;
+                self.put(assembly, found.path.clone(), item)?;
+            }
+        }
+        self.contents(assembly, &pick, &found.path)
+    }
+
+    fn contents(&self, assembly: &mut Assembly<'_>, pick: &Pick, target: &TreePath) -> Result<()> {
+        for entry in &pick.entries {
+            let path = join(target, below(&entry.path, &pick.found.path));
+            let item = self.item(entry)?;
+            self.put(assembly, path, item)?;
+        }
+        Ok(())
+    }
+
+    /// With the directories of its path.
+    fn kept(&self, assembly: &mut Assembly<'_>, pick: &Pick, kept: &str) -> Result<()> {
+        let top = self.directory(assembly, self.destination.as_bytes())?;
+        let depth = kept.split('/').filter(|part| !part.is_empty()).count();
+        let all: Vec<TreePath> = pick.found.path.ancestors().collect();
+        let skipped = (all.len() + 1).saturating_sub(depth + 1);
+        let mut path = top;
+        let names = kept.split('/').filter(|part| !part.is_empty());
+        let last = depth.saturating_sub(1);
+        for (number, name) in names.enumerate() {
+            path = path.join(name.as_bytes());
+            if number == last {
+                break;
+            }
+            let from = all.get(skipped + number + 1);
+            let found = from.map(|from| self.source.follow(&from.to_string())).transpose()?;
+            let item = match found.flatten() {
+                Some(found) if is_directory(&found.entry) => self.item(&found)?,
+                _ => Item::plain(self.made()),
+            };
+            if assembly.at(&path)?.is_none() {
+                self.put(assembly, path.clone(), item)?;
+            }
+        }
+        if !is_directory(&pick.found.entry) {
+            let item = self.item(&pick.found)?;
+            return self.put(assembly, path, item);
+        }
+        if depth > 0 {
+            let item = self.item(&pick.found)?;
+            self.put(assembly, path.clone(), item)?;
+        }
+        self.contents(assembly, pick, &path)
+    }
+}
+
+/// A path of several names below another one.
+pub(crate) fn join(directory: &TreePath, names: &[u8]) -> TreePath {
+    let names = names.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
+    names.fold(directory.clone(), |path, name| path.join(name))
+}
+
+/// A destination from the root: relative ones are below the working directory; the slash at the end stays.
+pub(crate) fn absolute(working_dir: Option<&str>, path: &str) -> String {
+    let base = working_dir.filter(|_| !path.starts_with('/')).unwrap_or("/");
+    let is_directory =
+        path.is_empty() || path == "." || path.ends_with('/') || path.ends_with("/.");
+    let mut clean = corten_dockerfile::clean_path(&format!("/{base}/{path}"));
+    if is_directory && !clean.ends_with('/') {
+        clean.push('/');
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn destinations_are_told_from_the_root() {
+        for (working_dir, path, expected) in [
+            (None, "a", "/a"),
+            (Some("/srv"), "a/", "/srv/a/"),
+            (Some("/srv"), ".", "/srv/"),
+            (Some("/srv"), "/x/../y", "/y"),
+            (Some("/srv"), "../../..", "/"),
+            (Some("srv"), "a/.", "/srv/a/"),
+        ] {
+            assert_eq!(absolute(working_dir, path), expected);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! From a Dockerfile and a context to an image: each step's layer, from the cache or made, and the config that
+//! says how the image runs.
+//!
+//! ```text
+//! Dockerfile ─ Plan ─┬─ stage ─ step, step, … ─┐           (stages beside each other, steps in order)
+//! inputs ────────────┘    │                     ├─ Built: config, layers
+//! Bases ──────────────────┘  CacheKey ─ hit ────┘
+//!                                     └ miss ─ COPY: context ─► tar    RUN: overlay ─ engine ─► upper ─► tar
+//!
+//! <place>/steps/<key>      which layer a step gave: a hint that is checked when it is used
+//! <place>/files            digests of files of contexts, by what stat says of them
+//! <place>/caches/<id>/     what RUN --mount=type=cache keeps
+//! <place>/work/<n>/        one build's own, locked while it lives; swept by the next one
+//! ```
+//!
+//! It is given a store, the snapshots, and a port for the images that stages begin with; it reads neither the
+//! environment nor the clock, and prints nothing.
+
+mod archive;
+mod assemble;
+mod base;
+mod builder;
+mod cache;
+mod config;
+mod context;
+mod copying;
+mod error;
+mod event;
+mod flags;
+mod key;
+mod lookup;
+mod memo;
+mod mounts;
+mod plan;
+mod rootfs;
+mod running;
+mod source;
+mod stage;
+mod words;
+mod work;
+
+pub use base::{Base, Bases, BuiltLayer, NamedContext};
+pub use builder::{BuildRequest, Builder, Built, SecretValue, StepNetwork, Times};
+pub use context::{ContextError, read_ignore};
+pub use error::{BuildError, StepError};
+pub use event::{BuildEvent, BuildListener};
+pub use key::{CacheKey, KeyHasher};
+pub use plan::{Plan, Step};

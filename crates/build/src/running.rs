@@ -1,0 +1,344 @@
+//! RUN: a process in the files of its stage, whatever it writes becoming a layer.
+
+use std::io::{BufRead as _, BufReader};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use corten_bundle::config::{Host, Identities, Overrides, Space, runtime_config};
+use corten_bundle::users::RootDirectory;
+use corten_bundle::{Powers, Purpose};
+use corten_dockerfile::{
+    BuiltinGroup, Command, IgnoreFile, Invocation, Run, RunNetwork, Security, Variables as _,
+    builtin_arg,
+};
+use corten_layer::{Marks, PackOptions, pack_directory};
+use corten_run::network::{self, Private, Way};
+use corten_run::{ContainerId, ExitStatus, Once, Streams, run_once};
+use corten_spec::{ContainerConfig, ImageConfig};
+use oci_spec::runtime::Mount as RuntimeMount;
+
+use crate::assemble::built;
+use crate::base::BuiltLayer;
+use crate::builder::StepNetwork;
+use crate::config::{self, Row};
+use crate::error::{Result, StepError, failed, of_layer, refused};
+use crate::event::BuildEvent;
+use crate::lookup::{LastLink, Tree as _, resolve};
+use crate::mounts::{Mounted, Wanted, bound};
+use crate::rootfs::{Laid, make};
+use crate::source::{Owners, Source};
+use crate::stage::StageRun;
+
+/// The host name of every step, as BuildKit has it: files that hold it are the same.
+const HOSTNAME: &str = "buildkitsandbox";
+/// How many lines of output an error tells.
+const LAST_LINES: usize = 20;
+/// Longest line that is told whole.
+const LONGEST_LINE: u64 = 64 * 1024;
+/// What every hosts file begins with.
+const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
+/// Where here-documents that are programs stand.
+const SCRIPTS: &str = "/dev/pipes";
+
+/// A process that is to run.
+struct Process {
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    proxies: Vec<(String, String)>,
+    script: Option<(String, String)>,
+    network: StepNetwork,
+}
+
+impl StageRun<'_> {
+    /// Carries out a RUN.
+    pub(crate) fn run(&mut self, command: &Command, run: &Run) -> Result<()> {
+        if run.security == Security::Insecure {
+            return refused("--security=insecure: steps are always confined");
+        }
+        if !run.devices.is_empty() {
+            return refused("--device: devices are not given to steps yet");
+        }
+        let config = &self.state.config;
+        let (args, script) = match run.invocation() {
+            Invocation::Exec(words) => (words, None),
+            Invocation::Shell(text) => (config::through_shell(config, &text), None),
+            Invocation::Script { name, data } => {
+                let path = format!("{SCRIPTS}/{name}");
+                (config::through_shell(config, &path), Some((name, data)))
+            }
+        };
+        let network = match run.network {
+            RunNetwork::Default => self.session.request.network,
+            RunNetwork::None => StepNetwork::None,
+            RunNetwork::Host => StepNetwork::Host,
+        };
+        let (env, proxies) = (self.variables(), self.proxies());
+        let told = format!(
+            "RUN {}{} # buildkit",
+            config::told_arguments(&self.state.scope),
+            args.join(" ")
+        );
+        let process = Process { args, env, proxies, script, network };
+        let wanted = self.wanted(command, run)?;
+        let key = self
+            .key("run")
+            .list(&process.args)
+            .list(process.env.iter().map(|(name, value)| format!("{name}={value}")))
+            .field(self.state.user())
+            .field(self.state.working_dir())
+            .field(format!("{:?}", (&process.network, &process.script)));
+        let key = self.mounts_key(key, &wanted)?.finish();
+        self.layer(&key, |stage| stage.made(&process, &wanted))?;
+        config::note(&mut self.state.config, told, Row::Layer, self.session.request.times);
+        Ok(())
+    }
+
+    /// The variables of the environment, and the arguments that it does not hide.
+    fn variables(&self) -> Vec<(String, String)> {
+        let scope = &self.state.scope;
+        let mut all = scope.environment().to_vec();
+        for arg in scope.declared() {
+            if let Some(value) = scope.value(&arg.name)
+                && !all.iter().any(|(name, _)| *name == arg.name)
+            {
+                all.push((arg.name.clone(), value.to_owned()));
+            }
+        }
+        all
+    }
+
+    /// Proxies are for processes alone: neither keys nor histories know them.
+    fn proxies(&self) -> Vec<(String, String)> {
+        let args = self.session.plan.inputs.args.iter();
+        let is_proxy =
+            |name: &str| builtin_arg(name).is_some_and(|arg| arg.group == BuiltinGroup::Proxy);
+        args.filter(|(name, _)| is_proxy(name)).map(|(k, v)| (k.clone(), v.clone())).collect()
+    }
+
+    fn made(&mut self, process: &Process, wanted: &[Wanted]) -> Result<Laid> {
+        let session = self.session;
+        session.work.guarded()?;
+        let room = self.ground.room()?;
+        let layers = self.state.built();
+        let mounted = self.mounted(wanted, &room, &layers)?;
+        let written = self.ground.write_over(&layers, &room, Purpose::Run, &mounted.points)?;
+        self.working_directory(&written.rootfs)?;
+        let id = ContainerId::random()?;
+        self.write_config(process, mounted, (&room, &written.rootfs))?;
+        let ended = self.process(process, &id, &room);
+        written.end()?;
+        ended?;
+        let layer = self.packed_upper(&written.upper)?;
+        // What cannot be removed now goes with the build's directory.
+        let _ = corten_run::erase(&room);
+        Ok(Laid { layer, fresh: None })
+    }
+
+    fn packed_upper(&self, upper: &Path) -> Result<BuiltLayer> {
+        let (builder, how) = (self.session.builder, self.session.how());
+        let mut options = PackOptions::new(how.compression);
+        options.packing = how.packing();
+        options.latest_mtime = how.times.latest();
+        options.marks = Marks::Whiteouts;
+        let staged = builder.store.stage()?;
+        let (tree, staged) =
+            pack_directory(upper, &options, staged).map_err(of_layer("what the step wrote"))?;
+        staged.publish(&tree.packed.descriptor)?;
+        Ok(built(tree.packed))
+    }
+
+    /// A working directory that the image names and does not have is made, as engines do.
+    fn working_directory(&self, rootfs: &Path) -> Result<()> {
+        let source = Source::open(rootfs, IgnoreFile::default(), Owners::Keep)?;
+        let found = resolve(&source, self.state.working_dir().as_bytes(), LastLink::Follow)?;
+        if found.entry.is_some() {
+            return Ok(());
+        }
+        let mut path = corten_layer::TreePath::root();
+        for name in found.path.components() {
+            path = path.join(name);
+            if source.at(&path)?.is_none() {
+                make(&rootfs.join(path.to_path_buf()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_config(
+        &self,
+        process: &Process,
+        mounted: Mounted,
+        (room, rootfs): (&Path, &Path),
+    ) -> Result<()> {
+        let powers = self.session.builder.powers;
+        let image = ImageConfig {
+            config: Some(ContainerConfig {
+                env: process.env.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+                user: Some(self.state.user().to_owned()),
+                working_dir: Some(self.state.working_dir().to_owned()),
+                ..ContainerConfig::default()
+            }),
+            ..config::empty(self.session.builder.platform.clone())
+        };
+        let mut mounts = files(room, process.network)?;
+        if let Some((name, data)) = &process.script {
+            mounts.push(script(room, name, data)?);
+        }
+        mounts.extend(mounted.mounts);
+        let mut env = process.proxies.clone();
+        env.extend(mounted.env);
+        let overrides = Overrides {
+            entrypoint: Some(process.args.clone()),
+            env,
+            hostname: Some(HOSTNAME.to_owned()),
+            mounts,
+            network: match process.network {
+                StepNetwork::Host => Space::Host,
+                StepNetwork::Private | StepNetwork::None => Space::New,
+            },
+            ..Overrides::default()
+        };
+        let identities = match powers {
+            Powers::Machine => Identities::Machine,
+            Powers::Ranges | Powers::OneId => Identities::Namespace,
+        };
+        let mut host = Host::new(self.session.builder.platform.architecture.clone(), identities);
+        host.cgroup_namespace = Path::new("/proc/self/ns/cgroup").exists();
+        let root = RootDirectory::open(rootfs).map_err(failed(rootfs.display(), "opening"))?;
+        let mut converted = runtime_config(&image, &overrides, &host, &root)?;
+        if powers == Powers::OneId
+            && let Some(process) = converted.spec.process_mut()
+        {
+            let mut user = process.user().clone();
+            if (user.uid(), user.gid()) != (0, 0) {
+                let (uid, gid) = (user.uid(), user.gid());
+                return refused(format!(
+                    "USER {uid}:{gid}: there is one id for you alone, that of root (more come from ranges in \
+                     /etc/subuid and /etc/subgid)"
+                ));
+            }
+            user.set_additional_gids(None);
+            process.set_user(user);
+        }
+        let path = room.join("bundle/config.json");
+        std::fs::write(&path, converted.bytes()).map_err(failed(path.display(), "writing"))
+    }
+
+    /// Runs the process to its end, and tells its output line by line.
+    fn process(&self, process: &Process, id: &ContainerId, room: &Path) -> Result<()> {
+        let session = self.session;
+        let piping = || failed("the output of the step", "opening");
+        let (read, write) = std::io::pipe().map_err(piping())?;
+        let stderr = OwnedFd::from(write.try_clone().map_err(piping())?);
+        let streams = Streams { stdin: None, stdout: write.into(), stderr };
+        let bundle = room.join("bundle");
+        let once = Once { directory: session.work.path(), bundle: &bundle, streams };
+        let (label, listener) = (self.step.label.as_str(), session.builder.listener);
+        let reader = || {
+            let mut last = std::collections::VecDeque::new();
+            let mut reader = BufReader::new(read);
+            let mut line = Vec::new();
+            while let Ok(taken) =
+                std::io::Read::take(&mut reader, LONGEST_LINE).read_until(b'\n', &mut line)
+            {
+                if taken == 0 {
+                    break;
+                }
+                let text = String::from_utf8_lossy(&line);
+                let text = text.trim_end_matches(['\n', '\r']).to_owned();
+                line.clear();
+                listener.hear(BuildEvent::Output { step: label, line: &text });
+                if last.len() == LAST_LINES {
+                    last.pop_front();
+                }
+                last.push_back(text);
+            }
+            Vec::from(last)
+        };
+        let mut connect = |pid| self.connect(process.network, id, pid);
+        let (ended, output) = std::thread::scope(|scope| {
+            let output = scope.spawn(reader);
+            let ended = run_once(once, id, &mut connect, &|| session.is_over());
+            (ended, output.join().unwrap_or_default())
+        });
+        if process.network == StepNetwork::Private {
+            // What stays is found by gc.
+            let _ = network::disconnect(&session.builder.leases, id.as_str());
+        }
+        let ended = ended?;
+        if session.is_over() {
+            return Err(StepError::Cancelled);
+        }
+        let code = match ended {
+            ExitStatus::Code(0) => return Ok(()),
+            ExitStatus::Code(code) => code,
+            ExitStatus::Signal(signal) => 128 + signal,
+            ExitStatus::Unknown => 255,
+        };
+        Err(StepError::Exit { code, output })
+    }
+
+    fn connect(
+        &self,
+        network: StepNetwork,
+        id: &ContainerId,
+        pid: u32,
+    ) -> std::io::Result<Vec<OwnedFd>> {
+        if network != StepNetwork::Private {
+            return Ok(Vec::new());
+        }
+        let builder = self.session.builder;
+        let wanted = Private { publish: Vec::new(), programs: builder.programs.clone() };
+        match network::connect(&builder.leases, id.as_str(), pid, &wanted, Way::Auto) {
+            Ok(connected) => {
+                for text in &connected.notices {
+                    self.tell(BuildEvent::Notice { text });
+                }
+                Ok(connected.reserved)
+            }
+            Err(error) => {
+                let text = format!("the step has no network: {error}");
+                self.tell(BuildEvent::Notice { text: &text });
+                Ok(Vec::new())
+            }
+        }
+    }
+}
+
+/// The files of `/etc` that tell a process its names: bound over those of the stage, and never in its layer.
+fn files(room: &Path, network: StepNetwork) -> Result<Vec<RuntimeMount>> {
+    let etc = room.join("etc");
+    make(&etc)?;
+    let machines = |path: &str| std::fs::read(path).unwrap_or_default();
+    let hosts = match network {
+        StepNetwork::Host => machines("/etc/hosts"),
+        _ => format!("{HOSTS}127.0.1.1\t{HOSTNAME}\n").into_bytes(),
+    };
+    let resolv = match network {
+        StepNetwork::None => Vec::new(),
+        StepNetwork::Host => machines("/etc/resolv.conf"),
+        StepNetwork::Private => network::resolv_conf(Way::Auto).into_bytes(),
+    };
+    let hostname = format!("{HOSTNAME}\n").into_bytes();
+    let mut mounts = Vec::new();
+    for (name, content) in [("hosts", hosts), ("hostname", hostname), ("resolv.conf", resolv)] {
+        let path = etc.join(name);
+        write_mode(&path, &content, 0o644)?;
+        mounts.push(bound(&path, &format!("/etc/{name}"), false));
+    }
+    Ok(mounts)
+}
+
+/// A here-document that is a program.
+fn script(room: &Path, name: &str, data: &str) -> Result<RuntimeMount> {
+    let path = room.join("script");
+    write_mode(&path, data.as_bytes(), 0o755)?;
+    Ok(bound(&path, &format!("{SCRIPTS}/{name}"), true))
+}
+
+fn write_mode(path: &Path, content: &[u8], mode: u32) -> Result<()> {
+    std::fs::write(path, content).map_err(failed(path.display(), "writing"))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+        .map_err(failed(path.display(), "change of mode"))
+}

@@ -1,0 +1,467 @@
+//! One stage, from its base to its last instruction.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use corten_dockerfile::{
+    Action, Add, Command, Copy, IgnoreFile, Span, StageScope, StageSource, Trigger, command_uses,
+};
+use corten_layer::{Entry, EntryKind};
+use corten_spec::{ChainId, DiffId, Digest, ImageConfig, Platform};
+
+use crate::archive::Unpack;
+use crate::assemble::{Assembly, Item, pack};
+use crate::base::{BuiltLayer, NamedContext};
+use crate::builder::Session;
+use crate::config::{self, Row};
+use crate::copying::{Copying, absolute};
+use crate::error::{BuildError, Result, StepError, refused};
+use crate::event::BuildEvent;
+use crate::flags::{Changes, owner_of};
+use crate::key::{CacheKey, KeyHasher};
+use crate::lookup::{LastLink, is_directory, resolve};
+use crate::plan::Step;
+use crate::rootfs::{Ground, Laid};
+use crate::source::Source;
+
+/// What a stage has become.
+#[derive(Clone)]
+pub(crate) struct StageState {
+    pub(crate) config: ImageConfig,
+    pub(crate) layers: Vec<Laid>,
+    pub(crate) scope: StageScope,
+    pub(crate) base: Option<(String, Digest)>,
+    pub(crate) held: Vec<Arc<dyn Any + Send + Sync>>,
+}
+
+impl StageState {
+    /// Its layers without what is known of them.
+    pub(crate) fn built(&self) -> Vec<BuiltLayer> {
+        self.layers.iter().map(|laid| laid.layer.clone()).collect()
+    }
+
+    /// What names its files.
+    pub(crate) fn chain(&self) -> String {
+        chain(&self.built())
+    }
+
+    fn run(&self) -> Option<&corten_spec::ContainerConfig> {
+        self.config.config.as_ref()
+    }
+
+    /// The directory that relative paths are meant from.
+    pub(crate) fn working_dir(&self) -> &str {
+        self.run().and_then(|run| run.working_dir.as_deref()).unwrap_or("/")
+    }
+
+    /// The user of processes.
+    pub(crate) fn user(&self) -> &str {
+        self.run().and_then(|run| run.user.as_deref()).unwrap_or_default()
+    }
+}
+
+/// The name of a stack of layers by their contents.
+pub(crate) fn chain(layers: &[BuiltLayer]) -> String {
+    let diff_ids: Vec<DiffId> = layers.iter().map(|layer| layer.diff_id.clone()).collect();
+    ChainId::of(&diff_ids).map(|chain| chain.0.to_string()).unwrap_or_default()
+}
+
+/// A stage while its instructions are carried out.
+pub(crate) struct StageRun<'a> {
+    pub(crate) session: &'a Session<'a>,
+    pub(crate) ground: Ground<'a>,
+    pub(crate) state: StageState,
+    pub(crate) step: Step,
+    has_cmd: bool,
+}
+
+type Ended<T> = std::result::Result<T, BuildError>;
+
+/// Builds a stage on the calling thread.
+pub(crate) fn run_stage(session: &Session<'_>, number: usize) -> Ended<StageState> {
+    let plan = session.plan;
+    let Some(stage) = plan.file.stages.get(number) else { return Err(BuildError::Died) };
+    let at = |error| wrong(stage.span, &stage.original, error);
+    let directory = session.work.path().join(format!("stage-{number}"));
+    let ground = Ground::new(session.builder, directory).map_err(at)?;
+    let (state, triggers) = begin(session, number).map_err(at)?;
+    let mut commands = Vec::new();
+    for expression in triggers {
+        let told = |error: corten_dockerfile::DockerfileError| {
+            at(StepError::Refused(format!("ONBUILD {expression}: {error}")))
+        };
+        commands
+            .push(Trigger { expression: expression.clone() }.command(stage.span).map_err(told)?);
+    }
+    let is_context = stage.name.as_deref().is_some_and(|name| {
+        let base = plan.links.get(number).map(|links| &links.base);
+        matches!(base, Some(StageSource::Context(context)) if context == name)
+    });
+    if !is_context {
+        commands.extend(stage.commands.iter().cloned());
+    }
+    let makes = |command: &&Command| makes_layer(&command.action);
+    let (total, name) = (commands.iter().filter(makes).count() + 1, plan.name(number));
+    let step = Step { span: stage.span, text: stage.original.clone(), label: String::new() };
+    let mut run = StageRun { session, ground, state, step, has_cmd: false };
+    let mut count = 1;
+    for command in &commands {
+        if session.is_over() {
+            return Err(wrong(command.span, &command.original, StepError::Cancelled));
+        }
+        count += usize::from(makes_layer(&command.action));
+        let text = command.original.trim().to_owned();
+        let label = format!("[{name} {count}/{total}] {}", shortened(&text));
+        run.step = Step { span: command.span, text, label };
+        run.command(command).map_err(|error| wrong(command.span, &command.original, error))?;
+    }
+    Ok(run.state)
+}
+
+fn makes_layer(action: &Action) -> bool {
+    matches!(action, Action::Run(_) | Action::Copy(_) | Action::Add(_) | Action::Workdir(_))
+}
+
+fn wrong(span: Span, original: &str, source: StepError) -> BuildError {
+    BuildError::At { span, instruction: shortened(original), source: Box::new(source) }
+}
+
+fn shortened(text: &str) -> String {
+    let line = text.trim().lines().next().unwrap_or_default();
+    let mut short: String = line.chars().take(120).collect();
+    if short.len() < text.trim().len() {
+        short.push('…');
+    }
+    short
+}
+
+/// What a stage begins with, and what its base has kept for it.
+fn begin(session: &Session<'_>, number: usize) -> Result<(StageState, Vec<String>)> {
+    let builder = session.builder;
+    let Some(links) = session.plan.links.get(number) else { return Err(StepError::Cancelled) };
+    if let Some(text) = &links.platform {
+        let ours = builder.platform.normalized();
+        let asked = text.parse::<Platform>().map(|platform| platform.normalized());
+        if asked.as_ref().ok().is_none_or(|asked| asked.fitness(&ours).is_none()) {
+            return refused(format!("--platform={text}: this machine builds for {ours} alone"));
+        }
+    }
+    let mut state = match &links.base {
+        StageSource::Stage(stage) => session.stage(*stage)?,
+        StageSource::Scratch => {
+            let config = config::empty(builder.platform.clone());
+            let (scope, held) = (StageScope::default(), Vec::new());
+            StageState { config, layers: Vec::new(), scope, base: None, held }
+        }
+        StageSource::Image(name) => of_image(session, name)?,
+        StageSource::Context(name) => match session.request.contexts.get(name) {
+            Some(NamedContext::Image(place)) => of_image(session, place)?,
+            _ => return refused(format!("the context {name} is a directory, not an image")),
+        },
+    };
+    let triggers = config::take_triggers(&mut state.config);
+    if !matches!(links.base, StageSource::Stage(_)) {
+        config::with_path(&mut state.config);
+        state.scope = StageScope::new(config::environment(&state.config));
+    }
+    Ok((state, triggers))
+}
+
+fn of_image(session: &Session<'_>, name: &str) -> Result<StageState> {
+    let base = session.image(name)?;
+    let laid = |layer| Laid { layer, fresh: None };
+    Ok(StageState {
+        config: base.config,
+        layers: base.layers.into_iter().map(laid).collect(),
+        scope: StageScope::default(),
+        base: Some((base.shown, base.digest)),
+        held: vec![base.held],
+    })
+}
+
+impl StageRun<'_> {
+    fn command(&mut self, command: &Command) -> Result<()> {
+        let plan = self.session.plan;
+        let escape = plan.file.escape();
+        let command = command.substitute(escape, &self.state.scope)?.command;
+        let times = self.session.request.times;
+        match &command.action {
+            Action::Copy(copy) => self.copy(&command, copy),
+            Action::Add(add) => self.add(add),
+            Action::Run(run) => self.run(&command, run),
+            Action::Workdir(path) => self.workdir(path),
+            _ => {
+                self.state.scope.apply(&command, escape, &plan.global, &plan.inputs)?;
+                let StageState { config, scope, .. } = &mut self.state;
+                config::apply(config, &command, scope, &mut self.has_cmd, times)
+            }
+        }
+    }
+
+    pub(crate) fn tell(&self, event: BuildEvent<'_>) {
+        self.session.builder.listener.hear(event);
+    }
+
+    /// A key of this step, over the files that are there.
+    pub(crate) fn key(&self, kind: &str) -> KeyHasher {
+        let request = self.session.request;
+        let (times, compression) = (format!("{:?}", request.times), request.compression.as_str());
+        KeyHasher::new(kind)
+            .field(self.session.builder.platform.to_string())
+            .field(times)
+            .field(compression)
+            .field(format!("{:?}", self.session.builder.powers))
+            .field(self.state.chain())
+    }
+
+    /// The layer of a key: from the cache, or made.
+    pub(crate) fn layer(
+        &mut self,
+        key: &CacheKey,
+        make: impl FnOnce(&mut Self) -> Result<Laid>,
+    ) -> Result<()> {
+        let (session, label) = (self.session, self.step.label.clone());
+        let cached = if session.request.no_cache {
+            None
+        } else {
+            session.cache.layer(key, &session.builder.store)
+        };
+        session.count(cached.is_some());
+        let laid = match cached {
+            Some(layer) => {
+                self.tell(BuildEvent::Cached { step: &label });
+                Laid { layer, fresh: None }
+            }
+            None => {
+                self.tell(BuildEvent::Started { step: &label });
+                let laid = make(self)?;
+                session.cache.keep(key, &laid.layer)?;
+                self.tell(BuildEvent::Done { step: &label });
+                laid
+            }
+        };
+        self.state.layers.push(laid);
+        Ok(())
+    }
+
+    /// Packs what was assembled.
+    fn packed(
+        &self,
+        items: std::collections::BTreeMap<corten_layer::TreePath, Item>,
+    ) -> Result<Laid> {
+        let (layer, entries) = pack(items, self.session.how(), &self.session.builder.store)?;
+        Ok(Laid { layer, fresh: Some(Arc::new(entries)) })
+    }
+
+    fn workdir(&mut self, path: &str) -> Result<()> {
+        let path = absolute(Some(self.state.working_dir()), path);
+        let path = if path.len() > 1 { path.trim_end_matches('/').to_owned() } else { path };
+        let times = self.session.request.times;
+        let row = if path == "/" { Row::Empty } else { Row::Layer };
+        if row == Row::Layer {
+            let user = self.state.user().to_owned();
+            let key = self.key("workdir").field(&path).field(&user).finish();
+            let target = path.clone();
+            self.layer(&key, |run| {
+                let layers = &run.state.layers;
+                let owner = match user.as_str() {
+                    "" => (0, 0),
+                    user => owner_of(user, &run.ground, layers)?,
+                };
+                let view = run.ground.view(layers)?;
+                let mut assembly = Assembly::new(&view);
+                let found = resolve(&assembly, target.as_bytes(), LastLink::Follow)?;
+                match found.entry {
+                    Some(entry) if is_directory(&entry) => {}
+                    Some(_) => return refused(format!("{target}: it is not a directory")),
+                    None => {
+                        let made = || {
+                            let mut entry = Entry::new(EntryKind::Directory, "");
+                            (entry.uid, entry.gid, entry.mtime) = (owner.0, owner.1, times.now());
+                            entry
+                        };
+                        assembly.put(found.path, Item::plain(made()), &made)?;
+                    }
+                }
+                let items = assembly.items;
+                run.packed(items)
+            })?;
+        }
+        self.state.config.config.get_or_insert_default().working_dir = Some(path.clone());
+        config::note(&mut self.state.config, format!("WORKDIR {path}"), row, times);
+        Ok(())
+    }
+
+    fn copy(&mut self, command: &Command, copy: &Copy) -> Result<()> {
+        let flags = [("--parents", copy.parents.then(String::new))];
+        let flags = flags.into_iter().chain(owner_flags(&copy.chown, &copy.chmod));
+        let told = told("COPY", flags, &copy.sources);
+        let (source, from) = match &copy.from {
+            None => (self.session.context()?, None),
+            Some(_) => {
+                let uses = self.uses(command)?;
+                let Some(used) = uses.into_iter().next() else { return Err(StepError::Cancelled) };
+                self.source(&used)?
+            }
+        };
+        let copying = Copying {
+            source,
+            paths: &copy.sources.paths,
+            inline: inline(&copy.sources),
+            destination: absolute(Some(self.state.working_dir()), &copy.sources.destination),
+            changes: self.changes(copy.chown.as_deref(), copy.chmod.as_deref())?,
+            parents: copy.parents,
+            exclude: excluded(&copy.exclude)?,
+            unpack: Unpack::Never,
+        };
+        self.copied(&copying, from, &copy.exclude)?;
+        config::note(&mut self.state.config, told, Row::Layer, self.session.request.times);
+        Ok(())
+    }
+
+    fn add(&mut self, add: &Add) -> Result<()> {
+        let is_remote = |path: &&String| {
+            let schemes = ["http://", "https://", "git://", "ssh://", "git@"];
+            schemes.iter().any(|scheme| path.starts_with(scheme))
+        };
+        if let Some(path) = add.sources.paths.iter().find(is_remote) {
+            return refused(format!(
+                "ADD of {path}: addresses and repositories are not fetched yet"
+            ));
+        }
+        if add.checksum.is_some() {
+            return refused("ADD: --checksum is for addresses and repositories");
+        }
+        let told = told("ADD", owner_flags(&add.chown, &add.chmod), &add.sources);
+        let unpacks = add.unpack.unwrap_or(true);
+        let copying = Copying {
+            source: self.session.context()?,
+            paths: &add.sources.paths,
+            inline: inline(&add.sources),
+            destination: absolute(Some(self.state.working_dir()), &add.sources.destination),
+            changes: self.changes(add.chown.as_deref(), add.chmod.as_deref())?,
+            parents: false,
+            exclude: excluded(&add.exclude)?,
+            unpack: if unpacks { Unpack::Archives } else { Unpack::Never },
+        };
+        self.copied(&copying, None, &add.exclude)?;
+        config::note(&mut self.state.config, told, Row::Layer, self.session.request.times);
+        Ok(())
+    }
+
+    fn changes(&self, chown: Option<&str>, chmod: Option<&str>) -> Result<Changes> {
+        Changes::read(chown, chmod, &self.ground, &self.state.layers)
+    }
+
+    /// `from` names the source by its layers, where it has any: its files need not be read for a key then.
+    fn copied(
+        &mut self,
+        copying: &Copying<'_>,
+        from: Option<String>,
+        exclude: &[String],
+    ) -> Result<()> {
+        let mut key = self
+            .key("copy")
+            .field(&copying.destination)
+            .field(copying.changes.text())
+            .field(format!("{} {:?}", copying.parents, copying.unpack))
+            .list(copying.inline.iter().flat_map(|(name, data)| [name.as_bytes(), data]));
+        let mut picks = None;
+        match &from {
+            Some(from) => key = key.field(from).list(copying.paths).list(exclude),
+            None => {
+                let found = copying.picks()?;
+                key = copying.key(key, &found, self.session)?;
+                picks = Some(found);
+            }
+        }
+        self.layer(&key.finish(), |run| {
+            let picks = picks.map_or_else(|| copying.picks(), Ok)?;
+            let view = run.ground.view(&run.state.layers)?;
+            let mut assembly = Assembly::new(&view);
+            copying.write(&mut assembly, picks)?;
+            let items = assembly.items;
+            run.packed(items)
+        })
+    }
+
+    /// What an instruction takes files from, in order.
+    pub(crate) fn uses(&self, command: &Command) -> Result<Vec<StageSource>> {
+        let names: Vec<&str> = self.session.request.contexts.keys().map(String::as_str).collect();
+        let uses = command_uses(&self.session.plan.file, command, &names);
+        let uses = uses.map_err(|error| StepError::Refused(error.to_string()))?;
+        Ok(uses.into_iter().map(|used| used.source).collect())
+    }
+
+    /// The layers of a stage or an image; none for a directory.
+    pub(crate) fn layers_of(&self, used: &StageSource) -> Result<Option<Vec<BuiltLayer>>> {
+        let image = |name: &str| -> Result<Option<Vec<BuiltLayer>>> {
+            Ok(Some(self.session.image(name)?.layers))
+        };
+        match used {
+            StageSource::Stage(stage) => Ok(Some(self.session.stage(*stage)?.built())),
+            StageSource::Scratch => Ok(Some(Vec::new())),
+            StageSource::Image(name) => image(name),
+            StageSource::Context(name) => match self.session.request.contexts.get(name) {
+                Some(NamedContext::Image(place)) => image(place),
+                _ => Ok(None),
+            },
+        }
+    }
+
+    /// A tree to take from, and what names it where it is layers.
+    pub(crate) fn source(&self, used: &StageSource) -> Result<(Arc<Source>, Option<String>)> {
+        if let Some(layers) = self.layers_of(used)? {
+            return Ok((self.ground.look(&layers)?.source, Some(chain(&layers))));
+        }
+        let StageSource::Context(name) = used else { return Err(StepError::Cancelled) };
+        match self.session.request.contexts.get(name) {
+            Some(NamedContext::Directory(path)) => {
+                let ignore = crate::context::read_ignore(path, None);
+                let ignore = ignore.map_err(|error| StepError::Base {
+                    name: name.clone(),
+                    source: Box::new(error),
+                })?;
+                Ok((self.session.directory(path, &ignore)?, None))
+            }
+            _ => refused(format!("there is no context {name}")),
+        }
+    }
+}
+
+fn excluded(patterns: &[String]) -> Result<IgnoreFile> {
+    let read = IgnoreFile::from_patterns(patterns.iter().map(String::as_str));
+    read.map_err(|error| StepError::Refused(error.to_string()))
+}
+
+fn inline(sources: &corten_dockerfile::Sources) -> Vec<(String, Vec<u8>)> {
+    let files = sources.files.iter();
+    files.map(|file| (file.name.clone(), file.data.clone().into_bytes())).collect()
+}
+
+type Flag = (&'static str, Option<String>);
+
+fn owner_flags(chown: &Option<String>, chmod: &Option<String>) -> [Flag; 2] {
+    [("--chown=", chown.clone()), ("--chmod=", chmod.clone())]
+}
+
+/// A COPY or ADD as the history has it.
+fn told(
+    keyword: &str,
+    flags: impl IntoIterator<Item = Flag>,
+    sources: &corten_dockerfile::Sources,
+) -> String {
+    let mut text = keyword.to_owned();
+    for (flag, value) in flags {
+        if let Some(value) = value {
+            text = format!("{text} {flag}{value}");
+        }
+    }
+    for path in &sources.paths {
+        text = format!("{text} {path}");
+    }
+    for file in &sources.files {
+        text = format!("{text} <<{}", file.name);
+    }
+    format!("{text} {} # buildkit", sources.destination)
+}

@@ -1,0 +1,127 @@
+//! A directory of one build, locked while it lives: what a killed build leaves, the next one takes away.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use corten_run::{ContainerId, Guard};
+use rustix::fs::FlockOperation;
+
+use crate::error::{Result, StepError, failed, refused};
+
+/// The directory.
+#[derive(Debug)]
+pub(crate) struct Work {
+    path: PathBuf,
+    _locked: File,
+    guard: Mutex<Post>,
+    bell: Condvar,
+}
+
+/// Whether a guard stands.
+#[derive(Debug)]
+enum Post {
+    Empty,
+    Wanted,
+    Held(Guard),
+    Failed(String),
+    Closed,
+}
+
+impl Work {
+    /// Makes a new one in `place`, and sweeps those of the dead.
+    pub(crate) fn begin(place: &Path) -> Result<Self> {
+        std::fs::create_dir_all(place).map_err(failed(place.display(), "creation"))?;
+        sweep_dead(place);
+        let id = ContainerId::random()?;
+        let path = place.join(id.short());
+        let shown = path.display();
+        // Named as its lock is, which is there first.
+        let lock = place.join(format!("{}.lock", id.short()));
+        let file = File::create_new(&lock).map_err(failed(&shown, "creation"))?;
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
+            .map_err(failed(&shown, "lock"))?;
+        std::fs::create_dir(&path).map_err(failed(&shown, "creation"))?;
+        // What containers run below it is reached by them through it.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&path, mode).map_err(failed(&shown, "change of mode"))?;
+        Ok(Self { path, _locked: file, guard: Mutex::new(Post::Empty), bell: Condvar::new() })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Has the guard stand before the first process, if it does not yet.
+    pub(crate) fn guarded(&self) -> Result<()> {
+        let mut post = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*post, Post::Empty) {
+            *post = Post::Wanted;
+            self.bell.notify_all();
+        }
+        while matches!(*post, Post::Wanted) {
+            post = self.bell.wait(post).unwrap_or_else(PoisonError::into_inner);
+        }
+        match &*post {
+            Post::Held(_) => Ok(()),
+            Post::Failed(text) => refused(text.clone()),
+            _ => Err(StepError::Cancelled),
+        }
+    }
+
+    /// Starts the guard once it is wanted. The thread that does has none of the mounts of stages: a guard that
+    /// saw them would keep them.
+    pub(crate) fn attend(&self) {
+        let mut post = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
+        while matches!(*post, Post::Empty) {
+            post = self.bell.wait(post).unwrap_or_else(PoisonError::into_inner);
+        }
+        if matches!(*post, Post::Wanted) {
+            *post = match Guard::start(&self.path) {
+                Ok(guard) => Post::Held(guard),
+                Err(error) => Post::Failed(error.to_string()),
+            };
+        }
+        self.bell.notify_all();
+    }
+
+    /// No guard will be wanted any more.
+    pub(crate) fn close(&self) {
+        let mut post = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*post, Post::Empty) {
+            *post = Post::Closed;
+        }
+        self.bell.notify_all();
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        let mut post = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
+        // The guard sweeps; without one no process was run.
+        if let Post::Held(guard) = std::mem::replace(&mut *post, Post::Closed) {
+            drop(guard);
+        }
+        drop(post);
+        let _ = corten_run::erase(&self.path);
+        let _ = std::fs::remove_file(self.path.with_extension("lock"));
+    }
+}
+
+/// What cannot be swept now, the next build sweeps.
+fn sweep_dead(place: &Path) {
+    for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
+        let lock = entry.path();
+        if lock.extension().is_none_or(|extension| extension != "lock") {
+            continue;
+        }
+        let Ok(file) = File::open(&lock) else { continue };
+        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            continue;
+        }
+        let path = lock.with_extension("");
+        if corten_run::sweep(&path).is_ok() || !path.exists() {
+            let _ = std::fs::remove_file(&lock);
+        }
+    }
+}

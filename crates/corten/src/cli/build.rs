@@ -1,0 +1,329 @@
+//! `corten build`: an image of a Dockerfile.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use corten_build::{BuildEvent, BuildListener};
+use corten_spec::Platform;
+use serde_json::json;
+
+use super::import::CompressionWord;
+use super::{Context, Exit, Failure};
+use crate::ops::{self, BuildTold, BuildWanted, ContextWord, Pull, SecretWord, StepWord};
+use crate::output::{print, print_json};
+use crate::plain::plain;
+
+/// Build an image of a Dockerfile
+#[derive(Args)]
+#[command(after_help = "\
+The image goes into the local store. The same input gives the same digest: times are those of SOURCE_DATE_EPOCH, \
+else 1970. Steps whose input is as it was are taken from the cache.
+
+Examples:
+  corten build -t app .
+  corten build -t app -f build/Dockerfile --target release --build-arg VERSION=1.2 .
+  corten build -t app --secret id=token,env=TOKEN --network none .
+  corten build --check .")]
+pub(super) struct BuildArgs {
+    /// The directory that COPY and ADD take from.
+    #[arg(default_value = ".")]
+    context: PathBuf,
+    /// The Dockerfile, or - for standard input [default: CONTEXT/Dockerfile].
+    #[arg(long, short, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// A name of the image in the local store; may repeat.
+    #[arg(long, short, value_name = "NAME")]
+    tag: Vec<String>,
+    /// A build argument; without a value, that of the environment; may repeat.
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    build_arg: Vec<String>,
+    /// The stage to build [default: the last].
+    #[arg(long, value_name = "STAGE")]
+    target: Option<String>,
+    /// A label; may repeat.
+    #[arg(long, value_name = "KEY=VALUE")]
+    label: Vec<String>,
+    /// What the image is for: this machine's platform.
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
+    /// Carry out every step, whatever is cached.
+    #[arg(long)]
+    no_cache: bool,
+    /// Ask registries for bases that the local store has.
+    #[arg(long)]
+    pull: bool,
+    /// The network of RUN: default (one of its own), none or host.
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = StepWord::Default, hide_possible_values = true)]
+    network: StepWord,
+    /// A context by name: a directory, oci-layout://DIR[:NAME] or docker-image://NAME; may repeat.
+    #[arg(long, value_name = "NAME=WHERE")]
+    build_context: Vec<String>,
+    /// A secret for RUN --mount=type=secret: id=ID,src=FILE or id=ID,env=VARIABLE; may repeat.
+    #[arg(long, value_name = "SECRET")]
+    secret: Vec<String>,
+    /// Tell what could be better, and build nothing.
+    #[arg(long)]
+    check: bool,
+    /// What to do: build, check, outline or targets.
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Call::Build, hide_possible_values = true)]
+    call: Call,
+    /// Times of files and history: epoch (the same every time) or real.
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = TimesWord::Epoch, hide_possible_values = true)]
+    timestamps: TimesWord,
+    /// How layers are packed: gzip (read by everything), zstd (smaller and faster) or none.
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = CompressionWord::Gzip, hide_possible_values = true)]
+    compression: CompressionWord,
+    /// A file for the image's ID, the digest of its config.
+    #[arg(long, value_name = "FILE")]
+    iidfile: Option<PathBuf>,
+    /// A file for the digests as JSON.
+    #[arg(long, value_name = "FILE")]
+    metadata_file: Option<PathBuf>,
+    /// How progress is told on standard error: plain, json or quiet.
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = ProgressWord::Plain, hide_possible_values = true)]
+    progress: ProgressWord,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Call {
+    Build,
+    Check,
+    Outline,
+    Targets,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TimesWord {
+    Epoch,
+    Real,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ProgressWord {
+    Plain,
+    Json,
+    Quiet,
+}
+
+impl BuildArgs {
+    /// Whether anything is built, and not only read.
+    pub(super) fn builds(&self) -> bool {
+        self.call == Call::Build && !self.check
+    }
+
+    fn wanted(&self) -> Result<BuildWanted, Failure> {
+        let argument = |text: &String| match text.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (text.clone(), None),
+        };
+        let label = |text: &String| {
+            let (key, value) = text.split_once('=').unwrap_or((text, ""));
+            (key.to_owned(), value.to_owned())
+        };
+        Ok(BuildWanted {
+            context: self.context.clone(),
+            file: self.file.clone(),
+            tags: self
+                .tag
+                .iter()
+                .map(|tag| super::copy::store_name(tag))
+                .collect::<Result<_, _>>()?,
+            args: self.build_arg.iter().map(argument).collect(),
+            target: self.target.clone(),
+            labels: self.label.iter().map(label).collect(),
+            platform: self.platform.clone(),
+            no_cache: self.no_cache,
+            pull: if self.pull { Pull::Always } else { Pull::Missing },
+            network: self.network,
+            contexts: self
+                .build_context
+                .iter()
+                .map(|text| named(text))
+                .collect::<Result<_, _>>()?,
+            secrets: self.secret.iter().map(|text| secret(text)).collect::<Result<_, _>>()?,
+            real_times: self.timestamps == TimesWord::Real,
+            compression: self.compression.into(),
+        })
+    }
+}
+
+fn named(text: &str) -> Result<(String, ContextWord), Failure> {
+    let wrong = || Failure::Usage(format!("--build-context {text} is not NAME=WHERE"));
+    let (name, place) = text.split_once('=').ok_or_else(wrong)?;
+    let word = match place.split_once("://") {
+        Some(("oci-layout", rest)) => ContextWord::Image(format!("oci:{rest}")),
+        Some(("docker-image", rest)) => ContextWord::Image(rest.to_owned()),
+        Some((scheme, _)) => {
+            let text = format!("--build-context {name}: {scheme}:// is not fetched yet");
+            return Err(Failure::Usage(text));
+        }
+        None => ContextWord::Directory(PathBuf::from(place)),
+    };
+    Ok((name.to_lowercase(), word))
+}
+
+fn secret(text: &str) -> Result<(String, SecretWord), Failure> {
+    let wrong =
+        || Failure::Usage(format!("--secret {text} is not id=ID,src=FILE or id=ID,env=VARIABLE"));
+    let mut fields = BTreeMap::new();
+    for field in text.split(',') {
+        let (key, value) = field.split_once('=').ok_or_else(wrong)?;
+        fields.insert(key, value);
+    }
+    let id = fields.get("id").ok_or_else(wrong)?;
+    let source = fields.get("src").or_else(|| fields.get("source"));
+    let is_variable = fields.get("type") == Some(&"env");
+    let word = match (source, fields.get("env")) {
+        (Some(name), _) if is_variable => SecretWord::Variable((*name).to_owned()),
+        (Some(path), _) => SecretWord::File(PathBuf::from(path)),
+        (None, Some(name)) => SecretWord::Variable((*name).to_owned()),
+        (None, None) => SecretWord::Variable((*id).to_owned()),
+    };
+    Ok(((*id).to_owned(), word))
+}
+
+/// Tells on standard error, a line for each thing.
+struct Told(ProgressWord);
+
+impl BuildListener for Told {
+    fn hear(&self, event: BuildEvent<'_>) {
+        let line = match self.0 {
+            ProgressWord::Quiet => return,
+            ProgressWord::Plain => match event {
+                BuildEvent::Started { step } => step.to_owned(),
+                BuildEvent::Cached { step } => format!("{step} (cached)"),
+                BuildEvent::Output { line, .. } => format!("  | {line}"),
+                BuildEvent::Notice { text } => format!("note: {text}"),
+                _ => return,
+            },
+            ProgressWord::Json => {
+                let value = match event {
+                    BuildEvent::Started { step } => json!({"event": "started", "step": step}),
+                    BuildEvent::Cached { step } => json!({"event": "cached", "step": step}),
+                    BuildEvent::Done { step } => json!({"event": "done", "step": step}),
+                    BuildEvent::Output { step, line } => {
+                        json!({"event": "output", "step": step, "line": line})
+                    }
+                    BuildEvent::Notice { text } => json!({"event": "notice", "text": text}),
+                    _ => return,
+                };
+                value.to_string()
+            }
+        };
+        // Nobody is left to tell when standard error is gone.
+        let _ = writeln!(std::io::stderr().lock(), "{}", plain(&line));
+    }
+}
+
+pub(super) async fn build(context: &Context, args: BuildArgs, json: bool) -> Result<Exit, Failure> {
+    let wanted = args.wanted()?;
+    match args.call {
+        _ if args.check => return check(context, &wanted, json),
+        Call::Check => return check(context, &wanted, json),
+        Call::Outline => return outline(context, &wanted, json),
+        Call::Targets => return targets(context, &wanted, json),
+        Call::Build => {}
+    }
+    let progress = if context.is_quiet() { ProgressWord::Quiet } else { args.progress };
+    let told: BuildTold = Arc::new(Told(progress));
+    let report = ops::build(context, wanted, told).await?;
+    if let Some(path) = &args.iidfile {
+        write(path, &report.config)?;
+    }
+    if let Some(path) = &args.metadata_file {
+        let digests = json!({
+            "containerimage.digest": report.digest,
+            "containerimage.config.digest": report.config,
+            "image.name": report.names.join(","),
+        });
+        write(path, &format!("{digests:#}\n"))?;
+    }
+    if json {
+        print_json(&report)?;
+    } else {
+        let names: String = report.names.iter().map(|name| format!("{name}\n")).collect();
+        print(&format!("{names}{}\n", report.digest))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn write(path: &PathBuf, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).map_err(|source| Failure::Io {
+        object: path.display().to_string(),
+        action: "writing",
+        source,
+    })
+}
+
+fn check(context: &Context, wanted: &BuildWanted, json: bool) -> Result<Exit, Failure> {
+    let report = ops::build_check(context, wanted)?;
+    let is_good = report.error.is_none() && report.advice.is_empty();
+    if json {
+        print_json(&report)?;
+    } else {
+        let mut text = String::new();
+        for one in &report.advice {
+            text.push_str(&format!(
+                "{}:{}:{}: {}: {}\n",
+                report.file, one.line, one.column, one.check, one.text
+            ));
+        }
+        if let Some(error) = &report.error {
+            text.push_str(&format!("{}: error: {error}\n", report.file));
+        }
+        if is_good {
+            text.push_str("nothing to say\n");
+        }
+        print(&text)?;
+    }
+    Ok(if is_good { Exit::Done } else { Exit::Negative })
+}
+
+fn outline(context: &Context, wanted: &BuildWanted, json: bool) -> Result<Exit, Failure> {
+    let report = ops::build_outline(context, wanted)?;
+    if json {
+        print_json(&report)?;
+        return Ok(Exit::Done);
+    }
+    let mut text = format!("target {}\n", report.name.as_deref().unwrap_or("default"));
+    for arg in &report.arguments {
+        let about = arg.description.as_deref().unwrap_or_default();
+        text.push_str(&format!("argument {}={} {about}\n", arg.name, arg.value));
+    }
+    for secret in &report.secrets {
+        text.push_str(&format!(
+            "secret {}{}\n",
+            secret.id,
+            if secret.required { " (required)" } else { "" }
+        ));
+    }
+    for agent in &report.agents {
+        text.push_str(&format!(
+            "ssh {}{}\n",
+            agent.id,
+            if agent.required { " (required)" } else { "" }
+        ));
+    }
+    print(&text)?;
+    Ok(Exit::Done)
+}
+
+fn targets(context: &Context, wanted: &BuildWanted, json: bool) -> Result<Exit, Failure> {
+    let report = ops::build_targets(context, wanted)?;
+    if json {
+        print_json(&report)?;
+        return Ok(Exit::Done);
+    }
+    let mut text = String::new();
+    for (number, target) in report.targets.iter().enumerate() {
+        let name = target.name.clone().unwrap_or_else(|| number.to_string());
+        let default = if target.default { " (default)" } else { "" };
+        let about = target.description.as_deref().unwrap_or_default();
+        text.push_str(&format!("{name}{default} on {} {about}\n", target.base));
+    }
+    print(&text)?;
+    Ok(Exit::Done)
+}

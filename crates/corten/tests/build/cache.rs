@@ -1,0 +1,50 @@
+//! The cache, and the same bytes every time.
+
+use crate::bench::Bench;
+
+const FILE: &str = "FROM base AS one\nCOPY a /a\nRUN date >/dev/null; mkdir -p /x/y && echo hi >/x/y/z && rm /etc/group\n\
+                    FROM one\nWORKDIR /w\nCOPY --from=one /x /x2\nRUN cat /a >/w/a\n";
+
+#[test]
+fn what_did_not_change_is_not_done_again() {
+    let Some(bench) = Bench::new() else { return };
+    bench.write("ctx/a", "1");
+    let first = bench.built(FILE, &[]);
+    assert_eq!((&first["ran"], &first["cached"]), (&5.into(), &0.into()));
+    let second = bench.built(FILE, &[]);
+    assert_eq!((&second["ran"], &second["cached"]), (&0.into(), &5.into()));
+    assert_eq!(first["digest"], second["digest"]);
+    bench.write("ctx/a", "2");
+    let third = bench.built(FILE, &[]);
+    assert_eq!(bench.cat("/w/a"), "2");
+    assert!(third["ran"].as_u64().unwrap() >= 3, "{third}");
+    let fourth = bench.built(FILE, &["--no-cache"]);
+    assert_eq!((&fourth["ran"], &fourth["digest"]), (&5.into(), &third["digest"]));
+    let argued = |value: &str| {
+        let arg = format!("V={value}");
+        bench.built("FROM base\nARG V\nRUN echo $V >/v\n", &["--build-arg", &arg])
+    };
+    assert_ne!(argued("1")["digest"], argued("2")["digest"]);
+    assert_eq!(argued("1")["ran"], 0);
+}
+
+#[test]
+fn the_same_input_gives_the_same_digest_cold_warm_and_elsewhere() {
+    let Some(bench) = Bench::new() else { return };
+    bench.write("ctx/a", "1");
+    let cold = bench.built(FILE, &[]);
+    let warm = bench.built(FILE, &[]);
+    let anew = bench.built(FILE, &["--no-cache"]);
+    bench.bring("store2");
+    bench.write("far/away/a", "1");
+    bench.write("far/away/Dockerfile", FILE);
+    let elsewhere = bench.build_in("store2", &bench.path("far/away"), &[]);
+    let elsewhere: serde_json::Value = serde_json::from_str(&elsewhere.out).unwrap();
+    for other in [warm, anew, elsewhere] {
+        assert_eq!(other["digest"], cold["digest"]);
+    }
+    let real = bench.built(FILE, &["--timestamps", "real"]);
+    assert_ne!(real["digest"], cold["digest"]);
+    let dated = bench.built(FILE, &["--build-arg", "SOURCE_DATE_EPOCH=1700000000"]);
+    assert_eq!(bench.blob(&dated["config"])["created"], "2023-11-14T22:13:20Z");
+}

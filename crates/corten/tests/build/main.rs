@@ -1,0 +1,15 @@
+//! `corten build`, as root of this machine, on a static busybox: every instruction, the cache, the same bytes every
+//! time, hostile contexts, stages beside each other, and kills in the middle.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+// A test that was skipped must not look like one that passed.
+#![allow(clippy::print_stderr)]
+
+mod bench;
+mod cache;
+mod copies;
+mod hostile;
+#[allow(dead_code)]
+#[path = "../run/image.rs"]
+mod image;
+mod instructions;
+mod runs;

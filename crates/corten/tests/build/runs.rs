@@ -1,0 +1,172 @@
+//! RUN: what it sees, what it leaves, and how it ends.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::bench::Bench;
+
+#[test]
+fn what_is_mounted_is_seen_and_is_in_no_layer() {
+    let Some(bench) = Bench::new() else { return };
+    bench.write("ctx/src/f", "bound\n");
+    let secret = bench.write("token", "hush\n");
+    let secret = format!("id=token,src={}", secret.display());
+    bench.built(
+        "FROM base AS other\nRUN echo other >/o\nFROM base\n\
+         RUN --mount=target=/in,source=src --mount=from=other,source=/o,target=/o2 \
+         --mount=type=tmpfs,target=/mem --mount=type=secret,id=token --mount=type=secret,id=token,env=TOKEN \
+         cat /in/f /o2 /run/secrets/token >/seen && echo $TOKEN | wc -c >>/seen && touch /mem/x\n\
+         RUN --mount=type=cache,target=/cache/deep echo kept >/cache/deep/k\n\
+         RUN --mount=type=cache,target=/cache/deep cat /cache/deep/k >>/seen\n",
+        &["--secret", &secret],
+    );
+    assert_eq!(bench.cat("/seen"), "bound\nother\nhush\n5\nkept\n");
+    for path in [
+        "/in",
+        "/o2",
+        "/mem",
+        "/run",
+        "/run/secrets",
+        "/cache",
+        "/etc/hosts",
+        "/etc/resolv.conf",
+        "/dev",
+    ] {
+        assert_eq!(bench.stat(path), None, "{path}");
+    }
+}
+
+#[test]
+fn forms_of_run_users_and_directories() {
+    let Some(bench) = Bench::new() else { return };
+    bench.built(
+        "FROM base\nWORKDIR /w\nRUN chown app /w\nUSER app\nRUN [\"/bin/sh\", \"-c\", \"id -u >exec; pwd >>exec\"]\n\
+         RUN <<EOF\necho a >doc\necho b >>doc\nEOF\nRUN cat <<X >mixed\n$HOME\nX\nRUN <<S\n#!/bin/sh\necho script >script\nS\n\
+         ENV K=v\nARG P=q\nRUN echo $K$P >env\n",
+        &[],
+    );
+    assert_eq!(bench.cat("/w/exec"), "1000\n/w\n");
+    assert_eq!(bench.cat("/w/doc"), "a\nb\n");
+    assert_eq!(bench.cat("/w/mixed"), "/home/app\n");
+    assert_eq!(bench.cat("/w/script"), "script\n");
+    assert_eq!(bench.cat("/w/env"), "vq\n");
+    assert_eq!(bench.stat("/w/doc").map(|stat| (stat.2, stat.3)), Some((1000, 1000)));
+}
+
+#[test]
+fn what_a_step_removes_is_gone() {
+    let Some(bench) = Bench::new() else { return };
+    bench.built(
+        "FROM base\nRUN mkdir /d && echo 1 >/d/a && echo 2 >/d/b\nRUN rm /d/a /etc/group && rm -r /tmp && mkdir /tmp\n\
+         RUN rm -r /d && mkdir /d && echo 3 >/d/c\n",
+        &[],
+    );
+    for path in ["/d/a", "/d/b", "/etc/group"] {
+        assert_eq!(bench.stat(path), None, "{path}");
+    }
+    assert_eq!(bench.cat("/d/c"), "3\n");
+}
+
+#[test]
+fn stages_that_do_not_need_each_other_run_beside_each_other() {
+    let Some(bench) = Bench::new() else { return };
+    // Each waits for a word of the other: one after the other, neither would end.
+    let stage = |own: &str, other: &str| {
+        format!(
+            "FROM base AS {own}\nRUN --mount=type=cache,id=meet,target=/m touch /m/{own}; \
+             for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do \
+             test -e /m/{other} && touch /{own} && exit 0; sleep 1; done; exit 7\n"
+        )
+    };
+    let file = format!(
+        "{}{}FROM scratch\nCOPY --from=one /one /\nCOPY --from=two /two /\n",
+        stage("one", "two"),
+        stage("two", "one")
+    );
+    bench.built(&file, &[]);
+    assert!(bench.stat("/one").is_some() && bench.stat("/two").is_some());
+}
+
+#[test]
+fn a_killed_build_leaves_no_process_and_no_mount() {
+    let Some(bench) = Bench::new() else { return };
+    bench.write("ctx/Dockerfile", "FROM base\nRUN echo begun; sleep 7351; true\n");
+    let context = bench.path("ctx").display().to_string();
+    let mut command = bench.command("store", &["build", "--network", "none", &context]);
+    let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let begun = lines.map_while(Result::ok).find(|line| line.contains("| begun"));
+    assert!(begun.is_some());
+    assert!(sleeps(), "the step does not run");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let limit = Instant::now() + Duration::from_secs(20);
+    let work = bench.path("store/.corten/build/work");
+    let is_left = || {
+        let directories = std::fs::read_dir(&work).unwrap().flatten();
+        directories.filter(|entry| entry.path().is_dir()).count() > 0
+    };
+    while (sleeps() || is_left()) && Instant::now() < limit {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(!sleeps(), "its process still runs");
+    assert!(!is_left(), "its directory is still there");
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(&bench.path("store").display().to_string()), "{mounts}");
+    bench.built("FROM base\nRUN true\n", &[]);
+}
+
+fn sleeps() -> bool {
+    std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        line.starts_with(b"sleep\x007351\0")
+    })
+}
+
+#[test]
+fn an_ordinary_user_with_one_id_builds_the_same_way_every_time() {
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+    const USER: &str = "54321";
+    let Some(bench) = Bench::new() else { return };
+    if std::process::Command::new("setpriv").arg("--version").output().is_err() {
+        eprintln!("skipped: setpriv is missing");
+        return;
+    }
+    bench.write("ctx/a", "a\n");
+    bench.write(
+        "ctx/Dockerfile",
+        "FROM base\nCOPY a /a\nRUN id -u >/id; cat /a >/b; rm /etc/group\n",
+    );
+    let binary = bench.path("corten");
+    std::fs::copy(env!("CARGO_BIN_EXE_corten"), &binary).unwrap();
+    let open = |name: &str| {
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(bench.path(name), mode).unwrap();
+    };
+    open("corten");
+    open(".");
+    std::fs::create_dir_all(bench.path("home")).unwrap();
+    chown(bench.path("home"), Some(54_321), Some(54_321)).unwrap();
+    let corten = |words: &[&str]| {
+        let mut command = std::process::Command::new("setpriv");
+        command.args(["--reuid", USER, "--regid", USER, "--clear-groups"]).arg(&binary).args(words);
+        command.env("HOME", bench.path("home")).env("XDG_RUNTIME_DIR", bench.path("home"));
+        command.arg("--store").arg(bench.path("home/store")).stdin(Stdio::null());
+        let out = command.output().unwrap();
+        let err = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(out.status.success(), "{words:?}: {err}");
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    };
+    let from = format!("oci:{}:base", bench.path("images").display());
+    corten(&["pull", &from, "base"]);
+    let context = bench.path("ctx").display().to_string();
+    let build = |more: &[&str]| {
+        corten(&[&["build", "-t", "t", "--network", "none", &context], more].concat())
+    };
+    let first = build(&[]);
+    assert_eq!(build(&["--no-cache"]), first);
+    assert_eq!(corten(&["cat", "store:t", "/id"]), "0\n");
+    assert_eq!(corten(&["cat", "store:t", "/b"]), "a\n");
+    assert!(!corten(&["ls", "store:t", "/etc"]).contains("group"));
+}
