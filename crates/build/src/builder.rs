@@ -18,7 +18,7 @@ use corten_store::LayoutStore;
 
 use crate::assemble::How;
 use crate::base::{Base, Bases, BuiltLayer, NamedContext};
-use crate::cache::Cache;
+use crate::cache::{Cache, STEPS};
 use crate::error::{BuildError, Result, StepError};
 use crate::event::BuildListener;
 use crate::memo::Memo;
@@ -156,7 +156,7 @@ impl Builder<'_> {
             builder: self,
             plan,
             request,
-            cache: Cache::open(self.place.join("steps")).map_err(place)?,
+            cache: Cache::open(self.place.join(STEPS)).map_err(place)?,
             memo: Memo::open(self.place.join("files"), self.now),
             work: Work::begin(&self.place.join("work")).map_err(place)?,
             failed: AtomicBool::new(false),

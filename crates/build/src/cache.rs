@@ -10,6 +10,8 @@ use crate::base::BuiltLayer;
 use crate::error::{Result, failed};
 use crate::key::CacheKey;
 
+/// Where the entries are, below the builder's place.
+pub(crate) const STEPS: &str = "steps";
 /// Most bytes of an entry.
 const MAX_ENTRY: u64 = 64 * 1024;
 
@@ -49,6 +51,34 @@ impl Cache {
         file.persist(&path).map_err(|error| failed(&shown, "writing")(error.error))?;
         Ok(())
     }
+}
+
+/// Forgets which layers steps gave that `store` has no longer; how many. `place` is that of the builder: where it
+/// never built, there is nothing to forget.
+///
+/// # Errors
+/// Where the directory cannot be read or changed.
+pub fn forget_lost(place: &Path, store: &LayoutStore) -> std::io::Result<u64> {
+    let entries = match std::fs::read_dir(place.join(STEPS)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        entries => entries?,
+    };
+    let mut forgotten = 0;
+    for entry in entries {
+        let path = entry?.path();
+        let is_here = |layer: BuiltLayer| store.blob_file(&layer.descriptor.digest).is_ok();
+        // One that is being written has another name, and is its writer's.
+        let is_entry = path.extension().is_none() && !path.file_name().is_some_and(is_hidden);
+        if is_entry && !read(&path).is_some_and(is_here) {
+            std::fs::remove_file(&path)?;
+            forgotten += 1;
+        }
+    }
+    Ok(forgotten)
+}
+
+fn is_hidden(name: &std::ffi::OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
 }
 
 fn read(path: &Path) -> Option<BuiltLayer> {

@@ -41,6 +41,7 @@ mod work;
 
 pub use base::{Base, Bases, BuiltLayer, NamedContext};
 pub use builder::{BuildRequest, Builder, Built, SecretValue, StepNetwork, Times};
+pub use cache::forget_lost;
 pub use context::{ContextError, read_ignore};
 pub use error::{BuildError, StepError};
 pub use event::{BuildEvent, BuildListener};

@@ -203,6 +203,12 @@ pub async fn gc(context: &Context, grace: Duration) -> Result<GcReport, Failure>
     let containers = super::containers::collect(context, grace).await?;
     let there = context.containers_there()?;
     super::volume::sweep(context)?;
+    let built = store.path().join(super::build::BUILD);
+    corten_build::forget_lost(&built, &store).map_err(|source| Failure::Io {
+        object: built.display().to_string(),
+        action: "clearing the cache of builds",
+        source,
+    })?;
     let work = move || match snapshots {
         Some(snapshots) => snapshots.collect(
             || {

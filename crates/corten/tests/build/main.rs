@@ -13,3 +13,4 @@ mod hostile;
 mod image;
 mod instructions;
 mod runs;
+mod words;

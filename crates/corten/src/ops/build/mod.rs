@@ -31,7 +31,7 @@ use crate::{Context, Failure};
 use bases::Images;
 
 /// Where the builder keeps its things, below the local store.
-const BUILD: &str = ".corten/build";
+pub(super) const BUILD: &str = ".corten/build";
 /// Most bytes of a secret.
 const MAX_SECRET: u64 = 1024 * 1024;
 
