@@ -6,22 +6,19 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use corten_dockerfile::{Glob, IgnoreFile, ParentMatches, PathPattern};
-use corten_layer::{Attributes, Device, Entry, EntryKind, Mtime, TreePath};
+use corten_layer::{Attributes, Entry, EntryKind, TreePath, read_attributes};
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fgetxattr, flistxattr, fstat, major,
-    minor, openat2, readlinkat, statat,
+    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2, readlinkat, statat,
 };
 use rustix::io::Errno;
 
-use crate::error::{Result, StepError, failed, refused};
+use crate::error::{Result, StepError, failed, of_layer, refused};
 use crate::lookup::{LastLink, Resolved, Tree, resolve};
 
 /// Most entries that one instruction takes.
 const MAX_ENTRIES: usize = 2_000_000;
 /// How deep a tree may be.
 const MAX_DEPTH: usize = 256;
-/// Most bytes of an attribute's value, and of the list of their names.
-const MAX_XATTR: usize = 64 * 1024;
 /// How often a lookup is repeated that a rename elsewhere disturbed.
 const TRIES: usize = 8;
 
@@ -114,12 +111,12 @@ impl Source {
         path: TreePath,
         stat: &Stat,
     ) -> Result<Option<Found>> {
-        let Some(kind) = kind_of(stat) else { return Ok(None) };
-        let mut entry = entry_of(stat, kind, &path);
+        let seen = Entry::seen(stat, &path).map_err(of_layer(&self.shown))?;
+        let Some(mut entry) = seen else { return Ok(None) };
         if self.owners == Owners::Root {
             (entry.uid, entry.gid) = (0, 0);
         }
-        if kind == EntryKind::Symlink {
+        if entry.kind == EntryKind::Symlink {
             let link = readlinkat(at, name, Vec::new());
             entry.link = link.map_err(self.wrong(&path, "reading the link"))?.into_bytes();
         }
@@ -212,35 +209,23 @@ impl Source {
 
     /// The attributes of a file or directory that a layer can have.
     fn attributes(&self, found: &Found) -> Result<Attributes> {
-        let mut kept = Attributes::new();
         if !matches!(found.entry.kind, EntryKind::File | EntryKind::Directory) {
-            return Ok(kept);
+            return Ok(Attributes::new());
         }
         let path = &found.path;
         let file = match self.beneath(path, OFlags::RDONLY | OFlags::NONBLOCK) {
             // Who cannot read it cannot copy it either; that is told then.
-            Err(Errno::ACCESS) => return Ok(kept),
+            Err(Errno::ACCESS) => return Ok(Attributes::new()),
             other => other.map_err(self.wrong(path, "opening"))?,
         };
-        let mut names = vec![0_u8; MAX_XATTR];
-        let length = match flistxattr(&file, names.as_mut_slice()) {
-            Err(Errno::NOTSUP) => return Ok(kept),
-            other => other.map_err(self.wrong(path, "listing attributes"))?,
-        };
-        for name in names.get(..length).unwrap_or_default().split(|byte| *byte == 0) {
-            let is_overlays = name.starts_with(b"user.overlay.");
-            if is_overlays || !(name == b"security.capability" || name.starts_with(b"user.")) {
-                continue;
-            }
-            let mut value = vec![0_u8; MAX_XATTR];
-            match fgetxattr(&file, name, value.as_mut_slice()) {
-                Err(Errno::NODATA) => continue,
-                other => value.truncate(other.map_err(self.wrong(path, "reading an attribute"))?),
-            }
-            kept.insert(name.to_vec(), value);
-        }
-        Ok(kept)
+        read_attributes(file, is_kept).map_err(self.wrong(path, "reading attributes"))
     }
+}
+
+/// Whether a copy keeps an attribute: what users set, and what a file may do; nothing of overlay's.
+fn is_kept(name: &[u8]) -> bool {
+    let users = name.starts_with(b"user.") && !name.starts_with(b"user.overlay.");
+    users || name == b"security.capability"
 }
 
 impl Tree for Source {
@@ -353,19 +338,6 @@ pub(crate) fn below<'a>(path: &'a TreePath, directory: &TreePath) -> &'a [u8] {
     rest.strip_prefix(b"/").unwrap_or(rest)
 }
 
-fn kind_of(stat: &Stat) -> Option<EntryKind> {
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Some(EntryKind::File),
-        FileType::Directory => Some(EntryKind::Directory),
-        FileType::Symlink => Some(EntryKind::Symlink),
-        FileType::CharacterDevice => Some(EntryKind::CharDevice),
-        FileType::BlockDevice => Some(EntryKind::BlockDevice),
-        FileType::Fifo => Some(EntryKind::Fifo),
-        // A layer cannot hold them.
-        FileType::Socket | FileType::Unknown => None,
-    }
-}
-
 // The count of links is narrower on other processors.
 #[allow(clippy::useless_conversion)]
 fn identity_of(stat: &Stat) -> Identity {
@@ -378,19 +350,4 @@ fn identity_of(stat: &Stat) -> Identity {
         ctime: (stat.st_ctime, i64::try_from(stat.st_ctime_nsec).unwrap_or_default()),
         links: u64::from(stat.st_nlink),
     }
-}
-
-fn entry_of(stat: &Stat, kind: EntryKind, path: &TreePath) -> Entry {
-    let mut entry = Entry::new(kind, path.as_bytes());
-    entry.mode = if kind == EntryKind::Symlink { 0o777 } else { stat.st_mode & 0o7777 };
-    (entry.uid, entry.gid) = (stat.st_uid, stat.st_gid);
-    let nanos = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
-    entry.mtime = Mtime { seconds: stat.st_mtime, nanos };
-    if kind == EntryKind::File {
-        entry.size = u64::try_from(stat.st_size).unwrap_or_default();
-    }
-    if matches!(kind, EntryKind::CharDevice | EntryKind::BlockDevice) {
-        entry.device = Device { major: major(stat.st_rdev), minor: minor(stat.st_rdev) };
-    }
-    entry
 }

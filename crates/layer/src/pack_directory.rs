@@ -7,19 +7,13 @@ use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, Stat, fgetxattr, flistxattr, fstat, major, minor, open,
-    openat, readlinkat, statat,
-};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, Stat, fstat, open, openat, readlinkat, statat};
 use rustix::io::Errno;
 
-use crate::entry::Device;
 use crate::pack::{FirstNames, Marks, PackOptions, PackedTree, RootEntry, link_to};
+use crate::seen::read_attributes;
 use crate::upper::{self, Mark};
-use crate::{
-    Attributes, Entry, EntryKind, EntryPosition, LayerError, LayerRule, Mtime, Packer, TarWriter,
-    TreePath,
-};
+use crate::{Attributes, Entry, EntryKind, EntryPosition, LayerError, Packer, TarWriter, TreePath};
 
 /// Packs the tree below `root` into `out`.
 ///
@@ -76,7 +70,7 @@ impl<W: Write> Walk<'_, W> {
         }
         let path = TreePath::root();
         let stat = fstat(directory).map_err(failed(&path, "reading metadata"))?;
-        let mut entry = entry_of(&stat, EntryKind::Directory, &path)?;
+        let Some(mut entry) = Entry::seen(&stat, &path)? else { return Ok(()) };
         entry.xattrs = self.xattrs(directory, &path)?;
         self.put(entry, &path)
     }
@@ -110,16 +104,16 @@ impl<W: Write> Walk<'_, W> {
     ) -> Result<Option<OwnedFd>, LayerError> {
         let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(failed(path, "reading metadata"))?;
-        let Some(kind) = kind_of(&stat) else {
+        let Some(mut entry) = Entry::seen(&stat, path)? else {
             self.skipped.push(path.clone());
             return Ok(None);
         };
+        let kind = entry.kind;
         let marked = self.options.marks == Marks::Whiteouts;
         // Before links are: an overlay gives all of its whiteouts one inode.
         if marked && upper::is_whiteout(&stat) {
             return self.hide(path, name).map(|()| None);
         }
-        let mut entry = entry_of(&stat, kind, path)?;
         if kind != EntryKind::Directory
             && stat.st_nlink > 1
             && let Some(first) = self.first_names.claim((stat.st_dev, stat.st_ino), path)
@@ -201,35 +195,10 @@ impl<W: Write> Walk<'_, W> {
 
     /// The attributes that the layer keeps.
     fn xattrs(&self, file: impl AsFd, path: &TreePath) -> Result<Attributes, LayerError> {
-        let mut kept = Attributes::new();
-        let mut names = vec![0_u8; MAX_XATTR_LIST];
-        let length = match flistxattr(&file, names.as_mut_slice()) {
-            Ok(length) => length,
-            // A filesystem without attributes.
-            Err(Errno::NOTSUP) => return Ok(kept),
-            Err(errno) => return Err(failed(path, "listing attributes")(errno)),
-        };
-        let names = names.get(..length).unwrap_or_default();
-        for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-            if !self.options.keeps_xattr(name) {
-                continue;
-            }
-            let mut value = vec![0_u8; MAX_XATTR_VALUE];
-            match fgetxattr(&file, name, value.as_mut_slice()) {
-                Ok(length) => value.truncate(length),
-                // Taken away since the list was made.
-                Err(Errno::NODATA) => continue,
-                Err(errno) => return Err(failed(path, "reading an attribute")(errno)),
-            }
-            kept.insert(name.to_vec(), value);
-        }
-        Ok(kept)
+        read_attributes(file, |name| self.options.keeps_xattr(name))
+            .map_err(failed(path, "reading attributes"))
     }
 }
-
-/// What Linux allows for the names and for one value (`XATTR_LIST_MAX`, `XATTR_SIZE_MAX`).
-const MAX_XATTR_LIST: usize = 65_536;
-const MAX_XATTR_VALUE: usize = 65_536;
 
 fn failed(path: &TreePath, action: &'static str) -> impl Fn(Errno) -> LayerError {
     let path = path.to_path_buf();
@@ -259,19 +228,6 @@ impl Found<'_> {
     }
 }
 
-/// What a file is in a layer; `None` for sockets, which a layer cannot hold.
-fn kind_of(stat: &Stat) -> Option<EntryKind> {
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Some(EntryKind::File),
-        FileType::Directory => Some(EntryKind::Directory),
-        FileType::Symlink => Some(EntryKind::Symlink),
-        FileType::CharacterDevice => Some(EntryKind::CharDevice),
-        FileType::BlockDevice => Some(EntryKind::BlockDevice),
-        FileType::Fifo => Some(EntryKind::Fifo),
-        FileType::Socket | FileType::Unknown => None,
-    }
-}
-
 fn place(path: &TreePath) -> EntryPosition {
     EntryPosition { name: path.as_bytes().to_vec(), offset: 0 }
 }
@@ -289,23 +245,4 @@ fn level(directory: OwnedFd, path: TreePath) -> Result<Level, LayerError> {
     }
     names.sort_by(|a, b| b.cmp(a));
     Ok(Level { directory, path, names })
-}
-
-/// The metadata of a file.
-fn entry_of(stat: &Stat, kind: EntryKind, path: &TreePath) -> Result<Entry, LayerError> {
-    let number = || LayerError::Refused { entry: place(path), rule: LayerRule::Number };
-    let mut entry = Entry::new(kind, path.as_bytes());
-    entry.mode = stat.st_mode & 0o7777;
-    (entry.uid, entry.gid) = (stat.st_uid, stat.st_gid);
-    entry.mtime = Mtime {
-        seconds: stat.st_mtime,
-        nanos: u32::try_from(stat.st_mtime_nsec).map_err(|_| number())?,
-    };
-    if kind == EntryKind::File {
-        entry.size = u64::try_from(stat.st_size).map_err(|_| number())?;
-    }
-    if matches!(kind, EntryKind::CharDevice | EntryKind::BlockDevice) {
-        entry.device = Device { major: major(stat.st_rdev), minor: minor(stat.st_rdev) };
-    }
-    Ok(entry)
 }
