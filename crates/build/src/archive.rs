@@ -2,9 +2,13 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
+use std::path::Path;
 use std::sync::Arc;
 
-use corten_layer::{Compression, Entry, EntryKind, Limits, MAGIC_BYTES, Tar, TreePath, spool_tar};
+use corten_layer::{
+    Compression, DiffReader, Entry, EntryKind, LayerError, Limits, MAGIC_BYTES, Tar, TreePath,
+    WHITEOUT_PREFIX, spool_tar,
+};
 
 use crate::assemble::{Assembly, Content, Item};
 use crate::copying::join;
@@ -14,11 +18,14 @@ use crate::lookup::{LastLink, Tree as _, is_directory, resolve};
 
 /// Whether archives are unpacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unpack {
+pub(crate) enum Unpack<'a> {
     /// Files are files.
     Never,
     /// What is an archive by its content is unpacked.
-    Archives,
+    Archives {
+        /// A directory for the plain tars of compressed ones.
+        spool: &'a Path,
+    },
 }
 
 /// Stands in for the tree in the names of the files of archives.
@@ -26,37 +33,56 @@ const OF_ARCHIVE: usize = usize::MAX;
 /// Bytes of the first header of a tar.
 const HEADER: usize = 512;
 
-/// The plain tar in a file; `None` where it is none.
-pub(crate) fn open(mut file: File) -> Result<Option<File>> {
-    let reading = || failed("the archive", "reading");
-    let first = head(&mut file)?;
+/// The plain tar in a file; `None` where it is none. `spool` is a directory for what has to be unpacked first.
+pub(crate) fn open(mut file: File, spool: &Path) -> Result<Option<File>> {
+    let first = head(&file)?;
     let of_other = |magic: &[u8]| first.starts_with(magic);
     if of_other(b"BZh") || of_other(b"\xfd7zXZ\0") {
         return refused(
             "archives in bzip2 and xz are not unpacked yet: --unpack=false copies the file",
         );
     }
-    match Compression::detect(first.get(..MAGIC_BYTES).unwrap_or_default()) {
-        Compression::None => Ok(is_tar(&first).then_some(file)),
-        _ => {
-            let mut spool = tempfile::tempfile().map_err(reading())?;
-            if spool_tar(BufReader::new(&file), Limits::default(), &mut spool).is_err() {
-                // Compressed, and nothing that can be unpacked: a file like any other.
-                return Ok(None);
-            }
-            spool.seek(SeekFrom::Start(0)).map_err(reading())?;
-            let first = head(&mut spool)?;
-            Ok(is_tar(&first).then_some(spool))
-        }
+    rewind(&mut file)?;
+    if Compression::detect(first.get(..MAGIC_BYTES).unwrap_or_default()) == Compression::None {
+        return Ok(is_tar(&first).then_some(file));
+    }
+    if !is_packed_tar(&file)? {
+        // Compressed, and no tar: a file like any other.
+        return Ok(None);
+    }
+    rewind(&mut file)?;
+    let mut plain = tempfile::tempfile_in(spool).map_err(failed(spool.display(), "creation"))?;
+    spool_tar(BufReader::new(&file), Limits::default(), &mut plain)
+        .map_err(of_layer("the archive"))?;
+    rewind(&mut plain)?;
+    Ok(Some(plain))
+}
+
+/// Whether a compressed file begins as a tar does. One that is damaged is none; that this machine cannot read it
+/// is an error, as it says nothing of the file.
+fn is_packed_tar(file: &File) -> Result<bool> {
+    let read = DiffReader::open(BufReader::new(file), None, Limits::default()).and_then(|reader| {
+        let mut first = Vec::new();
+        reader.take(HEADER as u64).read_to_end(&mut first).map_err(LayerError::from_io)?;
+        Ok(first)
+    });
+    match read {
+        Ok(first) => Ok(is_tar(&first)),
+        Err(LayerError::Corrupt { .. } | LayerError::Truncated { .. }) => Ok(false),
+        Err(error) => Err(of_layer("the archive")(error)),
     }
 }
 
-fn head(file: &mut File) -> Result<Vec<u8>> {
-    let reading = || failed("the archive", "reading");
+fn head(file: &File) -> Result<Vec<u8>> {
     let mut first = Vec::new();
-    file.by_ref().take(HEADER as u64).read_to_end(&mut first).map_err(reading())?;
-    file.seek(SeekFrom::Start(0)).map_err(reading())?;
+    let read = file.take(HEADER as u64).read_to_end(&mut first);
+    read.map_err(failed("the archive", "reading"))?;
     Ok(first)
+}
+
+fn rewind(file: &mut File) -> Result<()> {
+    file.seek(SeekFrom::Start(0)).map_err(failed("the archive", "reading"))?;
+    Ok(())
 }
 
 /// Whether the first header has its sum: so are archives of before the magic word known.
@@ -86,7 +112,7 @@ pub(crate) fn write(
         let wrong = |rule: corten_layer::LayerRule| StepError::Refused(format!("{shown}: {rule}"));
         let inner = entry.path().map_err(wrong)?;
         let Some((parent, name)) = inner.split() else { continue };
-        if inner.components().any(|name| name.starts_with(b".wh.")) {
+        if inner.components().any(|name| name.starts_with(WHITEOUT_PREFIX)) {
             return refused(format!(
                 "{shown}: a name that begins with .wh. would hide another file"
             ));
@@ -145,12 +171,5 @@ fn put(assembly: &mut Assembly<'_>, path: TreePath, item: Item, changes: &Change
     if there.as_ref().is_some_and(|there| is_directory(there) != is_directory(&item.entry)) {
         return refused(format!("{path}: a directory and a file cannot take each other's place"));
     }
-    let made = || {
-        let mut entry = Entry::new(EntryKind::Directory, "");
-        if let Some((uid, gid)) = changes.owner {
-            (entry.uid, entry.gid) = (uid, gid);
-        }
-        entry
-    };
-    assembly.put(path, item, &made)
+    assembly.put(path, item, &|| changes.directory())
 }

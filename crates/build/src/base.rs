@@ -4,7 +4,7 @@ use std::any::Any;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use corten_spec::{Descriptor, DiffId, Digest, ImageConfig};
+use corten_spec::{Descriptor, DiffId, ImageConfig};
 use serde::{Deserialize, Serialize};
 
 /// A layer of an image that is built.
@@ -19,10 +19,6 @@ pub struct BuiltLayer {
 /// An image that is on this machine, its layers ready to run.
 #[derive(Clone)]
 pub struct Base {
-    /// Its name, as people would write it.
-    pub shown: String,
-    /// Digest of its manifest.
-    pub digest: Digest,
     /// Its config.
     pub config: ImageConfig,
     /// Its layers, the lowest first.

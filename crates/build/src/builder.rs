@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use corten_bundle::{Form, Powers, Snapshots};
 use corten_dockerfile::IgnoreFile;
 use corten_layer::Compression;
-use corten_spec::{Digest, ImageConfig, Platform};
+use corten_spec::{ImageConfig, Platform};
 use corten_store::LayoutStore;
 
 use crate::assemble::How;
@@ -115,8 +115,6 @@ pub struct Built {
     pub config: ImageConfig,
     /// Its layers, the lowest first.
     pub layers: Vec<BuiltLayer>,
-    /// The manifest of the image that it is built on.
-    pub base: Option<(String, Digest)>,
     /// How many steps were carried out.
     pub ran: usize,
     /// How many were in the cache.
@@ -158,7 +156,7 @@ impl Builder<'_> {
             request,
             cache: Cache::open(self.place.join(STEPS)).map_err(place)?,
             memo: Memo::open(self.place.join("files"), self.now),
-            work: Work::begin(&self.place.join("work")).map_err(place)?,
+            work: Work::begin(&self.place.join("rooms")).map_err(place)?,
             failed: AtomicBool::new(false),
             ended: Mutex::default(),
             bell: Condvar::new(),
@@ -217,7 +215,7 @@ impl Session<'_> {
         config.created = created.or(config.created);
         let layers: Vec<BuiltLayer> = state.layers.into_iter().map(|laid| laid.layer).collect();
         config.rootfs.diff_ids = layers.iter().map(|layer| layer.diff_id.clone()).collect();
-        Ok(Built { config, layers, base: state.base, ran, cached, held: state.held })
+        Ok(Built { config, layers, ran, cached, held: state.held })
     }
 
     /// The result of another stage, once it is there.

@@ -1,10 +1,11 @@
 //! COPY and ADD: what is taken from a tree, and what becomes of it in a stage. Nothing is written to a root
 //! filesystem: the layer is made of the sources.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use corten_dockerfile::IgnoreFile;
-use corten_layer::{Entry, EntryKind, TreePath};
+use corten_layer::{Entry, EntryKind, TreePath, WHITEOUT_PREFIX};
 
 use crate::archive::{self, Unpack};
 use crate::assemble::{Assembly, Content, Item};
@@ -14,9 +15,6 @@ use crate::flags::Changes;
 use crate::key::KeyHasher;
 use crate::lookup::{LastLink, Tree as _, is_directory, resolve};
 use crate::source::{Found, Source, below};
-
-/// What begins the name of a file that hides another one in a layer.
-const WHITEOUT: &[u8] = b".wh.";
 
 /// What is copied, and how.
 pub(crate) struct Copying<'a> {
@@ -35,7 +33,7 @@ pub(crate) struct Copying<'a> {
     /// What is left out.
     pub(crate) exclude: IgnoreFile,
     /// Whether archives are unpacked.
-    pub(crate) unpack: Unpack,
+    pub(crate) unpack: Unpack<'a>,
 }
 
 /// One source, looked at.
@@ -85,6 +83,9 @@ impl Copying<'_> {
         picks: &[Pick],
         session: &Session<'_>,
     ) -> Result<KeyHasher> {
+        // Names of one file stay names of one file: which it is says the first of them, so that a copy of the
+        // context elsewhere has the same key.
+        let mut files: BTreeMap<(u64, u64), usize> = BTreeMap::new();
         for pick in picks {
             let kept = pick.kept.clone().unwrap_or_default();
             key = key.field("source").field(&pick.name).field(kept);
@@ -96,9 +97,9 @@ impl Copying<'_> {
                     "{:?} {:o} {}:{} {} {:?}",
                     entry.kind, entry.mode, entry.uid, entry.gid, entry.size, entry.device
                 );
-                // Names of one file stay names of one file.
                 let links = if found.identity.links > 1 && entry.kind == EntryKind::File {
-                    format!("{}:{}", found.identity.device, found.identity.inode)
+                    let (file, next) = ((found.identity.device, found.identity.inode), files.len());
+                    files.entry(file).or_insert(next).to_string()
                 } else {
                     String::new()
                 };
@@ -152,17 +153,8 @@ impl Copying<'_> {
         Ok(())
     }
 
-    /// A directory that is made on the way: `made` of it is the owner alone.
-    fn made(&self) -> Entry {
-        let mut entry = Entry::new(EntryKind::Directory, "");
-        if let Some((uid, gid)) = self.changes.owner {
-            (entry.uid, entry.gid) = (uid, gid);
-        }
-        entry
-    }
-
     fn put(&self, assembly: &mut Assembly<'_>, path: TreePath, item: Item) -> Result<()> {
-        if path.components().any(|name| name.starts_with(WHITEOUT)) {
+        if path.components().any(|name| name.starts_with(WHITEOUT_PREFIX)) {
             return refused(format!(
                 "{path}: a name that begins with .wh. would hide another file"
             ));
@@ -175,7 +167,7 @@ impl Copying<'_> {
             Some(there) if !is_directory(&there) && is_directory(&item.entry) => {
                 refused(format!("{path}: a directory cannot be copied over what is none"))
             }
-            _ => assembly.put(path, item, &|| self.made()),
+            _ => assembly.put(path, item, &|| self.changes.directory()),
         }
     }
 
@@ -186,7 +178,7 @@ impl Copying<'_> {
             Some(entry) if is_directory(&entry) => {}
             Some(_) => return refused(format!("{}: it is not a directory", found.path)),
             None => {
-                self.put(assembly, found.path.clone(), Item::plain(self.made()))?;
+                self.put(assembly, found.path.clone(), Item::plain(self.changes.directory()))?;
             }
         }
         Ok(found.path)
@@ -224,9 +216,11 @@ impl Copying<'_> {
 
     fn pick(&self, assembly: &mut Assembly<'_>, pick: Pick) -> Result<()> {
         if !is_directory(&pick.found.entry) {
-            if self.unpack != Unpack::Never && pick.found.entry.kind == EntryKind::File {
+            if let Unpack::Archives { spool } = self.unpack
+                && pick.found.entry.kind == EntryKind::File
+            {
                 let file = self.source.read(&pick.found.path, &pick.found.identity)?;
-                if let Some(archive) = archive::open(file)? {
+                if let Some(archive) = archive::open(file, spool)? {
                     let directory = self.directory(assembly, self.destination.as_bytes())?;
                     return archive::write(assembly, archive, &directory, &self.changes);
                 }
@@ -273,7 +267,7 @@ impl Copying<'_> {
             let found = from.map(|from| self.source.follow(&from.to_string())).transpose()?;
             let item = match found.flatten() {
                 Some(found) if is_directory(&found.entry) => self.item(&found)?,
-                _ => Item::plain(self.made()),
+                _ => Item::plain(self.changes.directory()),
             };
             if assembly.at(&path)?.is_none() {
                 self.put(assembly, path.clone(), item)?;

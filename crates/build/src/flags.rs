@@ -48,6 +48,15 @@ impl Changes {
         }
     }
 
+    /// A directory that is made on the way: of what is said, it has the owner alone.
+    pub(crate) fn directory(&self) -> Entry {
+        let mut entry = Entry::new(EntryKind::Directory, "");
+        if let Some((uid, gid)) = self.owner {
+            (entry.uid, entry.gid) = (uid, gid);
+        }
+        entry
+    }
+
     /// How keys have it.
     pub(crate) fn text(&self) -> String {
         format!("{:?}", (self.owner, &self.mode))

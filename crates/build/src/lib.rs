@@ -10,7 +10,7 @@
 //! <place>/steps/<key>      which layer a step gave: a hint that is checked when it is used
 //! <place>/files            digests of files of contexts, by what stat says of them
 //! <place>/caches/<id>/     what RUN --mount=type=cache keeps
-//! <place>/work/<n>/        one build's own, locked while it lives; swept by the next one
+//! <place>/rooms/<n>/       one build's own, locked while it lives; swept by the next one
 //! ```
 //!
 //! It is given a store, the snapshots, and a port for the images that stages begin with; it reads neither the

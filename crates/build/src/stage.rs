@@ -7,7 +7,7 @@ use corten_dockerfile::{
     Action, Add, Command, Copy, IgnoreFile, Span, StageScope, StageSource, Trigger, command_uses,
 };
 use corten_layer::{Entry, EntryKind};
-use corten_spec::{ChainId, DiffId, Digest, ImageConfig, Platform};
+use corten_spec::{ChainId, DiffId, ImageConfig, Platform};
 
 use crate::archive::Unpack;
 use crate::assemble::{Assembly, Item, pack};
@@ -30,7 +30,6 @@ pub(crate) struct StageState {
     pub(crate) config: ImageConfig,
     pub(crate) layers: Vec<Laid>,
     pub(crate) scope: StageScope,
-    pub(crate) base: Option<(String, Digest)>,
     pub(crate) held: Vec<Arc<dyn Any + Send + Sync>>,
 }
 
@@ -151,7 +150,7 @@ fn begin(session: &Session<'_>, number: usize) -> Result<(StageState, Vec<String
         StageSource::Scratch => {
             let config = config::empty(builder.platform.clone());
             let (scope, held) = (StageScope::default(), Vec::new());
-            StageState { config, layers: Vec::new(), scope, base: None, held }
+            StageState { config, layers: Vec::new(), scope, held }
         }
         StageSource::Image(name) => of_image(session, name)?,
         StageSource::Context(name) => match session.request.contexts.get(name) {
@@ -174,7 +173,6 @@ fn of_image(session: &Session<'_>, name: &str) -> Result<StageState> {
         config: base.config,
         layers: base.layers.into_iter().map(laid).collect(),
         scope: StageScope::default(),
-        base: Some((base.shown, base.digest)),
         held: vec![base.held],
     })
 }
@@ -342,7 +340,10 @@ impl StageRun<'_> {
             changes: self.changes(add.chown.as_deref(), add.chmod.as_deref())?,
             parents: false,
             exclude: excluded(&add.exclude)?,
-            unpack: if unpacks { Unpack::Archives } else { Unpack::Never },
+            unpack: match unpacks {
+                true => Unpack::Archives { spool: self.session.work.path() },
+                false => Unpack::Never,
+            },
         };
         self.copied(&copying, None, &add.exclude)?;
         config::note(&mut self.state.config, told, Row::Layer, self.session.request.times);
@@ -364,7 +365,7 @@ impl StageRun<'_> {
             .key("copy")
             .field(&copying.destination)
             .field(copying.changes.text())
-            .field(format!("{} {:?}", copying.parents, copying.unpack))
+            .field(format!("{} {}", copying.parents, copying.unpack != Unpack::Never))
             .list(copying.inline.iter().flat_map(|(name, data)| [name.as_bytes(), data]));
         let mut picks = None;
         match &from {

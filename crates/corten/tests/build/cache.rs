@@ -48,3 +48,24 @@ fn the_same_input_gives_the_same_digest_cold_warm_and_elsewhere() {
     let dated = bench.built(FILE, &["--build-arg", "SOURCE_DATE_EPOCH=1700000000"]);
     assert_eq!(bench.blob(&dated["config"])["created"], "2023-11-14T22:13:20Z");
 }
+
+#[test]
+fn names_of_one_file_are_the_same_wherever_the_context_is() {
+    let Some(bench) = Bench::new() else { return };
+    let file = "FROM scratch\nCOPY a b /\n";
+    for context in ["ctx", "far"] {
+        let a = bench.write(&format!("{context}/a"), "1");
+        std::fs::hard_link(&a, a.with_file_name("b")).unwrap();
+        bench.write(&format!("{context}/Dockerfile"), file);
+    }
+    let here = bench.built(file, &[]);
+    let there = bench.build_in("store", &bench.path("far"), &[]);
+    let there: serde_json::Value = serde_json::from_str(&there.out).unwrap();
+    assert_eq!((&there["ran"], &there["digest"]), (&0.into(), &here["digest"]));
+    // Two files are not one with two names.
+    std::fs::remove_file(bench.path("far/b")).unwrap();
+    bench.write("far/b", "1");
+    let apart = bench.build_in("store", &bench.path("far"), &[]);
+    let apart: serde_json::Value = serde_json::from_str(&apart.out).unwrap();
+    assert_ne!(apart["digest"], here["digest"]);
+}

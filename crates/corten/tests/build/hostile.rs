@@ -53,9 +53,33 @@ fn archives_stay_below_their_destination() {
     let target = outside.display().to_string();
     let through = add(TarMaker::new().symlink("l", &target).file("l/evil", 0o644, "x"));
     assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
-    if through.code == 0 {
-        assert_eq!(bench.cat(&format!("{target}/evil")), "x");
-    }
+    assert_eq!(through.code, 0, "{}", through.err);
+    assert_eq!(bench.cat(&format!("{target}/evil")), "x", "the link leads to a place in the image");
     let hidden = add(TarMaker::new().file(".wh.etc", 0o644, ""));
     assert_eq!(hidden.code, 1, "{}", hidden.out);
+}
+
+#[test]
+fn what_is_compressed_is_unpacked_whole_or_told() {
+    let Some(bench) = Bench::new() else { return };
+    let gzip = |name: &str, bytes: &[u8]| {
+        let plain = bench.path("ctx").join(name);
+        std::fs::create_dir_all(bench.path("ctx")).unwrap();
+        std::fs::write(&plain, bytes).unwrap();
+        assert!(std::process::Command::new("gzip").arg(&plain).status().unwrap().success());
+        plain.with_file_name(format!("{name}.gz"))
+    };
+    let noise: String =
+        (0..40_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_string()).collect();
+    let tar = gzip("x.tar", &TarMaker::new().file("f", 0o644, noise).finish());
+    gzip("text", b"a text\n");
+    let file = "FROM scratch\nADD x.tar.gz text.gz /d/\n";
+    bench.built(file, &[]);
+    // A text is a file like any other, compressed or not.
+    assert!(bench.stat("/d/f").is_some() && bench.stat("/d/text.gz").is_some());
+    assert!(bench.stat("/d/x.tar.gz").is_none());
+    let bytes = std::fs::read(&tar).unwrap();
+    std::fs::write(&tar, &bytes[..bytes.len() / 2]).unwrap();
+    let cut = bench.build(file, &[]);
+    assert!(cut.code == 1 && cut.err.contains("the archive"), "{} {}", cut.code, cut.err);
 }

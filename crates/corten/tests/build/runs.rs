@@ -102,7 +102,7 @@ fn a_killed_build_leaves_no_process_and_no_mount() {
     child.kill().unwrap();
     child.wait().unwrap();
     let limit = Instant::now() + Duration::from_secs(20);
-    let work = bench.path("store/.corten/build/work");
+    let work = bench.path("store/.corten/build/rooms");
     let is_left = || {
         let directories = std::fs::read_dir(&work).unwrap().flatten();
         directories.filter(|entry| entry.path().is_dir()).count() > 0

@@ -62,3 +62,32 @@ fn gc_forgets_steps_whose_layers_it_takes() {
     gc();
     assert_eq!(steps(), 0);
 }
+
+#[test]
+fn secrets_come_from_variables_and_files_that_are_not_too_large() {
+    let Some(bench) = Bench::new() else { return };
+    let file = "FROM base\nRUN --mount=type=secret,id=s,required wc -c </run/secrets/s >/size\n";
+    bench.write("ctx/Dockerfile", file);
+    let context = bench.path("ctx").display().to_string();
+    let words = ["build", "-t", "t", "--network", "none", &context, "--secret", "id=s,env=SAID"];
+    let ended = bench.command("store", &words).env("SAID", "12345").output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(bench.cat("/size"), "5\n");
+    let large = bench.write("large", &"x".repeat((1 << 20) + 1)).display().to_string();
+    let refused = bench.build(file, &["--no-cache", "--secret", &format!("id=s,src={large}")]);
+    assert!(refused.code == 2 && refused.err.contains("larger than"), "{}", refused.err);
+}
+
+#[test]
+fn a_dockerfile_comes_from_standard_input_and_contexts_from_images() {
+    let Some(bench) = Bench::new() else { return };
+    let file = bench.write("said", "FROM scratch\nCOPY --from=other /bin/busybox /b\n");
+    bench.write("ctx/unused", "");
+    let context = bench.path("ctx").display().to_string();
+    let other = "other=docker-image://base";
+    let words = ["build", "-t", "t", "-f", "-", "--build-context", other, &context];
+    let mut command = bench.command("store", &words);
+    let ended = command.stdin(std::fs::File::open(file).unwrap()).output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert!(bench.stat("/b").is_some());
+}

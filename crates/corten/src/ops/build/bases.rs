@@ -51,18 +51,11 @@ pub(super) async fn answer(context: &Context, question: Question, pull: Pull) {
 async fn base(context: &Context, place: Place, pull: Pull) -> Result<Base, Failure> {
     let request = LookRequest { place, platform: None };
     let image = ready(context, &request, pull).await?;
-    let digest = image.admitted.evidence().manifest.clone();
     let layers = layers(context, &request).await?;
     let diff_ids = image.config.value().rootfs.diff_ids.iter().cloned();
     let layers = layers.into_iter().zip(diff_ids);
     let layers = layers.map(|(descriptor, diff_id)| BuiltLayer { descriptor, diff_id }).collect();
-    Ok(Base {
-        shown: image.shown,
-        digest,
-        config: image.config.value().clone(),
-        layers,
-        held: Arc::new(image.lease),
-    })
+    Ok(Base { config: image.config.value().clone(), layers, held: Arc::new(image.lease) })
 }
 
 /// The packed layers of an image that is ready: it is in the local store, or in a layout they are copied from.

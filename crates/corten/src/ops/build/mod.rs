@@ -327,8 +327,14 @@ fn secrets(
                 let failed = |source| Failure::Io { object, action: "reading", source };
                 let mut bytes = Vec::new();
                 std::fs::File::open(path)
-                    .and_then(|file| file.take(MAX_SECRET).read_to_end(&mut bytes))
+                    .and_then(|file| file.take(MAX_SECRET + 1).read_to_end(&mut bytes))
                     .map_err(failed)?;
+                if bytes.len() as u64 > MAX_SECRET {
+                    let path = path.display();
+                    let text =
+                        format!("--secret id={id}: {path} is larger than {MAX_SECRET} bytes");
+                    return Err(Failure::Usage(text));
+                }
                 bytes
             }
             SecretWord::Variable(name) => {
