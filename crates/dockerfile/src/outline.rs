@@ -92,19 +92,13 @@ pub fn targets(file: &Dockerfile) -> Vec<BuildTarget> {
 /// Where the file does not build.
 ///
 /// ```
-/// use corten_dockerfile::{BuildInputs, CheckRequest, Dockerfile, NoBases, outline};
+/// use corten_dockerfile::{BuildInputs, CheckRequest, Dockerfile, outline};
 ///
 /// let file = Dockerfile::parse(
 ///     b"ARG TAG=13\nARG IDLE\nFROM debian:$TAG\nARG PORT=80\nRUN --mount=type=secret,id=key x\n",
 /// )?;
-/// let request = CheckRequest {
-///     inputs: &BuildInputs::default(),
-///     target: None,
-///     contexts: &[],
-///     ignore: None,
-///     bases: &NoBases,
-///     options: None,
-/// };
+/// let inputs = BuildInputs::default();
+/// let request = CheckRequest::new(&inputs);
 /// let outline = outline(&file, &request)?;
 /// let names: Vec<&str> = outline.arguments.iter().map(|arg| arg.name.as_str()).collect();
 /// assert_eq!(names, ["TAG", "PORT"]);

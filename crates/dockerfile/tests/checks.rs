@@ -5,13 +5,17 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod asked;
+
 use std::fs;
 use std::path::Path;
 
 use corten_dockerfile::{
     BaseImage, BaseImages, BuildInputs, Check, CheckError, CheckOptions, CheckReport, CheckRequest,
-    IgnoreFile, NoBases, PlatformValues, Trigger, check,
+    IgnoreFile, NoBases, Trigger, check,
 };
+
+use asked::inputs;
 
 /// All images have nothing but a path.
 struct Plain;
@@ -21,15 +25,6 @@ impl BaseImages for Plain {
         let path = ("PATH".to_owned(), "/usr/bin".to_owned());
         Some(BaseImage { environment: vec![path], ..BaseImage::default() })
     }
-}
-
-fn inputs() -> BuildInputs {
-    let platform = PlatformValues {
-        os: "linux".to_owned(),
-        architecture: "amd64".to_owned(),
-        ..PlatformValues::default()
-    };
-    BuildInputs { build: platform.clone(), target: platform, ..BuildInputs::default() }
 }
 
 struct Case {
@@ -99,12 +94,10 @@ fn every_check_speaks_of_the_lines_that_buildkit_speaks_of() {
         let options = case.inputs.args.get("BUILDKIT_DOCKERFILE_CHECK");
         let options = options.map(|text| CheckOptions::parse(text).unwrap());
         let request = CheckRequest {
-            inputs: &case.inputs,
-            target: None,
-            contexts: &[],
             ignore: case.ignore.as_ref(),
             bases: &Plain,
             options: options.as_ref(),
+            ..CheckRequest::new(&case.inputs)
         };
         let report = check(&case.file, &request);
         let answer = match &report.error {
@@ -120,7 +113,7 @@ fn every_check_speaks_of_the_lines_that_buildkit_speaks_of() {
 }
 
 fn request<'a>(inputs: &'a BuildInputs, bases: &'a dyn BaseImages) -> CheckRequest<'a> {
-    CheckRequest { inputs, target: None, contexts: &[], ignore: None, bases, options: None }
+    CheckRequest { bases, ..CheckRequest::new(inputs) }
 }
 
 #[test]

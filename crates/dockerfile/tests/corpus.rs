@@ -5,13 +5,16 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod asked;
+
 use std::fs;
 use std::path::Path;
 
 use corten_dockerfile::{
-    BuildInputs, CheckRequest, Dockerfile, NoBases, OutlineArg, OutlineNeed, PlatformValues, check,
-    detect_syntax, outline,
+    BuildInputs, CheckRequest, Dockerfile, OutlineArg, OutlineNeed, check, detect_syntax, outline,
 };
+
+use asked::inputs;
 
 #[derive(Debug)]
 struct Case {
@@ -141,24 +144,8 @@ fn changed_files_are_read_as_buildkit_reads_them() {
     compare("changed.txt", 665, 943);
 }
 
-fn inputs() -> BuildInputs {
-    let platform = PlatformValues {
-        os: "linux".to_owned(),
-        architecture: "amd64".to_owned(),
-        ..PlatformValues::default()
-    };
-    BuildInputs { build: platform.clone(), target: platform, ..BuildInputs::default() }
-}
-
 fn request(inputs: &BuildInputs) -> CheckRequest<'_> {
-    CheckRequest {
-        inputs,
-        target: None,
-        contexts: &[],
-        ignore: None,
-        bases: &NoBases,
-        options: None,
-    }
+    CheckRequest::new(inputs)
 }
 
 /// The data's form: repository, path, whether `BuildKit` says that it builds, and its advice.

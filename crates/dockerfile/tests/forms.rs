@@ -5,10 +5,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod asked;
+
 use std::fs;
 use std::path::Path;
 
-use corten_dockerfile::{BuildInputs, CheckRequest, Dockerfile, NoBases, PlatformValues, check};
+use corten_dockerfile::{CheckRequest, Dockerfile, check};
+
+use asked::inputs;
 
 /// Files of which we say something else, and why.
 const OTHERWISE: [(&str, &str); 8] = [
@@ -32,21 +36,8 @@ const OTHERWISE: [(&str, &str); 8] = [
 fn every_form_is_taken_or_refused_as_buildkit_does() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/check/forms.txt");
     let data = fs::read_to_string(path).unwrap();
-    let platform = PlatformValues {
-        os: "linux".to_owned(),
-        architecture: "amd64".to_owned(),
-        ..PlatformValues::default()
-    };
-    let inputs =
-        BuildInputs { build: platform.clone(), target: platform, ..BuildInputs::default() };
-    let request = CheckRequest {
-        inputs: &inputs,
-        target: None,
-        contexts: &[],
-        ignore: None,
-        bases: &NoBases,
-        options: None,
-    };
+    let inputs = inputs();
+    let request = CheckRequest::new(&inputs);
     let mut rest = data.as_str();
     let (mut files, mut refused, mut wrong) = (0, 0, Vec::new());
     while let Some((head, after)) = rest.split_once('\n') {

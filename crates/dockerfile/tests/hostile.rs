@@ -5,8 +5,7 @@
 use std::fmt::Write as _;
 
 use corten_dockerfile::{
-    BuildInputs, CheckReport, CheckRequest, Dockerfile, DockerfileError, IgnoreFile, NoBases,
-    check, outline,
+    BuildInputs, CheckReport, CheckRequest, Dockerfile, DockerfileError, IgnoreFile, check, outline,
 };
 
 /// `piece` as often as it fits into a megabyte between `start` and `end`.
@@ -17,14 +16,7 @@ fn filled(start: &str, piece: &str, end: &str) -> String {
 
 fn checked(file: &str) -> CheckReport {
     let inputs = BuildInputs::default();
-    let request = CheckRequest {
-        inputs: &inputs,
-        target: None,
-        contexts: &[],
-        ignore: None,
-        bases: &NoBases,
-        options: None,
-    };
+    let request = CheckRequest::new(&inputs);
     if let Ok(file) = Dockerfile::parse(file.as_bytes()) {
         let _ = outline(&file, &request);
     }

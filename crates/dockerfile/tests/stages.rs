@@ -7,8 +7,8 @@ use std::time::Duration;
 use corten_dockerfile::{
     Action, BuildInputs, CheckRequest, CommandLine, DeviceFlag, Dockerfile, FileAccess,
     GlobalScope, HealthTest, Invocation, LineForm, LinkError, Mount, MountAccess, MountError,
-    MountKind, NoBases, PlatformValues, RunNetwork, Security, Sharing, StageLinks, StageSource,
-    links, outline, reachable, target, targets,
+    MountKind, PlatformValues, RunNetwork, Security, Sharing, StageLinks, StageSource, links,
+    outline, reachable, target, targets,
 };
 
 fn parse(text: &str) -> Dockerfile {
@@ -121,14 +121,7 @@ fn an_outline_has_what_the_target_and_its_stages_take() {
     );
     let mut inputs = BuildInputs::default();
     inputs.args.insert("bar".to_owned(), "given".to_owned());
-    let request = CheckRequest {
-        inputs: &inputs,
-        target: None,
-        contexts: &[],
-        ignore: None,
-        bases: &NoBases,
-        options: None,
-    };
+    let request = CheckRequest::new(&inputs);
     let outline = outline(&file, &request).unwrap();
     assert_eq!(outline.description.as_deref(), Some("what is built"));
     let arguments: Vec<(&str, &str, usize)> = outline

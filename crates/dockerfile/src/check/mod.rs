@@ -49,6 +49,13 @@ pub struct CheckRequest<'a> {
     pub options: Option<&'a CheckOptions>,
 }
 
+impl<'a> CheckRequest<'a> {
+    /// Of the last stage, without contexts, and with nothing known of bases.
+    pub fn new(inputs: &'a BuildInputs) -> Self {
+        Self { inputs, target: None, contexts: &[], ignore: None, bases: &NoBases, options: None }
+    }
+}
+
 /// What checks have found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckReport {
@@ -128,16 +135,10 @@ impl Advisor {
 /// Checks a Dockerfile's bytes.
 ///
 /// ```
-/// use corten_dockerfile::{BuildInputs, Check, CheckRequest, NoBases, check};
+/// use corten_dockerfile::{BuildInputs, Check, CheckRequest, check};
 ///
-/// let request = CheckRequest {
-///     inputs: &BuildInputs::default(),
-///     target: None,
-///     contexts: &[],
-///     ignore: None,
-///     bases: &NoBases,
-///     options: None,
-/// };
+/// let inputs = BuildInputs::default();
+/// let request = CheckRequest::new(&inputs);
 /// let report = check(b"FROM scratch as app\nCMD run\n", &request);
 /// let found: Vec<_> = report.advice.iter().map(|said| (said.check, said.span.start.line)).collect();
 /// assert_eq!(found, [(Check::FromAsCasing, 1), (Check::JSONArgsRecommended, 2)]);

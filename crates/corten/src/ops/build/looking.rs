@@ -1,6 +1,6 @@
 //! What a Dockerfile says without being built: advice on it, what it can be given, its targets.
 
-use corten_dockerfile::{CheckReport, CheckRequest, NoBases, check, outline, targets};
+use corten_dockerfile::{CheckReport, CheckRequest, check, outline, targets};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -96,12 +96,10 @@ fn asked<T>(
     let read = read(context, wanted)?;
     let contexts: Vec<&str> = wanted.contexts.keys().map(String::as_str).collect();
     let request = CheckRequest {
-        inputs: &read.inputs,
         target: wanted.target.as_deref(),
         contexts: &contexts,
         ignore: Some(&read.ignore),
-        bases: &NoBases,
-        options: None,
+        ..CheckRequest::new(&read.inputs)
     };
     ask(&read, &request)
 }
