@@ -197,29 +197,29 @@ fn converse(stage: &mut Stage, order: &Order, plan: &Plan, built: &mut Built<'_>
     stage.let_go()?;
     loop {
         let (message, sender) = channel.receive_from()?.unzip();
-        match message {
-            Some(Message::Map) => {
+        match (message, stage.outer_pid()) {
+            (Some(Message::Map), Some(outer)) => {
                 let linux = order.spec.linux().clone().unwrap_or_default();
                 let uids = linux.uid_mappings().clone().unwrap_or_default();
                 let gids = linux.gid_mappings().clone().unwrap_or_default();
-                namespaces::map(stage.pid(), &uids, &gids)?;
+                namespaces::map(outer, &uids, &gids)?;
                 channel.send(&Message::Go)?;
             }
-            Some(Message::Forked(pid)) => built.pid = Some(pid),
-            Some(Message::Here { placed }) => {
+            (Some(Message::Forked(pid)), _) => built.pid = Some(pid),
+            (Some(Message::Here { placed }), _) => {
                 built.pid = built.pid.or(sender.flatten());
                 if let Some(pid) = built.pid.filter(|_| !placed) {
                     plan.enter(&mut built.group, pid)?;
                 }
                 channel.send(&Message::Go)?;
             }
-            Some(Message::Hooks) => {
+            (Some(Message::Hooks), _) => {
                 run_runtime_hooks(order, built.pid.unwrap_or(0))?;
                 channel.send(&Message::Go)?;
             }
-            Some(Message::Ready) if built.pid.is_some() => return Ok(()),
-            Some(Message::Failed(failure)) => return Err(failure.into()),
-            other => {
+            (Some(Message::Ready), _) if built.pid.is_some() => return Ok(()),
+            (Some(Message::Failed(failure)), _) => return Err(failure.into()),
+            (other, _) => {
                 return Err(Error::Stage { text: format!("the stage ended early ({other:?})") });
             }
         }

@@ -82,9 +82,9 @@ impl Stage {
         if self.outer.is_some() { self.channel.send(&Message::Go) } else { Ok(()) }
     }
 
-    /// The outer stage's pid; 0 where there is none.
-    pub(crate) fn pid(&self) -> i32 {
-        self.outer.as_ref().and_then(|child| i32::try_from(child.id()).ok()).unwrap_or(0)
+    /// The outer stage's pid, where there is one.
+    pub(crate) fn outer_pid(&self) -> Option<i32> {
+        self.outer.as_ref().and_then(|child| i32::try_from(child.id()).ok())
     }
 
     /// Waits for the end of the outer stage, which leaves by itself once the inner one runs; one that failed

@@ -1,6 +1,14 @@
 //! The system calls that no crate wraps safely: each one function, with what makes it sound.
 #![allow(unsafe_code)]
 
+mod bpf;
+mod signals;
+
+pub(crate) use bpf::{attach_device_program, device_programs, load_device_program, open_program};
+pub(crate) use signals::{
+    block_signals, next_signal, reset_signals, restore_signals, signal_process,
+};
+
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -299,71 +307,6 @@ pub(crate) fn personality(domain: u64) -> io::Result<()> {
     checked(i64::from(unsafe { libc::personality(domain) })).map(drop)
 }
 
-/// Gives every signal its default again and blocks none, as a program expects to start.
-pub(crate) fn reset_signals() {
-    for signal in 1..=64 {
-        // Zeroes are the default action with no flags. The call is made bare, since the C library keeps two
-        // signals to itself, which an ancestor may have ignored all the same.
-        let default = [0_u64; 8];
-        // SAFETY: the structure of the kernel is smaller than the array and only read; for signals that
-        // cannot be changed the call only fails.
-        unsafe {
-            libc::syscall(
-                libc::SYS_rt_sigaction,
-                signal,
-                default.as_ptr(),
-                std::ptr::null_mut::<u64>(),
-                size_of::<u64>(),
-            );
-        }
-    }
-    // SAFETY: an empty set is made in place and then read by the kernel.
-    unsafe {
-        let mut none: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
-    }
-}
-
-/// The signals that a process does not take for now.
-pub(crate) struct Blocked(libc::sigset_t);
-
-/// Blocks all signals that can be; gives those that were blocked before.
-pub(crate) fn block_signals() -> Blocked {
-    // SAFETY: both sets are made in place; the calls write to them and read them alone.
-    unsafe {
-        let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =
-            (std::mem::zeroed(), std::mem::zeroed());
-        libc::sigfillset(&raw mut all);
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
-        Blocked(before)
-    }
-}
-
-/// Blocks these signals and no others.
-pub(crate) fn restore_signals(before: &Blocked) {
-    // SAFETY: the set is read alone.
-    unsafe {
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const before.0, std::ptr::null_mut());
-    }
-}
-
-/// Waits for any signal, all of which must be blocked.
-pub(crate) fn next_signal() -> i32 {
-    // SAFETY: the set is made in place and read alone; nothing is asked about the sender.
-    unsafe {
-        let mut all: libc::sigset_t = std::mem::zeroed();
-        libc::sigfillset(&raw mut all);
-        libc::sigwaitinfo(&raw const all, std::ptr::null_mut())
-    }
-}
-
-/// Sends a signal to a child that was not waited for, so that its pid is its own. Any number of a signal.
-pub(crate) fn signal_process(pid: i32, signal: i32) {
-    // SAFETY: sends a signal; for a number that is none the call only fails.
-    unsafe { libc::kill(pid, signal) };
-}
-
 /// Closes every descriptor from `first` on, in a process that owns none of them any more.
 pub(crate) fn close_all_from(first: RawFd) {
     // SAFETY: the caller is an init, which uses no descriptor from here on until its end.
@@ -374,122 +317,4 @@ pub(crate) fn close_all_from(first: RawFd) {
 pub(crate) fn borrow(descriptor: RawFd) -> BorrowedFd<'static> {
     // SAFETY: the caller of the stage passed it by number and nothing in the stage owns or closes it.
     unsafe { BorrowedFd::borrow_raw(descriptor.max(0)) }
-}
-
-/// The commands of bpf(2), and what they are told of device programs (linux/bpf.h).
-mod bpf {
-    pub(super) const LOAD: i32 = 5;
-    pub(super) const ATTACH: i32 = 8;
-    pub(super) const OPEN: i32 = 13;
-    pub(super) const QUERY: i32 = 16;
-    /// `BPF_PROG_TYPE_CGROUP_DEVICE`.
-    pub(super) const DEVICE_PROGRAM: u32 = 15;
-    /// `BPF_CGROUP_DEVICE`.
-    pub(super) const DEVICE: u32 = 6;
-    /// `BPF_F_ALLOW_MULTI`: groups below may have programs, too, and all must allow.
-    pub(super) const MANY: u32 = 2;
-    /// `BPF_F_REPLACE`.
-    pub(super) const REPLACE: u32 = 4;
-}
-
-/// Calls bpf(2) with one of its attribute structures, whose unused rest the kernel takes for zeroes.
-fn bpf<T>(command: i32, attributes: &mut T) -> io::Result<i64> {
-    // SAFETY: the structure lives across the call and its size is told; what it points to is the callers',
-    // who keep that alive across the call, too.
-    let result = unsafe {
-        libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size_of::<T>())
-    };
-    checked(result)
-}
-
-fn address<T>(of: *const T) -> u64 {
-    // Exposed: the kernel writes and reads there.
-    u64::try_from(of.expose_provenance()).unwrap_or(0)
-}
-
-fn opened(descriptor: i64) -> io::Result<OwnedFd> {
-    let descriptor = RawFd::try_from(descriptor).map_err(io::Error::other)?;
-    // SAFETY: the kernel has just made this descriptor for the caller, and nothing else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
-}
-
-/// Loads a program that decides over devices.
-pub(crate) fn load_device_program(
-    program: &[crate::groups::program::Instruction],
-) -> io::Result<OwnedFd> {
-    #[repr(C)]
-    struct Load {
-        kind: u32,
-        count: u32,
-        instructions: u64,
-        license: u64,
-        log: [u32; 2],
-        log_buffer: u64,
-        rest: [u32; 2],
-    }
-    let mut attributes = Load {
-        kind: bpf::DEVICE_PROGRAM,
-        count: u32::try_from(program.len()).map_err(io::Error::other)?,
-        instructions: address(program.as_ptr()),
-        license: address(c"Apache-2.0".as_ptr()),
-        log: [0; 2],
-        log_buffer: 0,
-        rest: [0; 2],
-    };
-    opened(bpf(bpf::LOAD, &mut attributes)?)
-}
-
-/// Attaches a program to a group of version 2, in place of another one when there is one.
-pub(crate) fn attach_device_program(
-    group: impl AsFd,
-    program: impl AsFd,
-    before: Option<&OwnedFd>,
-) -> io::Result<()> {
-    #[repr(C)]
-    struct Attach {
-        target: RawFd,
-        program: RawFd,
-        kind: u32,
-        flags: u32,
-        replaced: RawFd,
-    }
-    let mut attributes = Attach {
-        target: group.as_fd().as_raw_fd(),
-        program: program.as_fd().as_raw_fd(),
-        kind: bpf::DEVICE,
-        flags: bpf::MANY | if before.is_some() { bpf::REPLACE } else { 0 },
-        replaced: before.map_or(0, AsRawFd::as_raw_fd),
-    };
-    bpf(bpf::ATTACH, &mut attributes).map(drop)
-}
-
-/// The ids of the device programs on a group of version 2 itself.
-pub(crate) fn device_programs(group: impl AsFd, most: usize) -> io::Result<Vec<u32>> {
-    #[repr(C)]
-    struct Query {
-        target: RawFd,
-        kind: u32,
-        flags: [u32; 2],
-        ids: u64,
-        count: u32,
-        rest: u32,
-    }
-    let mut ids = vec![0_u32; most];
-    let mut attributes = Query {
-        target: group.as_fd().as_raw_fd(),
-        kind: bpf::DEVICE,
-        flags: [0; 2],
-        ids: address(ids.as_mut_ptr()),
-        count: u32::try_from(most).map_err(io::Error::other)?,
-        rest: 0,
-    };
-    bpf(bpf::QUERY, &mut attributes)?;
-    ids.truncate(usize::try_from(attributes.count).unwrap_or(0));
-    Ok(ids)
-}
-
-/// Opens a loaded program by its id.
-pub(crate) fn open_program(id: u32) -> io::Result<OwnedFd> {
-    let mut attributes = [id, 0, 0];
-    opened(bpf(bpf::OPEN, &mut attributes)?)
 }
