@@ -91,13 +91,26 @@ fn stages_that_do_not_need_each_other_run_beside_each_other() {
 #[test]
 fn a_killed_build_leaves_no_process_and_no_mount() {
     let Some(bench) = Bench::new() else { return };
-    bench.write("ctx/Dockerfile", "FROM base\nRUN echo begun; sleep 7351; true\n");
+    // A number that nobody else on this machine sleeps for.
+    let words = format!("sleep\0{}\0", 7_000_000 + std::process::id());
+    let line = words.replace('\0', " ");
+    bench.write("ctx/Dockerfile", &format!("FROM base\nRUN echo begun; {line}; true\n"));
+    let sleeps = || {
+        std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            line.starts_with(words.as_bytes())
+        })
+    };
     let context = bench.path("ctx").display().to_string();
     let mut command = bench.command("store", &["build", "--network", "none", &context]);
     let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let begun = lines.map_while(Result::ok).find(|line| line.contains("| begun"));
     assert!(begun.is_some());
+    let limit = Instant::now() + Duration::from_secs(20);
+    while !sleeps() && Instant::now() < limit {
+        std::thread::sleep(Duration::from_millis(10));
+    }
     assert!(sleeps(), "the step does not run");
     child.kill().unwrap();
     child.wait().unwrap();
@@ -115,13 +128,6 @@ fn a_killed_build_leaves_no_process_and_no_mount() {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!mounts.contains(&bench.path("store").display().to_string()), "{mounts}");
     bench.built("FROM base\nRUN true\n", &[]);
-}
-
-fn sleeps() -> bool {
-    std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
-        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        line.starts_with(b"sleep\x007351\0")
-    })
 }
 
 #[test]

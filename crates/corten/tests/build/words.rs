@@ -69,10 +69,17 @@ fn secrets_come_from_variables_and_files_that_are_not_too_large() {
     let file = "FROM base\nRUN --mount=type=secret,id=s,required wc -c </run/secrets/s >/size\n";
     bench.write("ctx/Dockerfile", file);
     let context = bench.path("ctx").display().to_string();
-    let words = ["build", "-t", "t", "--network", "none", &context, "--secret", "id=s,env=SAID"];
-    let ended = bench.command("store", &words).env("SAID", "12345").output().unwrap();
-    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let words = ["build", "-t", "t", "--json", "--network", "none", &context];
+    let words = [&words[..], &["--secret", "id=s,env=SAID"]].concat();
+    let built = |secret: &str| -> Value {
+        let ended = bench.command("store", &words).env("SAID", secret).output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        serde_json::from_slice(&ended.stdout).unwrap()
+    };
+    let first = built("xyzzy");
     assert_eq!(bench.cat("/size"), "5\n");
+    assert!(!bench.blob(&first["config"]).to_string().contains("xyzzy"));
+    assert_eq!(built("another one")["ran"], 0, "what is secret decides no key");
     let large = bench.write("large", &"x".repeat((1 << 20) + 1)).display().to_string();
     let refused = bench.build(file, &["--no-cache", "--secret", &format!("id=s,src={large}")]);
     assert!(refused.code == 2 && refused.err.contains("larger than"), "{}", refused.err);
