@@ -95,8 +95,8 @@ impl<'a> Ground<'a> {
         make(&target)?;
         if !layers.is_empty() {
             let stack = self.ready(layers)?;
-            let (scratch, writable) = (room.join("scratch"), Writable::No);
-            let wanted = RootMount { target, scratch, writable, purpose: Purpose::Look };
+            let (writable, purpose) = (Writable::No, Purpose::Look);
+            let wanted = RootMount { target, writable, purpose };
             self.builder.snapshots.mount(&stack, &wanted)?;
         }
         let path = room.join("rootfs");
@@ -122,7 +122,7 @@ impl<'a> Ground<'a> {
         }
         let writable = Writable::Over { upper: upper.clone(), work };
         let target = rootfs.clone();
-        let wanted = RootMount { target, scratch: room.join("scratch"), writable, purpose };
+        let wanted = RootMount { target, writable, purpose };
         self.builder.snapshots.mount_with(&stack, &wanted, points)?;
         Ok(Written { rootfs, upper })
     }

@@ -5,9 +5,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use corten_bundle::config::{Host, Identities, Overrides, Space, runtime_config};
-use corten_bundle::users::RootDirectory;
-use corten_bundle::{Powers, Purpose};
+use corten_bundle::Purpose;
+use corten_bundle::config::{Host, Overrides, Space, runtime_config};
+use corten_bundle::users::{RootDirectory, within};
 use corten_dockerfile::{
     BuiltinGroup, Command, IgnoreFile, Invocation, Run, RunNetwork, Security, Variables as _,
     builtin_arg,
@@ -199,26 +199,12 @@ impl StageRun<'_> {
             },
             ..Overrides::default()
         };
-        let identities = match powers {
-            Powers::Machine => Identities::Machine,
-            Powers::Ranges | Powers::OneId => Identities::Namespace,
-        };
-        let mut host = Host::new(self.session.builder.platform.architecture.clone(), identities);
-        host.cgroup_namespace = Path::new("/proc/self/ns/cgroup").exists();
+        let host = Host::here(self.session.builder.platform.architecture.clone(), powers);
         let root = RootDirectory::open(rootfs).map_err(failed(rootfs.display(), "opening"))?;
         let mut converted = runtime_config(&image, &overrides, &host, &root)?;
-        if powers == Powers::OneId
-            && let Some(process) = converted.spec.process_mut()
-        {
+        if let Some(process) = converted.spec.process_mut() {
             let mut user = process.user().clone();
-            if (user.uid(), user.gid()) != (0, 0) {
-                let (uid, gid) = (user.uid(), user.gid());
-                return refused(format!(
-                    "USER {uid}:{gid}: there is one id for you alone, that of root (more come from ranges in \
-                     /etc/subuid and /etc/subgid)"
-                ));
-            }
-            user.set_additional_gids(None);
+            within(&mut user, powers)?;
             process.set_user(user);
         }
         let path = room.join("bundle/config.json");

@@ -69,10 +69,10 @@ fn shown(
         diff_ids.push(diff_id);
     }
     let stacked = snapshots.stack(form, &diff_ids).map_err(|e| chain(&e))?;
-    let (target, scratch) = (at.join("root"), at.join("scratch"));
+    let target = at.join("root");
     std::fs::create_dir_all(&target).unwrap();
     let (writable, purpose) = (Writable::No, Purpose::Look);
-    let mount = RootMount { target: target.clone(), scratch, writable, purpose };
+    let mount = RootMount { target: target.clone(), writable, purpose };
     snapshots.mount(&stacked, &mount).unwrap();
     let seen = Seen(target);
     Ok(without_links_outside(tree::on_disk(&seen.0)))

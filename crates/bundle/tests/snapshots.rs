@@ -97,7 +97,7 @@ impl Drop for Seen {
 
 fn mounted(snapshots: &Snapshots, form: Form, at: &Path, purpose: Purpose) -> Seen {
     let stack = snapshots.stack(form, &rendered(snapshots, form)).unwrap();
-    let (target, scratch) = (at.join("root"), at.join("scratch"));
+    let target = at.join("root");
     std::fs::create_dir_all(&target).unwrap();
     let writable = match purpose {
         Purpose::Look => Writable::No,
@@ -107,9 +107,7 @@ fn mounted(snapshots: &Snapshots, form: Form, at: &Path, purpose: Purpose) -> Se
         std::fs::create_dir_all(upper).unwrap();
         std::fs::create_dir_all(work).unwrap();
     }
-    snapshots
-        .mount(&stack, &RootMount { target: target.clone(), scratch, writable, purpose })
-        .unwrap();
+    snapshots.mount(&stack, &RootMount { target: target.clone(), writable, purpose }).unwrap();
     Seen(target)
 }
 

@@ -8,6 +8,7 @@ mod advice;
 pub mod cli;
 mod config;
 mod context;
+mod environment;
 mod failure;
 mod opened;
 pub mod ops;
@@ -19,7 +20,8 @@ mod signal;
 
 pub use admission::{Admitted, Evidence, Policy, Refusal};
 pub use config::{Config, ConfigError, RegistryConfig};
-pub use context::{Context, Environment};
+pub use context::Context;
+pub use environment::Environment;
 pub use failure::{ContainerFailure, Exit, Failure};
 pub use opened::{OpenSource, OpenTarget};
 pub use place::{Place, PlaceError};

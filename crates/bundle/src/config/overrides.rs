@@ -1,8 +1,9 @@
 //! What the caller says of a container, over what its image says, and what the machine can do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::Powers;
 use oci_spec::runtime::{LinuxDevice, LinuxSeccomp, Mount, PosixRlimit};
 
 /// What the caller says of a container. The default says nothing: the image and the defaults decide.
@@ -178,6 +179,16 @@ pub enum Identities {
 }
 
 impl Host {
+    /// This machine, for a process with these powers on it.
+    pub fn here(architecture: impl Into<String>, powers: Powers) -> Self {
+        let identities = match powers {
+            Powers::Machine => Identities::Machine,
+            Powers::Ranges | Powers::OneId => Identities::Namespace,
+        };
+        let cgroup_namespace = Path::new("/proc/self/ns/cgroup").exists();
+        Self { cgroup_namespace, ..Self::new(architecture, identities) }
+    }
+
     /// A machine with control groups of version 2 and nothing special.
     pub fn new(architecture: impl Into<String>, identities: Identities) -> Self {
         Self {

@@ -20,6 +20,7 @@
 //! somebody waits for it. A form that was not synced is believed in the boot that made it and no
 //! longer: after a crash of the machine its bytes may be missing although its name is there.
 
+mod attributes;
 mod collect;
 mod directory;
 mod error;

@@ -23,6 +23,7 @@ use rustix::mount::{
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, unmount,
 };
 
+use super::attributes::attributes;
 use super::error::{SnapshotError, io_error};
 use super::{Form, Snapshots, Stacked};
 use crate::erofs;
@@ -62,9 +63,6 @@ pub enum Purpose {
 pub struct RootMount {
     /// The mount point: a directory that is there.
     pub target: PathBuf,
-    /// A directory for entries of ours and mount points on the way, made where no memory file system can be
-    /// mounted for them.
-    pub scratch: PathBuf,
     /// Whether it can be written.
     pub writable: Writable,
     /// What it is for.
@@ -109,38 +107,28 @@ impl Snapshots {
     ) -> Result<Mounted, SnapshotError> {
         self.used(stack);
         let target = &wanted.target;
-        let overlay = match memory().and_then(|memory| attach(&memory, target)) {
-            // In memory nothing has to be removed entry by entry later. It lies on the target meanwhile.
-            Ok(()) => {
-                let overlay = self.overlay(stack, target, (wanted, points));
-                // Overlay holds a copy of the mount.
-                let unmounted = unmount(target, UnmountFlags::DETACH);
-                unmounted.map_err(|errno| failed(target, "the scratch mount")(errno.into()))?;
-                overlay?
-            }
-            Err(_) => {
-                let scratch = &wanted.scratch;
-                std::fs::create_dir_all(scratch).map_err(io_error(scratch, "creation"))?;
-                self.overlay(stack, scratch, (wanted, points))?
-            }
-        };
+        // Entries of ours, and mounts on the way, are in memory: nothing of them has to be removed one by one
+        // later. It lies on the target meanwhile.
+        let memory = memory().and_then(|memory| attach(&memory, target));
+        memory.map_err(failed(target, "a file system in memory"))?;
+        let overlay = self.overlay(stack, (wanted, points));
+        // Overlay holds copies of the mounts.
+        let unmounted = unmount(target, UnmountFlags::DETACH);
+        unmounted.map_err(|errno| failed(target, "a file system in memory")(errno.into()))?;
+        let overlay = overlay?;
         attach(&overlay, target).map_err(failed(target, "the root filesystem"))?;
         Ok(Mounted { target: target.clone() })
     }
 
-    /// A detached mount of the stack, with entries of ours and mounts on the way in `scratch`.
+    /// A detached mount of the stack, with entries of ours and mounts on the way in the empty target.
     fn overlay(
         &self,
         stack: &Stacked,
-        scratch: &Path,
         (wanted, points): (&RootMount, &[MountPoint]),
     ) -> Result<OwnedFd, SnapshotError> {
-        let (lower, top) = (scratch.join("lower"), scratch.join("top"));
+        let (lower, top) = (wanted.target.join("lower"), wanted.target.join("top"));
         for path in [&lower, &top] {
-            match std::fs::create_dir(path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                made => made.map_err(io_error(path, "creation"))?,
-            }
+            std::fs::create_dir(path).map_err(io_error(path, "creation"))?;
         }
         let layers = match &stack.index {
             Some(index) => {
@@ -155,19 +143,11 @@ impl Snapshots {
             Some(root) => std::slice::from_ref(root),
             None => &layers,
         };
-        let made = fill_top(&top, (roots, &layers), wanted.purpose)
+        fill_top(&top, (roots, &layers), wanted.purpose)
             .and_then(|()| fill_points(&top, points, &layers))
-            .map_err(io_error(&top, "filling"))
-            .and_then(|()| {
-                let made = overlay(stack.form, &top, &layers, wanted);
-                made.map_err(failed(&wanted.target, "the root filesystem"))
-            });
-        if stack.index.is_some() {
-            // Overlay holds a copy of the mount.
-            unmount(&lower, UnmountFlags::DETACH)
-                .map_err(|errno| failed(&lower, "the index")(errno.into()))?;
-        }
-        made
+            .map_err(io_error(&top, "filling"))?;
+        let made = overlay(stack.form, &top, &layers, wanted);
+        made.map_err(failed(&wanted.target, "the root filesystem"))
     }
 
     /// Notes that the stack is in use now, for collection by last use; best effort.
@@ -215,18 +195,12 @@ fn fill_top(
     }
     for name in MOUNTED_ON {
         let path = top.join(name);
-        match std::fs::create_dir(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            made => made?,
-        }
+        std::fs::create_dir(&path)?;
         like(&path, name, layers)?;
     }
     let etc = top.join("etc");
     for name in BOUND {
-        match File::create_new(etc.join(name)) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            made => drop(made?),
-        }
+        File::create_new(etc.join(name))?;
     }
     like(&etc, "etc", layers)?;
     like(top, "", roots)
@@ -285,25 +259,14 @@ fn like(path: &Path, name: &str, layers: &[PathBuf]) -> io::Result<()> {
     File::open(path)?.set_modified(meta.modified()?)
 }
 
-/// Largest value of an attribute, and longest list of their names, that the kernel hands out.
-const MAX_XATTR: usize = 64 * 1024;
-
 /// Copies the attributes of a directory, those aside that mean something to overlay.
 fn copy_xattrs(from: &Path, to: &Path) -> io::Result<()> {
-    let mut list = vec![0; MAX_XATTR];
-    let length = match rustix::fs::llistxattr(from, list.as_mut_slice()) {
-        Err(Errno::OPNOTSUPP) => 0,
-        length => length?,
-    };
-    for name in list.get(..length).unwrap_or_default().split(|byte| *byte == 0) {
-        let internal = [&b"trusted.overlay."[..], b"user.overlay."];
-        if name.is_empty() || internal.iter().any(|prefix| name.starts_with(prefix)) {
+    let internal = [&b"trusted.overlay."[..], b"user.overlay."];
+    for (name, value) in attributes(from)? {
+        if internal.iter().any(|prefix| name.starts_with(prefix)) {
             continue;
         }
-        let mut value = vec![0; MAX_XATTR];
-        let length = rustix::fs::lgetxattr(from, name, value.as_mut_slice())?;
-        value.truncate(length);
-        match rustix::fs::lsetxattr(to, name, &value, XattrFlags::empty()) {
+        match rustix::fs::lsetxattr(to, name.as_slice(), &value, XattrFlags::empty()) {
             // What the system gives by itself, or takes from the privileged alone.
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS) => {}
             Err(errno) => return Err(errno.into()),

@@ -1,7 +1,6 @@
 //! Whether two trees of files are the same one: what stands for a layer kept as a directory, and what its
 //! packed bytes give now.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::Metadata;
 use std::io::{self, Read};
@@ -9,12 +8,11 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
+
+use super::attributes::{Named, attributes};
 
 /// How deep directories are followed: no layer is as deep, and a damaged disk might seem so.
 const MAX_DEPTH: usize = 4096;
-/// Largest value of an attribute, and longest list of their names, that the kernel hands out.
-const MAX_XATTR: usize = 64 * 1024;
 /// How many bytes of two files are compared at once.
 const BUFFER: usize = 128 * 1024;
 
@@ -88,7 +86,7 @@ fn compare_one(
     if differs.is_some() {
         return Ok(differs);
     }
-    if attributes(one)? != attributes(other)? {
+    if kept_attributes(one)? != kept_attributes(other)? {
         return Ok(Some("other attributes"));
     }
     if a.is_symlink() && std::fs::read_link(one)? != std::fs::read_link(other)? {
@@ -113,23 +111,10 @@ fn open(path: &Path) -> io::Result<std::fs::File> {
     Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
 }
 
-/// The extended attributes of an entry, those aside that the system gives by itself.
-fn attributes(path: &Path) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
-    let mut list = vec![0; MAX_XATTR];
-    let length = match rustix::fs::llistxattr(path, list.as_mut_slice()) {
-        Err(Errno::OPNOTSUPP) => 0,
-        length => length?,
-    };
-    let mut all = BTreeMap::new();
-    for name in list.get(..length).unwrap_or_default().split(|byte| *byte == 0) {
-        if name.is_empty() || name == b"security.selinux" {
-            continue;
-        }
-        let mut value = vec![0; MAX_XATTR];
-        let length = rustix::fs::lgetxattr(path, name, value.as_mut_slice())?;
-        value.truncate(length);
-        all.insert(name.to_vec(), value);
-    }
+/// The attributes of an entry, that aside which the system gives by itself.
+fn kept_attributes(path: &Path) -> io::Result<Named> {
+    let mut all = attributes(path)?;
+    all.remove(&b"security.selinux"[..]);
     Ok(all)
 }
 

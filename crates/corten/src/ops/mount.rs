@@ -2,7 +2,6 @@
 //!
 //! ```text
 //! <store>/.corten/mounts/<n>/mount.json    where it is, and of which layers: gc keeps them
-//! <store>/.corten/mounts/<n>/scratch/      entries of ours, mount points on the way
 //! ```
 
 use std::io::ErrorKind;
@@ -83,8 +82,7 @@ pub async fn mount(
     };
     on_thread("the mount", move || {
         let place = record(&mounts, &target, image.stack.diff_ids())?;
-        let scratch = place.join("scratch");
-        let wanted = RootMount { target, scratch, writable: Writable::No, purpose: Purpose::Look };
+        let wanted = RootMount { target, writable: Writable::No, purpose: Purpose::Look };
         if let Err(error) = image.snapshots.mount(&image.stack, &wanted) {
             // The error of the mount is the one to tell.
             let _ = std::fs::remove_dir_all(&place);
@@ -154,7 +152,6 @@ fn record(mounts: &Path, target: &Path, layers: &[DiffId]) -> Result<PathBuf, Fa
     let record = Record { target: target.to_owned(), layers: layers.to_vec() };
     let text = serde_json::to_vec(&record).map_err(|error| failed(error.into()))?;
     std::fs::write(place.join("mount.json"), text).map_err(failed)?;
-    std::fs::create_dir(place.join("scratch")).map_err(failed)?;
     Ok(place)
 }
 

@@ -70,12 +70,8 @@ fn looked_at(
     corten_engine::private_mounts().map_err(|error| failed(recipe::told(error)))?;
     let rootfs: PathBuf = place.path().join("rootfs");
     std::fs::create_dir(&rootfs).map_err(failed)?;
-    let wanted = RootMount {
-        target: rootfs.clone(),
-        scratch: place.path().join("scratch"),
-        writable: Writable::No,
-        purpose: Purpose::Look,
-    };
+    let wanted =
+        RootMount { target: rootfs.clone(), writable: Writable::No, purpose: Purpose::Look };
     image.snapshots.mount(&image.stack, &wanted)?;
     let converted = {
         let site = Site { directory: place.path(), rootfs: &rootfs, pod: None };

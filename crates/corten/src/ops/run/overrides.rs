@@ -4,8 +4,8 @@ use std::io;
 use std::path::Path;
 
 use corten_bundle::Powers;
-use corten_bundle::config::{Cpus, Host, Identities, MAX_PROFILE, Overrides, SeccompChoice, Space};
-use corten_bundle::users::{RootDirectory, find_user};
+use corten_bundle::config::{Cpus, Host, MAX_PROFILE, Overrides, SeccompChoice, Space};
+use corten_bundle::users::{RootDirectory, find_user, within};
 use oci_spec::runtime::{Capabilities, LinuxCapabilities, User};
 use rustix::thread::CapabilitySet;
 
@@ -82,13 +82,7 @@ fn seccomp(word: &SeccompWord) -> io::Result<SeccompChoice> {
 
 /// The machine, as the runtime config must know it.
 pub(crate) fn host(powers: Powers) -> Host {
-    let identities = match powers {
-        Powers::Machine => Identities::Machine,
-        Powers::Ranges | Powers::OneId => Identities::Namespace,
-    };
-    let mut host = Host::new(crate::context::platform().architecture, identities);
-    host.cgroup_namespace = Path::new("/proc/self/ns/cgroup").exists();
-    host
+    Host::here(crate::context::platform().architecture, powers)
 }
 
 /// The user `text` in the root filesystem of the process `pid`, in numbers of its container.
@@ -97,25 +91,8 @@ pub(crate) fn user_in(pid: u32, text: &str) -> io::Result<User> {
     let found = find_user(text, &root).map_err(told)?;
     let mut user = User::default();
     user.set_uid(found.uid).set_gid(found.gid).set_additional_gids(Some(found.groups));
-    within(&mut user, crate::context::powers())?;
+    within(&mut user, crate::environment::powers()).map_err(told)?;
     Ok(user)
-}
-
-/// Takes the groups from a user that nobody can have where there is one id alone, and refuses another user
-/// than root.
-pub(super) fn within(user: &mut User, powers: Powers) -> io::Result<()> {
-    if powers != Powers::OneId {
-        return Ok(());
-    }
-    user.set_additional_gids(None);
-    if (user.uid(), user.gid()) == (0, 0) {
-        return Ok(());
-    }
-    let (uid, gid) = (user.uid(), user.gid());
-    Err(io::Error::other(format!(
-        "the container cannot have the user {uid}:{gid}: there is one id for it alone, that of its root \
-         (more come from ranges in /etc/subuid and /etc/subgid, by newuidmap and newgidmap)"
-    )))
 }
 
 /// What can be given of all capabilities: those of this process, which may lack some.
@@ -138,24 +115,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_there_is_one_id_root_has_no_groups_and_nobody_else_is() {
-        let user = |uid, gid| {
-            let mut user = User::default();
-            user.set_uid(uid).set_gid(gid).set_additional_gids(Some(vec![10]));
-            user
-        };
-        let mut root = user(0, 0);
-        within(&mut root, Powers::OneId).unwrap();
-        assert_eq!(root.additional_gids(), &None);
-        for (uid, gid) in [(1, 0), (0, 1)] {
-            let refused = within(&mut user(uid, gid), Powers::OneId).unwrap_err().to_string();
-            assert!(refused.contains(&format!("the user {uid}:{gid}")), "{refused}");
-        }
-        for powers in [Powers::Machine, Powers::Ranges] {
-            let mut app = user(1000, 1000);
-            within(&mut app, powers).unwrap();
-            assert_eq!(app, user(1000, 1000));
-        }
+    fn an_init_is_asked_for_in_the_engines_own_words() {
+        assert_eq!(corten_bundle::config::INIT, corten_engine::INIT);
     }
 
     #[test]

@@ -6,7 +6,6 @@
 //! ```text
 //! <container>/bundle/rootfs, config.json   as any OCI runtime takes them
 //! <container>/upper, work                  what the container writes
-//! <container>/scratch                      entries of ours above the image's
 //! <container>/etc/…                        hosts, hostname, resolv.conf
 //! <container>/volumes/<n>                  volumes of its own
 //! ```
@@ -16,7 +15,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use corten_bundle::config::{Converted, runtime_config};
-use corten_bundle::users::RootDirectory;
+use corten_bundle::users::{RootDirectory, within};
 use corten_bundle::{Powers, Purpose, RootMount, Snapshots, Writable};
 use corten_layer::Limits;
 use corten_run::network::{self, Private, Way};
@@ -28,7 +27,8 @@ use serde::{Deserialize, Serialize};
 use super::options::{Network, RunOptions, Shared};
 use super::{etc, overrides, own};
 use crate::config::FormWord;
-use crate::context::{RENDERED, powers};
+use crate::context::RENDERED;
+use crate::environment::powers;
 
 /// What a start needs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -88,7 +88,6 @@ impl Recipe {
         }
         let wanted = RootMount {
             target: target.clone(),
-            scratch: directory.join("scratch"),
             writable: Writable::Over { upper, work },
             purpose: Purpose::Run,
         };
@@ -124,7 +123,7 @@ impl Recipe {
         }
         if let Some(process) = converted.spec.process_mut() {
             let mut user = process.user().clone();
-            overrides::within(&mut user, powers)?;
+            within(&mut user, powers).map_err(told)?;
             process.set_user(user);
             // Who names a capability is told that it cannot be had; who says all means what there is.
             let all = self.options.privileged
