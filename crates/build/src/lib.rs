@@ -23,6 +23,7 @@ mod builder;
 mod cache;
 mod config;
 mod context;
+mod copy;
 mod copying;
 mod error;
 mod event;

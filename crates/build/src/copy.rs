@@ -1,0 +1,148 @@
+//! COPY and ADD: from the words of an instruction to what is copied, its key and its row of the history.
+
+use corten_dockerfile::{Add, Command, Copy, IgnoreFile};
+
+use crate::archive::Unpack;
+use crate::assemble::Assembly;
+use crate::config::{self, Row};
+use crate::copying::{Copying, absolute};
+use crate::error::{Result, StepError, refused};
+use crate::flags::Changes;
+use crate::stage::StageRun;
+
+impl StageRun<'_> {
+    /// Carries out a COPY.
+    pub(crate) fn copy(&mut self, command: &Command, copy: &Copy) -> Result<()> {
+        let flags = [("--parents", copy.parents.then(String::new))];
+        let flags = flags.into_iter().chain(owner_flags(&copy.chown, &copy.chmod));
+        let told = told("COPY", flags, &copy.sources);
+        let (source, from) = match &copy.from {
+            None => (self.session.context()?, None),
+            Some(_) => {
+                let uses = self.uses(command)?;
+                let Some(used) = uses.into_iter().next() else { return Err(StepError::Cancelled) };
+                self.source(&used)?
+            }
+        };
+        let copying = Copying {
+            source,
+            paths: &copy.sources.paths,
+            inline: inline(&copy.sources),
+            destination: absolute(Some(self.state.working_dir()), &copy.sources.destination),
+            changes: self.changes(copy.chown.as_deref(), copy.chmod.as_deref())?,
+            parents: copy.parents,
+            exclude: excluded(&copy.exclude)?,
+            unpack: Unpack::Never,
+        };
+        self.copied(&copying, from, &copy.exclude)?;
+        config::note(&mut self.state.config, told, Row::Layer, self.session.request.times);
+        Ok(())
+    }
+
+    /// Carries out an ADD.
+    pub(crate) fn add(&mut self, add: &Add) -> Result<()> {
+        let is_remote = |path: &&String| {
+            let schemes = ["http://", "https://", "git://", "ssh://", "git@"];
+            schemes.iter().any(|scheme| path.starts_with(scheme))
+        };
+        if let Some(path) = add.sources.paths.iter().find(is_remote) {
+            return refused(format!(
+                "ADD of {path}: addresses and repositories are not fetched yet"
+            ));
+        }
+        if add.checksum.is_some() {
+            return refused("ADD: --checksum is for addresses and repositories");
+        }
+        let told = told("ADD", owner_flags(&add.chown, &add.chmod), &add.sources);
+        let unpacks = add.unpack.unwrap_or(true);
+        let copying = Copying {
+            source: self.session.context()?,
+            paths: &add.sources.paths,
+            inline: inline(&add.sources),
+            destination: absolute(Some(self.state.working_dir()), &add.sources.destination),
+            changes: self.changes(add.chown.as_deref(), add.chmod.as_deref())?,
+            parents: false,
+            exclude: excluded(&add.exclude)?,
+            unpack: match unpacks {
+                true => Unpack::Archives { spool: self.session.work.path() },
+                false => Unpack::Never,
+            },
+        };
+        self.copied(&copying, None, &add.exclude)?;
+        config::note(&mut self.state.config, told, Row::Layer, self.session.request.times);
+        Ok(())
+    }
+
+    fn changes(&self, chown: Option<&str>, chmod: Option<&str>) -> Result<Changes> {
+        Changes::read(chown, chmod, &self.ground, &self.state.layers)
+    }
+
+    /// `from` names the source by its layers, where it has any: its files need not be read for a key then.
+    fn copied(
+        &mut self,
+        copying: &Copying<'_>,
+        from: Option<String>,
+        exclude: &[String],
+    ) -> Result<()> {
+        let mut key = self
+            .key("copy")
+            .field(&copying.destination)
+            .field(copying.changes.text())
+            .field(format!("{} {}", copying.parents, copying.unpack != Unpack::Never))
+            .list(copying.inline.iter().flat_map(|(name, data)| [name.as_bytes(), data]));
+        let mut picks = None;
+        match &from {
+            Some(from) => key = key.field(from).list(copying.paths).list(exclude),
+            None => {
+                let found = copying.picks()?;
+                key = copying.key(key, &found, self.session)?;
+                picks = Some(found);
+            }
+        }
+        self.layer(&key.finish(), |run| {
+            let picks = picks.map_or_else(|| copying.picks(), Ok)?;
+            let view = run.ground.view(&run.state.layers)?;
+            let mut assembly = Assembly::new(&view);
+            copying.write(&mut assembly, picks)?;
+            let items = assembly.items;
+            run.packed(items)
+        })
+    }
+}
+
+fn excluded(patterns: &[String]) -> Result<IgnoreFile> {
+    let read = IgnoreFile::from_patterns(patterns.iter().map(String::as_str));
+    read.map_err(|error| StepError::Refused(error.to_string()))
+}
+
+fn inline(sources: &corten_dockerfile::Sources) -> Vec<(String, Vec<u8>)> {
+    let files = sources.files.iter();
+    files.map(|file| (file.name.clone(), file.data.clone().into_bytes())).collect()
+}
+
+type Flag = (&'static str, Option<String>);
+
+fn owner_flags(chown: &Option<String>, chmod: &Option<String>) -> [Flag; 2] {
+    [("--chown=", chown.clone()), ("--chmod=", chmod.clone())]
+}
+
+/// A COPY or ADD as the history has it.
+fn told(
+    keyword: &str,
+    flags: impl IntoIterator<Item = Flag>,
+    sources: &corten_dockerfile::Sources,
+) -> String {
+    let mut text = keyword.to_owned();
+    for (flag, value) in flags {
+        if let Some(value) = value {
+            text = format!("{text} {flag}{value}");
+        }
+    }
+    for path in &sources.paths {
+        text = format!("{text} {path}");
+    }
+    for file in &sources.files {
+        text = format!("{text} <<{}", file.name);
+    }
+    format!("{text} {} # buildkit", sources.destination)
+}
