@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::edit::{ConfigEdit, edit_run, take_from};
-use super::import::{Time, put_config};
+use super::import::{Time, put_config, write};
 use super::inspect::read_config;
 use crate::{Context, Failure, Place};
 
@@ -142,7 +142,7 @@ impl Editor<'_> {
         }
         self.edited.push(config.value().platform.to_string());
         let config = self.config(config.value().clone());
-        let config = self.write(old.media_type.clone(), config)?;
+        let config = write(self.shown(), old.media_type.clone(), config)?;
         put_config(self.store, &config).await?;
         let mut value = self.value(manifest.bytes())?;
         set(&mut value, "config", config.descriptor())?;
@@ -201,24 +201,16 @@ impl Editor<'_> {
         }
     }
 
-    fn failed(&self, source: serde_json::Error) -> Failure {
-        Failure::Io {
-            object: self.request.name.to_string(),
-            action: "writing its documents",
-            source: source.into(),
-        }
+    fn shown(&self) -> String {
+        self.request.name.to_string()
+    }
+
+    fn failed(&self, source: impl Into<std::io::Error>) -> Failure {
+        Failure::Io { object: self.shown(), action: "writing its documents", source: source.into() }
     }
 
     fn value(&self, bytes: &[u8]) -> Result<Value, Failure> {
         serde_json::from_slice(bytes).map_err(|error| self.failed(error))
-    }
-
-    fn write<T: corten_spec::ImageDocument>(
-        &self,
-        media_type: MediaType,
-        value: T,
-    ) -> Result<Document<T>, Failure> {
-        Document::write(media_type, value).map_err(|error| self.failed(error))
     }
 
     /// The document of a changed value.
@@ -226,11 +218,7 @@ impl Editor<'_> {
         let bytes = serde_json::to_vec(value).map_err(|error| self.failed(error))?;
         let descriptor = Descriptor::of(media_type.clone(), &bytes);
         let document = AnyDocument::parse(&descriptor, bytes.into());
-        Ok(Some(document.map_err(|error| Failure::Io {
-            object: self.request.name.to_string(),
-            action: "writing its documents",
-            source: std::io::Error::other(error),
-        })?))
+        Ok(Some(document.map_err(|error| self.failed(std::io::Error::other(error)))?))
     }
 }
 

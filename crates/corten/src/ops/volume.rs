@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <store>/.corten/volumes/<name>/data      what containers see
-//! <store>/.corten/volumes/<name>/.part-*   one in the making
+//! <store>/.corten/volumes/<name>/.part-*   one in the making, locked by its maker
 //! <store>/.corten/volumes/.gone-<n>        one on its way out
 //! ```
 
@@ -14,13 +14,11 @@ use corten_run::Listed;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::run::{Recipe, VOLUMES, VolumeMount, VolumeSource, make_volume};
+use super::run::{PART, Recipe, VOLUMES, VolumeMount, VolumeSource, locked, make_volume};
 use crate::{Context, Failure};
 
 /// What a removed volume is called until it is gone; no volume's name begins with a dot.
 const GONE: &str = ".gone-";
-/// What a volume in the making is called.
-const PART: &str = ".part-";
 
 /// The volumes of the local store.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -121,19 +119,16 @@ pub(super) fn sweep(context: &Context) -> Result<(), Failure> {
         }
         for part in names(&place)?.into_iter().filter(|part| part.starts_with(PART)) {
             let part = place.join(part);
-            if !is_in_the_making(&part) {
-                erase(&part)?;
+            match locked(&part) {
+                Ok(Some(_lock)) => erase(&part)?,
+                Ok(None) => {}
+                // It has its name now.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(failed(&part, "locking")(error)),
             }
         }
     }
     Ok(())
-}
-
-/// Whether somebody lives who fills it: the number of its process is the end of its name.
-fn is_in_the_making(part: &Path) -> bool {
-    let name = part.file_name().unwrap_or_default().to_string_lossy();
-    let pid = name.strip_prefix(PART).and_then(|rest| rest.split('-').next()?.parse().ok());
-    pid.and_then(corten_engine::start_time).is_some()
 }
 
 fn root(context: &Context) -> Result<PathBuf, Failure> {
@@ -176,9 +171,9 @@ fn users(context: &Context) -> Result<BTreeMap<String, Vec<String>>, Failure> {
     let Some(containers) = context.containers_there()? else { return Ok(users) };
     for listed in corten_run::list(&containers, &|_| true)? {
         for name in mounted(&listed)? {
-            let name = users.entry(name).or_default();
-            if !name.contains(&listed.name) {
-                name.push(listed.name.clone());
+            let users = users.entry(name).or_default();
+            if !users.contains(&listed.name) {
+                users.push(listed.name.clone());
             }
         }
     }
@@ -206,7 +201,11 @@ fn take_away(root: &Path, name: &str) -> Result<(), Failure> {
     for gone in gone {
         match std::fs::rename(&place, &gone) {
             Ok(()) => return erase(&gone),
-            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists
+                ) => {}
             Err(error) => return Err(failed(&place, "removing")(error)),
         }
     }

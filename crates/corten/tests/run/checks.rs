@@ -174,6 +174,16 @@ pub(crate) const CHECKS: &[Check] = &[
         )
     },
     Check {
+        needs: Needs::Limits,
+        ..check(
+            "what containers use is followed until all of them have ended",
+            "for life in 1 3; do quiet run -d --name st$life --network none $FLAGS $IMAGE sleep $life > id; done
+             corten stats --follow st1 st3 > said; echo \"= $?\"; grep -c st1 said | grep -q '[1-9]' && echo short
+             test $(grep -c st3 said) -ge 3 && echo long; quiet rm st1 st3 > id",
+            "= 0\nshort\nlong",
+        )
+    },
+    Check {
         needs: Needs::NoGroups,
         ..refused(
             "without control groups there are no limits",

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
 
 use corten_testkit::TestRegistry;
 use corten_testkit::images::ImageMaker;
@@ -18,6 +19,18 @@ fn image() -> ImageMaker {
                 .hard_link("bin/again", "bin/tool"),
         )
         .layer(TarMaker::new().whiteout("etc", "gone").file("etc/kept", 0o600, "kept"))
+}
+
+/// An image in a registry, and a directory to mount it on; `None` where nothing can be mounted.
+fn ready_to_mount() -> Option<(User, TestRegistry, String, PathBuf)> {
+    if !may_mount() {
+        return None;
+    }
+    let (user, registry) = (User::new(), TestRegistry::start());
+    registry.seed("app", Some("1"), &image().build());
+    let (reference, target) = (registry.reference("app:1"), user.path("mnt"));
+    fs::create_dir(&target).unwrap();
+    Some((user, registry, reference, target))
 }
 
 #[test]
@@ -51,13 +64,7 @@ fn a_layer_that_wants_out_leaves_nothing() {
 
 #[test]
 fn an_image_is_mounted_straight_from_its_registry_and_kept_until_it_is_not() {
-    if !may_mount() {
-        return;
-    }
-    let (user, registry) = (User::new(), TestRegistry::start());
-    registry.seed("app", Some("1"), &image().build());
-    let (reference, target) = (registry.reference("app:1"), user.path("mnt"));
-    fs::create_dir(&target).unwrap();
+    let Some((user, _registry, reference, target)) = ready_to_mount() else { return };
     let report = user.json(&format!("mount {reference} {}", target.display()));
     assert_eq!(report["target"].as_str(), target.to_str());
     // Two layers, and the index over them where this machine mounts one.
@@ -83,13 +90,7 @@ fn an_image_is_mounted_straight_from_its_registry_and_kept_until_it_is_not() {
 
 #[test]
 fn a_layer_whose_bytes_changed_is_found_and_made_again() {
-    if !may_mount() {
-        return;
-    }
-    let (user, registry) = (User::new(), TestRegistry::start());
-    registry.seed("app", Some("1"), &image().build());
-    let (reference, target) = (registry.reference("app:1"), user.path("mnt"));
-    fs::create_dir(&target).unwrap();
+    let Some((user, _registry, reference, target)) = ready_to_mount() else { return };
     let mount = format!("mount {reference} {}", target.display());
     let form = user.json(&mount)["form"].clone();
     user.ok(&format!("unmount {}", target.display()));
@@ -115,13 +116,7 @@ fn a_layer_whose_bytes_changed_is_found_and_made_again() {
 
 #[test]
 fn a_layer_kept_as_a_directory_is_compared_with_its_blob() {
-    if !may_mount() {
-        return;
-    }
-    let (user, registry) = (User::new(), TestRegistry::start());
-    registry.seed("app", Some("1"), &image().build());
-    let (reference, target) = (registry.reference("app:1"), user.path("mnt"));
-    fs::create_dir(&target).unwrap();
+    let Some((user, _registry, reference, target)) = ready_to_mount() else { return };
     let config = user.path("config.toml");
     fs::write(&config, "[run]\nform = \"directories\"\n").unwrap();
     let options = format!("--config {}", config.display());

@@ -155,13 +155,29 @@ pub(super) async fn stats(
             return Ok(Exit::Done);
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
-        report = match ops::stats(context, &args.containers).await {
-            Ok(report) => report,
-            // One that has ended is no failure of looking at it until then.
-            Err(Failure::Container(_)) => return Ok(Exit::Done),
-            Err(failure) => return Err(failure),
-        };
+        // Those that were named, as long as they run; else whatever runs.
+        let running = ops::ps(context, false).await?.containers.into_iter().map(|one| one.id);
+        let named = !args.containers.is_empty();
+        let first = report.containers.iter().map(|one| &one.id).collect::<Vec<_>>();
+        let still: Vec<String> = running.filter(|id| !named || first.contains(&id)).collect();
+        if named && still.is_empty() {
+            return Ok(Exit::Done);
+        }
+        report = of_running(context, &still).await?;
     }
+}
+
+/// What containers use; one that has ended since it was listed is left out.
+async fn of_running(context: &Context, ids: &[String]) -> Result<StatsReport, Failure> {
+    let mut report = StatsReport { containers: Vec::new() };
+    for id in ids {
+        match ops::stats(context, std::slice::from_ref(id)).await {
+            Ok(one) => report.containers.extend(one.containers),
+            Err(Failure::Container(_)) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(report)
 }
 
 fn line(report: &StatsReport) -> Result<String, Failure> {

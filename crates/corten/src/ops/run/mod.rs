@@ -27,7 +27,7 @@ pub use explained::{ExplainReport, ExplainedField, explain};
 pub use grants::{DeviceWord, parse_ulimit};
 pub use options::{Network, RunOptions, SeccompWord, Shared};
 pub(super) use overrides::{host, overrides, user_in};
-pub(super) use own::{VOLUMES, make_volume};
+pub(super) use own::{PART, VOLUMES, locked, make_volume};
 pub(super) use recipe::{NetworkRecipe, told};
 pub(crate) use recipe::{Recipe, Recipes};
 pub(super) use volumes::inside;

@@ -1,5 +1,6 @@
 //! The volumes of a container: those that were asked for, and those that its image announces.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -7,6 +8,7 @@ use corten_bundle::Powers;
 use corten_bundle::config::image_volumes;
 use corten_spec::ImageConfig;
 use oci_spec::runtime::Mount;
+use rustix::fs::FlockOperation;
 
 use super::recipe::{Recipe, Site, told};
 use super::seed::seed;
@@ -14,6 +16,9 @@ use super::volumes::{VolumeMount, VolumeSource};
 
 /// Where volumes with a name are, below the local store.
 pub(in crate::ops) const VOLUMES: &str = ".corten/volumes";
+
+/// What the name of a volume in the making begins with.
+pub(in crate::ops) const PART: &str = ".part-";
 
 /// Most volumes that an image may announce.
 const MAX_VOLUMES: usize = 1024;
@@ -73,6 +78,16 @@ fn make(place: &Path, rootfs: &Path, target: &str, powers: Powers) -> io::Result
     make_volume(place, |data| seed(rootfs, target, data, powers).map_err(told))
 }
 
+/// The lock of a volume in the making; `None` where somebody has it.
+pub(in crate::ops) fn locked(part: &Path) -> io::Result<Option<File>> {
+    let file = File::open(part)?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
 /// Makes a volume that `fill` fills, whole or not at all; one that is there stays as it is.
 pub(in crate::ops) fn make_volume(
     place: &Path,
@@ -82,9 +97,9 @@ pub(in crate::ops) fn make_volume(
         return Ok(());
     }
     std::fs::create_dir_all(place)?;
-    // By its name, gc knows who makes it.
-    let prefix = format!(".part-{}-", std::process::id());
-    let part = tempfile::Builder::new().prefix(&prefix).tempdir_in(place)?;
+    let part = tempfile::Builder::new().prefix(PART).tempdir_in(place)?;
+    // While it is locked, it is somebody's; a kill lets go of it.
+    let _lock = locked(part.path())?.ok_or(io::ErrorKind::WouldBlock)?;
     let data: PathBuf = part.path().join("data");
     std::fs::create_dir(&data)?;
     fill(&data)?;
