@@ -9,12 +9,12 @@ use std::sync::Arc;
 use corten_layer::{
     Compression, Entry, EntryKind, LayerError, Mtime, Packed, Packer, Packing, TarWriter, TreePath,
 };
-use corten_store::LayoutStore;
 
 use crate::base::BuiltLayer;
 use crate::builder::Times;
 use crate::error::{Result, StepError, of_layer};
 use crate::lookup::Tree;
+use crate::pending::Pending;
 use crate::source::{Identity, Source};
 
 /// Where the bytes of a file are.
@@ -111,15 +111,15 @@ impl How {
     }
 }
 
-/// Packs items into a blob of the store; also gives what is in the layer now.
+/// Packs items into a blob that waits for the store; also gives what is in the layer now.
 pub(crate) fn pack(
     items: BTreeMap<TreePath, Item>,
     how: How,
-    store: &LayoutStore,
+    pending: &Pending,
 ) -> Result<(BuiltLayer, BTreeMap<TreePath, Entry>)> {
-    let layer = || of_layer("the layer");
-    let staged = store.stage()?;
-    let packer = Packer::new(staged, how.packing()).map_err(layer())?;
+    let told = || of_layer("the layer");
+    let staged = pending.stage()?;
+    let packer = Packer::new(staged, how.packing()).map_err(told())?;
     let mut writer = TarWriter::new(packer);
     let mut first_names: BTreeMap<(usize, u64, u64), TreePath> = BTreeMap::new();
     let mut entries = BTreeMap::new();
@@ -145,9 +145,10 @@ pub(crate) fn pack(
         }
         write(&mut writer, &entry, content).map_err(of_layer(&path))?;
     }
-    let (packed, staged) = writer.finish().map_err(layer())?.finish().map_err(layer())?;
-    staged.publish(&packed.descriptor)?;
-    Ok((built(packed), entries))
+    let (packed, staged) = writer.finish().map_err(told())?.finish().map_err(told())?;
+    let layer = built(packed);
+    pending.add(staged, &layer)?;
+    Ok((layer, entries))
 }
 
 /// The layer of what was packed.

@@ -22,6 +22,7 @@ use crate::cache::{Cache, STEPS};
 use crate::error::{BuildError, Result, StepError};
 use crate::event::BuildListener;
 use crate::memo::Memo;
+use crate::pending::Pending;
 use crate::plan::Plan;
 use crate::source::{Owners, Source};
 use crate::stage::{StageState, run_stage};
@@ -128,7 +129,7 @@ pub(crate) struct Session<'a> {
     pub(crate) builder: &'a Builder<'a>,
     pub(crate) plan: &'a Plan,
     pub(crate) request: &'a BuildRequest,
-    pub(crate) cache: Cache,
+    pub(crate) pending: Pending,
     pub(crate) memo: Memo,
     pub(crate) work: Work,
     failed: AtomicBool,
@@ -150,11 +151,12 @@ impl Builder<'_> {
         request: &BuildRequest,
     ) -> std::result::Result<Built, BuildError> {
         let place = |error| BuildError::Place(Box::new(error));
+        let cache = Cache::open(self.place.join(STEPS)).map_err(place)?;
         let session = Session {
             builder: self,
             plan,
             request,
-            cache: Cache::open(self.place.join(STEPS)).map_err(place)?,
+            pending: Pending::new(self.store.clone(), cache),
             memo: Memo::open(self.place.join("files"), self.now),
             work: Work::begin(&self.place.join("rooms")).map_err(place)?,
             failed: AtomicBool::new(false),
@@ -178,9 +180,12 @@ impl Builder<'_> {
             }
             session.work.close();
         });
+        // What was made before something failed is of use to the next build.
+        let flushed = session.pending.flush().map_err(place);
         if let Some(error) = first {
             return Err(error);
         }
+        flushed?;
         // What is not remembered is only read again.
         let _ = session.memo.keep();
         session.built()

@@ -4,7 +4,6 @@ use corten_bundle::users::{RootDirectory, find_group, find_user};
 use corten_dockerfile::{FileMode, parse_chmod};
 use corten_layer::{Entry, EntryKind};
 
-use crate::base::BuiltLayer;
 use crate::error::{Result, StepError};
 use crate::rootfs::{Ground, Laid};
 
@@ -73,8 +72,7 @@ pub(crate) fn owner_of(text: &str, ground: &Ground<'_>, layers: &[Laid]) -> Resu
     {
         return Ok((uid, gid));
     }
-    let layers: Vec<BuiltLayer> = layers.iter().map(|laid| laid.layer.clone()).collect();
-    let look = ground.look(&layers)?;
+    let look = ground.look(layers)?;
     let files = RootDirectory::open(&look.path)
         .map_err(crate::error::failed("the root filesystem", "opening"))?;
     let (uid, mut gid) = match number(user) {

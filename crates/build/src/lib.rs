@@ -32,6 +32,7 @@ mod key;
 mod lookup;
 mod memo;
 mod mounts;
+mod pending;
 mod plan;
 mod rootfs;
 mod running;

@@ -4,22 +4,24 @@ use std::fs::File;
 use std::os::unix::fs::{PermissionsExt as _, lchown};
 use std::path::{Path, PathBuf};
 
+use std::sync::Arc;
+
 use corten_bundle::{MountPoint, Purpose};
 use corten_dockerfile::{
     FileAccess, IgnoreFile, Mount, MountAccess, MountKind, Run, Sharing, StageSource,
 };
+use corten_layer::Compression;
 use oci_spec::runtime::Mount as RuntimeMount;
 use rustix::fs::FlockOperation;
 
 use crate::archive::Unpack;
-use crate::assemble::{Assembly, pack};
-use crate::base::BuiltLayer;
+use crate::assemble::{Assembly, How, pack};
 use crate::copying::{Copying, absolute};
 use crate::error::{Result, StepError, failed, refused};
 use crate::flags::Changes;
 use crate::key::KeyHasher;
 use crate::lookup::{LastLink, is_directory, resolve};
-use crate::rootfs::make;
+use crate::rootfs::{Laid, Made, make};
 use crate::stage::{StageRun, chain};
 
 /// A mount of a RUN, its variables replaced.
@@ -108,12 +110,7 @@ impl StageRun<'_> {
     }
 
     /// Makes the mounts in `room`. `layers` are those of the stage.
-    pub(crate) fn mounted(
-        &self,
-        all: &[Wanted],
-        room: &Path,
-        layers: &[BuiltLayer],
-    ) -> Result<Mounted> {
+    pub(crate) fn mounted(&self, all: &[Wanted], room: &Path, layers: &[Laid]) -> Result<Mounted> {
         let mut made = Mounted::default();
         for (number, wanted) in all.iter().enumerate() {
             let place = room.join(format!("mount-{number}"));
@@ -149,7 +146,7 @@ impl StageRun<'_> {
         &self,
         target: &str,
         is_directory: bool,
-        layers: &[BuiltLayer],
+        layers: &[Laid],
         made: &mut Mounted,
     ) -> Result<()> {
         let look = self.ground.look(layers)?;
@@ -195,9 +192,11 @@ impl StageRun<'_> {
                 let view = self.ground.view(&[])?;
                 let mut assembly = Assembly::new(&view);
                 copying.write(&mut assembly, copying.picks()?)?;
-                let store = &self.session.builder.store;
-                let (layer, _) = pack(assembly.items, self.session.how(), store)?;
-                (vec![layer], "/source".to_owned())
+                // It travels nowhere.
+                let how = How { compression: Compression::None, ..self.session.how() };
+                let (layer, entries) = pack(assembly.items, how, &self.session.pending)?;
+                let made = Made::Entries(Arc::new(entries));
+                (vec![Laid { layer, made }], "/source".to_owned())
             }
         };
         let look = self.ground.look(&layers)?;

@@ -7,28 +7,56 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use corten_bundle::{Lease, MountPoint, Purpose, RootMount, Stacked, Writable};
+use corten_bundle::{Above, Additions, Lease, MountPoint, Purpose, RootMount, Stacked, Writable};
 use corten_dockerfile::IgnoreFile;
 use corten_layer::{Entry, EntryKind, TreePath};
 use corten_spec::DiffId;
 use rustix::mount::UnmountFlags;
 
 use crate::base::BuiltLayer;
-use crate::builder::Builder;
+use crate::builder::Session;
 use crate::error::{Result, failed};
 use crate::lookup::Tree;
 use crate::source::{Owners, Source};
 
-/// A layer of a stage, and what is in it where that is known because it was just made.
+/// Most of what lies over a stack in one mount: overlay takes 500 directories, and looks into each.
+const MOST_ABOVE: usize = 100;
+
+/// A layer of a stage.
 #[derive(Clone, Debug)]
 pub(crate) struct Laid {
     pub(crate) layer: BuiltLayer,
-    pub(crate) fresh: Option<Arc<BTreeMap<TreePath, Entry>>>,
+    pub(crate) made: Made,
+}
+
+/// What is known of a layer because this build made it.
+#[derive(Clone, Debug)]
+pub(crate) enum Made {
+    /// It did not.
+    Elsewhere,
+    /// What is in it, which hides nothing of the layers below.
+    Entries(Arc<BTreeMap<TreePath, Entry>>),
+    /// The upper directory that it was packed from.
+    Upper(PathBuf),
+}
+
+impl Laid {
+    /// A layer that was there before.
+    pub(crate) fn known(layer: BuiltLayer) -> Self {
+        Self { layer, made: Made::Elsewhere }
+    }
+
+    fn entries(&self) -> Option<&Arc<BTreeMap<TreePath, Entry>>> {
+        match &self.made {
+            Made::Entries(entries) => Some(entries),
+            _ => None,
+        }
+    }
 }
 
 /// Where the thread of a stage mounts: its mounts are its own and end with it.
 pub(crate) struct Ground<'a> {
-    pub(crate) builder: &'a Builder<'a>,
+    session: &'a Session<'a>,
     directory: PathBuf,
     state: RefCell<Mounts>,
 }
@@ -49,10 +77,10 @@ pub(crate) struct Look {
 
 impl<'a> Ground<'a> {
     /// On the calling thread, in a directory that is its own.
-    pub(crate) fn new(builder: &'a Builder<'a>, directory: PathBuf) -> Result<Self> {
+    pub(crate) fn new(session: &'a Session<'a>, directory: PathBuf) -> Result<Self> {
         make(&directory)?;
         corten_run::private_mounts()?;
-        Ok(Self { builder, directory, state: RefCell::default() })
+        Ok(Self { session, directory, state: RefCell::default() })
     }
 
     /// A new directory.
@@ -65,24 +93,45 @@ impl<'a> Ground<'a> {
     }
 
     /// Makes layers ready to run; they stay so as long as this ground does.
-    pub(crate) fn ready(&self, layers: &[BuiltLayer]) -> Result<Stacked> {
-        let builder = self.builder;
-        let diff_ids: Vec<DiffId> = layers.iter().map(|layer| layer.diff_id.clone()).collect();
+    fn ready(&self, layers: &[Laid]) -> Result<Stacked> {
+        let (builder, pending) = (self.session.builder, &self.session.pending);
+        let diff_ids = diff_ids(layers);
         let lease = builder.snapshots.lease(&diff_ids)?;
         self.state.borrow_mut().leases.push(lease);
-        for layer in layers {
+        for Laid { layer, .. } in layers {
             if !builder.snapshots.has(builder.form, &layer.diff_id) {
-                let blob = builder.store.blob_file(&layer.descriptor.digest)?;
-                let blob = std::io::BufReader::with_capacity(256 * 1024, blob);
-                builder.snapshots.render(builder.form, &layer.diff_id, blob)?;
+                let packed = pending.packed(layer)?;
+                let packed = std::io::BufReader::with_capacity(256 * 1024, packed);
+                builder.snapshots.render(builder.form, &layer.diff_id, packed)?;
             }
         }
         Ok(builder.snapshots.stack(builder.form, &diff_ids)?)
     }
 
+    /// The same with as little made ready as can be: what steps have written lies over the rest as it is.
+    fn parts(&self, layers: &[Laid]) -> Result<(Stacked, Vec<Above>)> {
+        let ours = |laid: &&Laid| !matches!(laid.made, Made::Elsewhere);
+        let count = layers.iter().rev().take_while(ours).count().min(MOST_ABOVE);
+        let (below, mut rest) = layers.split_at_checked(layers.len() - count).unwrap_or_default();
+        let stack = self.ready(below)?;
+        let mut above = Vec::new();
+        while let Some((first, others)) = rest.split_first() {
+            if let Made::Upper(path) = &first.made {
+                above.push(Above::Upper(path.clone()));
+                rest = others;
+                continue;
+            }
+            let copied = rest.iter().take_while(|laid| laid.entries().is_some()).count();
+            let (copies, others) = rest.split_at_checked(copied.max(1)).unwrap_or_default();
+            above.push(Above::Stack(self.ready(copies)?));
+            rest = others;
+        }
+        Ok((stack, above))
+    }
+
     /// Mounts layers to be looked at; the same ones once.
-    pub(crate) fn look(&self, layers: &[BuiltLayer]) -> Result<Look> {
-        let diff_ids: Vec<DiffId> = layers.iter().map(|layer| layer.diff_id.clone()).collect();
+    pub(crate) fn look(&self, layers: &[Laid]) -> Result<Look> {
+        let diff_ids = diff_ids(layers);
         let known = |state: &Mounts| {
             let same = state.looks.iter().find(|(known, _)| *known == diff_ids);
             same.map(|(_, look)| look.clone())
@@ -94,10 +143,8 @@ impl<'a> Ground<'a> {
         let target = room.join("rootfs");
         make(&target)?;
         if !layers.is_empty() {
-            let stack = self.ready(layers)?;
             let (writable, purpose) = (Writable::No, Purpose::Look);
-            let wanted = RootMount { target, writable, purpose };
-            self.builder.snapshots.mount(&stack, &wanted)?;
+            self.mount(layers, &RootMount { target, writable, purpose }, &[])?;
         }
         let path = room.join("rootfs");
         let source = Arc::new(Source::open(&path, IgnoreFile::default(), Owners::Keep)?);
@@ -109,33 +156,49 @@ impl<'a> Ground<'a> {
     /// Mounts layers to be written over; gives the place and the directory that takes what is written.
     pub(crate) fn write_over(
         &self,
-        layers: &[BuiltLayer],
+        layers: &[Laid],
         room: &Path,
         purpose: Purpose,
         points: &[MountPoint],
     ) -> Result<Written> {
-        let stack = self.ready(layers)?;
         let rootfs = room.join("bundle/rootfs");
         let (upper, work) = (room.join("upper"), room.join("work"));
         for path in [&room.join("bundle"), &rootfs, &upper, &work] {
             make(path)?;
         }
-        let writable = Writable::Over { upper: upper.clone(), work };
+        let writable = Writable::Briefly { upper: upper.clone(), work };
         let target = rootfs.clone();
-        let wanted = RootMount { target, writable, purpose };
-        self.builder.snapshots.mount_with(&stack, &wanted, points)?;
+        self.mount(layers, &RootMount { target, writable, purpose }, points)?;
         Ok(Written { rootfs, upper })
+    }
+
+    fn mount(&self, layers: &[Laid], wanted: &RootMount, points: &[MountPoint]) -> Result<()> {
+        let (stack, above) = self.parts(layers)?;
+        let additions = Additions { above: &above, points };
+        self.session.builder.snapshots.mount_with(&stack, wanted, additions)?;
+        Ok(())
+    }
+
+    /// Keeps what was written in a room that is about to go: steps that follow stand on it.
+    pub(crate) fn keep(&self, written: &Written) -> Result<PathBuf> {
+        let mut state = self.state.borrow_mut();
+        state.count += 1;
+        let path = self.directory.join(format!("upper-{}", state.count));
+        std::fs::rename(&written.upper, &path).map_err(failed(path.display(), "renaming"))?;
+        Ok(path)
     }
 
     /// What is in a stage, with as little made ready as can be.
     pub(crate) fn view(&self, layers: &[Laid]) -> Result<View> {
-        let fresh = layers.iter().rev().take_while(|laid| laid.fresh.is_some()).count();
-        let (below, above) = layers.split_at_checked(layers.len() - fresh).unwrap_or_default();
-        let below: Vec<BuiltLayer> = below.iter().map(|laid| laid.layer.clone()).collect();
-        let source = if below.is_empty() { None } else { Some(self.look(&below)?.source) };
-        let fresh = above.iter().rev().filter_map(|laid| laid.fresh.clone()).collect();
+        let fresh = layers.iter().rev().map_while(Laid::entries).cloned().collect::<Vec<_>>();
+        let below = layers.get(..layers.len() - fresh.len()).unwrap_or_default();
+        let source = if below.is_empty() { None } else { Some(self.look(below)?.source) };
         Ok(View { fresh, source })
     }
+}
+
+fn diff_ids(layers: &[Laid]) -> Vec<DiffId> {
+    layers.iter().map(|laid| laid.layer.diff_id.clone()).collect()
 }
 
 /// A root filesystem that is written over.

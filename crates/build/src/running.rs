@@ -26,7 +26,7 @@ use crate::error::{Result, StepError, failed, of_layer, refused};
 use crate::event::BuildEvent;
 use crate::lookup::{LastLink, Tree as _, resolve};
 use crate::mounts::{Mounted, Wanted, bound};
-use crate::rootfs::{Laid, make};
+use crate::rootfs::{Laid, Made, make};
 use crate::source::{Owners, Source};
 use crate::stage::StageRun;
 
@@ -120,7 +120,7 @@ impl StageRun<'_> {
         let session = self.session;
         session.work.guarded()?;
         let room = self.ground.room()?;
-        let layers = self.state.built();
+        let layers = self.state.layers.clone();
         let mounted = self.mounted(wanted, &room, &layers)?;
         let written = self.ground.write_over(&layers, &room, Purpose::Run, &mounted.points)?;
         self.working_directory(&written.rootfs)?;
@@ -130,22 +130,24 @@ impl StageRun<'_> {
         written.end()?;
         ended?;
         let layer = self.packed_upper(&written.upper)?;
+        let upper = self.ground.keep(&written)?;
         // What cannot be removed now goes with the build's directory.
         let _ = corten_run::erase(&room);
-        Ok(Laid { layer, fresh: None })
+        Ok(Laid { layer, made: Made::Upper(upper) })
     }
 
     fn packed_upper(&self, upper: &Path) -> Result<BuiltLayer> {
-        let (builder, how) = (self.session.builder, self.session.how());
+        let (pending, how) = (&self.session.pending, self.session.how());
         let mut options = PackOptions::new(how.compression);
         options.packing = how.packing();
         options.latest_mtime = how.times.latest();
         options.marks = Marks::Whiteouts;
-        let staged = builder.store.stage()?;
+        let staged = pending.stage()?;
         let (tree, staged) =
             pack_directory(upper, &options, staged).map_err(of_layer("what the step wrote"))?;
-        staged.publish(&tree.packed.descriptor)?;
-        Ok(built(tree.packed))
+        let layer = built(tree.packed);
+        pending.add(staged, &layer)?;
+        Ok(layer)
     }
 
     /// A working directory that the image names and does not have is made, as engines do.
@@ -245,7 +247,11 @@ impl StageRun<'_> {
         let mut connect = |pid| self.connect(process.network, id, pid);
         let (ended, output) = std::thread::scope(|scope| {
             let output = scope.spawn(reader);
-            let ended = run_once(once, id, &mut connect, &|| session.is_over());
+            let ended = run_once(once, id, &mut connect, &|| {
+                // There is time while a process runs. What fails here fails at the end of the build.
+                let _ = session.pending.flush();
+                session.is_over()
+            });
             (ended, output.join().unwrap_or_default())
         });
         if process.network == StepNetwork::Private {

@@ -8,7 +8,7 @@ use corten_layer::{Entry, EntryKind};
 use corten_spec::{ChainId, DiffId, ImageConfig, Platform};
 
 use crate::assemble::{Assembly, Item, pack};
-use crate::base::{BuiltLayer, NamedContext};
+use crate::base::NamedContext;
 use crate::builder::Session;
 use crate::config::{self, Row};
 use crate::copying::absolute;
@@ -18,7 +18,7 @@ use crate::flags::owner_of;
 use crate::key::{CacheKey, KeyHasher};
 use crate::lookup::{LastLink, is_directory, resolve};
 use crate::plan::Step;
-use crate::rootfs::{Ground, Laid};
+use crate::rootfs::{Ground, Laid, Made};
 use crate::source::Source;
 
 /// What a stage has become.
@@ -31,14 +31,9 @@ pub(crate) struct StageState {
 }
 
 impl StageState {
-    /// Its layers without what is known of them.
-    pub(crate) fn built(&self) -> Vec<BuiltLayer> {
-        self.layers.iter().map(|laid| laid.layer.clone()).collect()
-    }
-
     /// What names its files.
     pub(crate) fn chain(&self) -> String {
-        chain(&self.built())
+        chain(&self.layers)
     }
 
     fn run(&self) -> Option<&corten_spec::ContainerConfig> {
@@ -57,8 +52,8 @@ impl StageState {
 }
 
 /// The name of a stack of layers by their contents.
-pub(crate) fn chain(layers: &[BuiltLayer]) -> String {
-    let diff_ids: Vec<DiffId> = layers.iter().map(|layer| layer.diff_id.clone()).collect();
+pub(crate) fn chain(layers: &[Laid]) -> String {
+    let diff_ids: Vec<DiffId> = layers.iter().map(|laid| laid.layer.diff_id.clone()).collect();
     ChainId::of(&diff_ids).map(|chain| chain.0.to_string()).unwrap_or_default()
 }
 
@@ -79,7 +74,7 @@ pub(crate) fn run_stage(session: &Session<'_>, number: usize) -> Ended<StageStat
     let Some(stage) = plan.file.stages.get(number) else { return Err(BuildError::Died) };
     let at = |error| wrong(stage.span, &stage.original, error);
     let directory = session.work.path().join(format!("stage-{number}"));
-    let ground = Ground::new(session.builder, directory).map_err(at)?;
+    let ground = Ground::new(session, directory).map_err(at)?;
     let (state, triggers) = begin(session, number).map_err(at)?;
     let mut commands = Vec::new();
     for expression in triggers {
@@ -165,10 +160,9 @@ fn begin(session: &Session<'_>, number: usize) -> Result<(StageState, Vec<String
 
 fn of_image(session: &Session<'_>, name: &str) -> Result<StageState> {
     let base = session.image(name)?;
-    let laid = |layer| Laid { layer, fresh: None };
     Ok(StageState {
         config: base.config,
-        layers: base.layers.into_iter().map(laid).collect(),
+        layers: base.layers.into_iter().map(Laid::known).collect(),
         scope: StageScope::default(),
         held: vec![base.held],
     })
@@ -216,21 +210,17 @@ impl StageRun<'_> {
         make: impl FnOnce(&mut Self) -> Result<Laid>,
     ) -> Result<()> {
         let (session, label) = (self.session, self.step.label.clone());
-        let cached = if session.request.no_cache {
-            None
-        } else {
-            session.cache.layer(key, &session.builder.store)
-        };
+        let cached = if session.request.no_cache { None } else { session.pending.layer(key) };
         session.count(cached.is_some());
         let laid = match cached {
             Some(layer) => {
                 self.tell(BuildEvent::Cached { step: &label });
-                Laid { layer, fresh: None }
+                Laid::known(layer)
             }
             None => {
                 self.tell(BuildEvent::Started { step: &label });
                 let laid = make(self)?;
-                session.cache.keep(key, &laid.layer)?;
+                session.pending.keep(key, &laid.layer)?;
                 self.tell(BuildEvent::Done { step: &label });
                 laid
             }
@@ -244,8 +234,8 @@ impl StageRun<'_> {
         &self,
         items: std::collections::BTreeMap<corten_layer::TreePath, Item>,
     ) -> Result<Laid> {
-        let (layer, entries) = pack(items, self.session.how(), &self.session.builder.store)?;
-        Ok(Laid { layer, fresh: Some(Arc::new(entries)) })
+        let (layer, entries) = pack(items, self.session.how(), &self.session.pending)?;
+        Ok(Laid { layer, made: Made::Entries(Arc::new(entries)) })
     }
 
     fn workdir(&mut self, path: &str) -> Result<()> {
@@ -296,12 +286,12 @@ impl StageRun<'_> {
     }
 
     /// The layers of a stage or an image; none for a directory.
-    pub(crate) fn layers_of(&self, used: &StageSource) -> Result<Option<Vec<BuiltLayer>>> {
-        let image = |name: &str| -> Result<Option<Vec<BuiltLayer>>> {
-            Ok(Some(self.session.image(name)?.layers))
+    pub(crate) fn layers_of(&self, used: &StageSource) -> Result<Option<Vec<Laid>>> {
+        let image = |name: &str| -> Result<Option<Vec<Laid>>> {
+            Ok(Some(self.session.image(name)?.layers.into_iter().map(Laid::known).collect()))
         };
         match used {
-            StageSource::Stage(stage) => Ok(Some(self.session.stage(*stage)?.built())),
+            StageSource::Stage(stage) => Ok(Some(self.session.stage(*stage)?.layers)),
             StageSource::Scratch => Ok(Some(Vec::new())),
             StageSource::Image(name) => image(name),
             StageSource::Context(name) => match self.session.request.contexts.get(name) {

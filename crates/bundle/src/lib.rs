@@ -7,6 +7,6 @@ mod snapshot;
 pub mod users;
 
 pub use snapshot::{
-    Damage, Form, Lease, MountPoint, Mounted, OpenPacked, Powers, Purpose, RootMount,
-    SnapshotError, Snapshots, Stacked, Swept, Verified, Writable,
+    Above, Additions, Damage, Form, Lease, MountPoint, Mounted, OpenPacked, Powers, Purpose,
+    RootMount, SnapshotError, Snapshots, Stacked, Swept, Verified, Writable,
 };

@@ -1,6 +1,7 @@
 //! Files below one directory, opened so that no symbolic link inside it can lead out of it, and
 //! written so that each is there whole or not at all.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -232,6 +233,22 @@ impl Beneath {
         rustix::fs::renameat(&from_fd, from_name, &to_fd, to_name)
             .map_err(|errno| self.fault(to, "rename", errno))?;
         sync(&to_fd).map_err(|e| io_error(&self.full(to), "sync", e))
+    }
+
+    /// Renames files, and syncs each directory that has new names once.
+    pub(crate) fn rename_all(&self, pairs: &[(String, String)]) -> Result<(), StoreError> {
+        let mut directories = BTreeMap::new();
+        for (from, to) in pairs {
+            let ((from_dir, from_name), (to_dir, to_name)) = (split(from), split(to));
+            let (from_fd, to_fd) = (self.dir(from_dir)?, self.dir(to_dir)?);
+            rustix::fs::renameat(&from_fd, from_name, &to_fd, to_name)
+                .map_err(|errno| self.fault(to, "rename", errno))?;
+            directories.insert(to_dir, to_fd);
+        }
+        for (path, directory) in &directories {
+            sync(directory).map_err(|e| io_error(&self.full(path), "sync", e))?;
+        }
+        Ok(())
     }
 
     /// Removes a file; whether there was one.

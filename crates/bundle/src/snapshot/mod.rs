@@ -21,6 +21,7 @@
 //! longer: after a crash of the machine its bytes may be missing although its name is there.
 
 mod attributes;
+mod beneath;
 mod collect;
 mod directory;
 mod error;
@@ -40,7 +41,7 @@ use corten_spec::{ChainId, DiffId, Digest};
 pub use collect::Swept;
 pub use error::SnapshotError;
 pub use lease::Lease;
-pub use overlay::{MountPoint, Mounted, Purpose, RootMount, Writable};
+pub use overlay::{Above, Additions, MountPoint, Mounted, Purpose, RootMount, Writable};
 pub use verify::{Damage, OpenPacked, Verified};
 
 use crate::erofs;

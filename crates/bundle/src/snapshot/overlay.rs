@@ -4,6 +4,7 @@
 //! ```text
 //! upper/            what the container writes (not there when it may write nothing)
 //! top/              /dev /proc /sys /etc as real directories, and the files of /etc that are bound
+//! above             what earlier mounts wrote over the stack, and further stacks
 //! EROFS index  or  directory per layer, the uppermost first
 //! ```
 //!
@@ -24,6 +25,7 @@ use rustix::mount::{
 };
 
 use super::attributes::attributes;
+use super::beneath::{is_there, topmost};
 use super::error::{SnapshotError, io_error};
 use super::{Form, Snapshots, Stacked};
 use crate::erofs;
@@ -44,8 +46,24 @@ pub enum Writable {
         /// Overlay's own; empty.
         work: PathBuf,
     },
+    /// The same for what is used before this machine stops: nothing is synced when it is unmounted.
+    Briefly {
+        /// Holds what was written.
+        upper: PathBuf,
+        /// Overlay's own; empty.
+        work: PathBuf,
+    },
     /// Nothing can be written.
     No,
+}
+
+impl Writable {
+    fn upper(&self) -> Option<&Path> {
+        match self {
+            Self::Over { upper, .. } | Self::Briefly { upper, .. } => Some(upper),
+            Self::No => None,
+        }
+    }
 }
 
 /// What a tree is mounted for.
@@ -79,6 +97,24 @@ pub struct MountPoint {
     pub is_directory: bool,
 }
 
+/// Something between a stack and what is written, the lowest first.
+#[derive(Clone, Debug)]
+pub enum Above {
+    /// The upper directory of an earlier mount over what is below it, which has ended.
+    Upper(PathBuf),
+    /// Layers that hide nothing of what is below them.
+    Stack(Stacked),
+}
+
+/// What is mounted besides a stack.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Additions<'a> {
+    /// What lies over the stack, the lowest first. Overlay takes some hundreds.
+    pub above: &'a [Above],
+    /// More places to mount on.
+    pub points: &'a [MountPoint],
+}
+
 /// A root filesystem that is mounted. Dropping it leaves the mount.
 #[derive(Debug)]
 pub struct Mounted {
@@ -95,15 +131,15 @@ impl Mounted {
 impl Snapshots {
     /// Mounts a stack in the mount namespace of the calling thread.
     pub fn mount(&self, stack: &Stacked, wanted: &RootMount) -> Result<Mounted, SnapshotError> {
-        self.mount_with(stack, wanted, &[])
+        self.mount_with(stack, wanted, Additions::default())
     }
 
-    /// The same with more places to mount on.
+    /// The same with additions.
     pub fn mount_with(
         &self,
         stack: &Stacked,
         wanted: &RootMount,
-        points: &[MountPoint],
+        additions: Additions<'_>,
     ) -> Result<Mounted, SnapshotError> {
         self.used(stack);
         let target = &wanted.target;
@@ -111,7 +147,7 @@ impl Snapshots {
         // later. It lies on the target meanwhile.
         let memory = memory().and_then(|memory| attach(&memory, target));
         memory.map_err(failed(target, "a file system in memory"))?;
-        let overlay = self.overlay(stack, (wanted, points));
+        let overlay = self.overlay(stack, (wanted, additions));
         // Overlay holds copies of the mounts.
         let unmounted = unmount(target, UnmountFlags::DETACH);
         unmounted.map_err(|errno| failed(target, "a file system in memory")(errno.into()))?;
@@ -124,30 +160,40 @@ impl Snapshots {
     fn overlay(
         &self,
         stack: &Stacked,
-        (wanted, points): (&RootMount, &[MountPoint]),
+        (wanted, additions): (&RootMount, Additions<'_>),
     ) -> Result<OwnedFd, SnapshotError> {
-        let (lower, top) = (wanted.target.join("lower"), wanted.target.join("top"));
-        for path in [&lower, &top] {
-            std::fs::create_dir(path).map_err(io_error(path, "creation"))?;
-        }
-        let layers = match &stack.index {
-            Some(index) => {
-                let image = erofs::mount(&index.image, &index.devices(&stack.layers))?;
-                attach(&image, &lower).map_err(failed(&lower, "the index"))?;
-                vec![lower.clone()]
+        let target = &wanted.target;
+        let top = target.join("top");
+        std::fs::create_dir(&top).map_err(io_error(&top, "creation"))?;
+        let lowest = lower(stack, &target.join("lower"))?;
+        let mut written = None;
+        let mut layers = Vec::new();
+        for (number, above) in additions.above.iter().enumerate().rev() {
+            match above {
+                Above::Upper(path) => {
+                    // What is written over a root begins like it, and goes on from there.
+                    written.get_or_insert(path);
+                    layers.push(path.clone());
+                }
+                Above::Stack(stack) => {
+                    self.used(stack);
+                    layers.extend(lower(stack, &target.join(format!("lower-{number}")))?);
+                }
             }
-            None if stack.layers.is_empty() => vec![lower.clone()],
-            None => stack.layers.iter().rev().cloned().collect(),
+        }
+        let root = match written.or(stack.root.as_ref()) {
+            Some(root) => vec![root.clone()],
+            None => lowest.clone(),
         };
-        let roots = match &stack.root {
-            Some(root) => std::slice::from_ref(root),
-            None => &layers,
-        };
-        fill_top(&top, (roots, &layers), wanted.purpose)
-            .and_then(|()| fill_points(&top, points, &layers))
+        layers.extend(lowest);
+        fill_top(&top, (&root, &layers), wanted.purpose)
+            .and_then(|()| fill_points(&top, additions.points, &layers))
             .map_err(io_error(&top, "filling"))?;
+        if let Some(upper) = wanted.writable.upper() {
+            begin_upper(upper, &root).map_err(io_error(upper, "preparation"))?;
+        }
         let made = overlay(stack.form, &top, &layers, wanted);
-        made.map_err(failed(&wanted.target, "the root filesystem"))
+        made.map_err(failed(target, "the root filesystem"))
     }
 
     /// Notes that the stack is in use now, for collection by last use; best effort.
@@ -171,6 +217,27 @@ impl Snapshots {
                 let _ = std::fs::set_permissions(path, Permissions::from_mode(meta.mode()));
             }
         }
+    }
+}
+
+/// The directories of a stack, the uppermost first. An index is mounted at `place`.
+fn lower(stack: &Stacked, place: &Path) -> Result<Vec<PathBuf>, SnapshotError> {
+    if stack.index.is_none() && !stack.layers.is_empty() {
+        return Ok(stack.layers.iter().rev().cloned().collect());
+    }
+    std::fs::create_dir(place).map_err(io_error(place, "creation"))?;
+    if let Some(index) = &stack.index {
+        let image = erofs::mount(&index.image, &index.devices(&stack.layers))?;
+        attach(&image, place).map_err(failed(place, "the index"))?;
+    }
+    Ok(vec![place.to_owned()])
+}
+
+/// The root of what is mounted is the upper directory: it begins like the root below it.
+fn begin_upper(upper: &Path, root: &[PathBuf]) -> io::Result<()> {
+    match std::fs::read_dir(upper)?.next() {
+        None => like(upper, "", root),
+        Some(entry) => entry.map(drop),
     }
 }
 
@@ -209,11 +276,8 @@ fn fill_top(
 /// Makes the places to mount on that are missing, in directories that are like those of the image.
 fn fill_points(top: &Path, points: &[MountPoint], layers: &[PathBuf]) -> io::Result<()> {
     for point in points {
-        let there = |path: &Path| {
-            layers.iter().any(|layer| std::fs::symlink_metadata(layer.join(path)).is_ok())
-        };
         let inside = point.path.components().all(|part| matches!(part, Component::Normal(_)));
-        if !inside || there(&point.path) {
+        if !inside || is_there(&point.path, layers)? {
             continue;
         }
         let mut made = Vec::new();
@@ -242,13 +306,9 @@ fn fill_points(top: &Path, points: &[MountPoint], layers: &[PathBuf]) -> io::Res
     Ok(())
 }
 
-/// Gives `path` the metadata of the directory `name` of the uppermost layer that has one.
+/// Gives `path` the metadata of the directory `name` as the layers have it.
 fn like(path: &Path, name: &str, layers: &[PathBuf]) -> io::Result<()> {
-    let found = layers.iter().find_map(|layer| {
-        let from = layer.join(name);
-        let meta = std::fs::symlink_metadata(&from).ok()?;
-        meta.is_dir().then_some((from, meta))
-    });
+    let found = topmost(Path::new(name), layers)?.filter(|(_, meta)| meta.is_dir());
     let Some((from, meta)) = found else {
         return std::fs::set_permissions(path, Permissions::from_mode(0o755));
     };
@@ -286,9 +346,12 @@ fn overlay(form: Form, top: &Path, layers: &[PathBuf], wanted: &RootMount) -> io
         Purpose::Run => MountAttrFlags::empty(),
     };
     match &wanted.writable {
-        Writable::Over { upper, work } => {
+        Writable::Over { upper, work } | Writable::Briefly { upper, work } => {
             fsconfig_set_string(overlay.as_fd(), "upperdir", upper)?;
             fsconfig_set_string(overlay.as_fd(), "workdir", work)?;
+            if matches!(wanted.writable, Writable::Briefly { .. }) {
+                fsconfig_set_flag(overlay.as_fd(), "volatile")?;
+            }
         }
         Writable::No => attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY,
     }

@@ -41,33 +41,66 @@ impl LayoutStore {
     }
 }
 
-impl Staged {
-    /// Makes the bytes visible as `blob`, which must be the descriptor of exactly the bytes
-    /// written: the size is checked, the digest is the maker's word.
-    pub fn publish(mut self, blob: &Descriptor) -> Result<(), StoreError> {
-        let store = self.store.clone();
-        if self.written != blob.size {
-            let source = format!("{} bytes were written, not {}", self.written, blob.size);
-            return Err(StoreError::Corrupt {
-                object: blob.digest.to_string(),
-                place: crate::Store::describe(&store),
-                source: source.into(),
-            });
+impl LayoutStore {
+    /// Makes blobs visible, each as the descriptor of exactly the bytes that were written: the size is checked,
+    /// the digest is the maker's word. All of them are on disk when this returns, at the cost of one wait for
+    /// the disk where the file system allows it.
+    pub fn publish(
+        &self,
+        made: impl IntoIterator<Item = (Staged, Descriptor)>,
+    ) -> Result<(), StoreError> {
+        let mut made: Vec<(Staged, Descriptor)> = made.into_iter().collect();
+        for (staged, blob) in &made {
+            staged.check(blob)?;
+            self.ready_to_write(&blob.digest)?;
+            let fault = |action| staged.fault(action);
+            set_file_mode(&staged.file).map_err(fault("change of mode"))?;
+            touch(&staged.file).map_err(fault("change of times"))?;
         }
-        store.ready_to_write(&blob.digest)?;
-        let root = &store.inner.root;
-        let full = root.full(&self.path);
-        let fault = |action| {
-            let full = full.clone();
-            move |source: io::Error| io_error(&full, action, source)
-        };
-        set_file_mode(&self.file).map_err(fault("change of mode"))?;
-        touch(&self.file).map_err(fault("change of times"))?;
-        self.file.sync_data().map_err(fault("sync"))?;
-        let _lock = store.lock(Lock::Shared)?;
-        root.rename(&self.path, &blob_path(&blob.digest))?;
-        self.published = true;
+        // The first wait brings most of the others along.
+        for (staged, _) in &made {
+            staged.file.sync_data().map_err(staged.fault("sync"))?;
+        }
+        let _lock = self.lock(Lock::Shared)?;
+        let root = &self.inner.root;
+        let pairs: Vec<(String, String)> = made
+            .iter()
+            .map(|(staged, blob)| (staged.path.clone(), blob_path(&blob.digest)))
+            .collect();
+        root.rename_all(&pairs)?;
+        made.iter_mut().for_each(|(staged, _)| staged.published = true);
         Ok(())
+    }
+}
+
+impl Staged {
+    /// Makes the bytes visible as `blob`, alone: see [`LayoutStore::publish`].
+    pub fn publish(self, blob: &Descriptor) -> Result<(), StoreError> {
+        let store = self.store.clone();
+        store.publish([(self, blob.clone())])
+    }
+
+    /// What was written so far, from its beginning.
+    pub fn read(&self) -> Result<File, StoreError> {
+        let file = self.store.inner.root.read(&self.path)?;
+        file.ok_or_else(|| self.fault("reading")(io::ErrorKind::NotFound.into()))
+    }
+
+    fn check(&self, blob: &Descriptor) -> Result<(), StoreError> {
+        if self.written == blob.size {
+            return Ok(());
+        }
+        let source = format!("{} bytes were written, not {}", self.written, blob.size);
+        Err(StoreError::Corrupt {
+            object: blob.digest.to_string(),
+            place: crate::Store::describe(&self.store),
+            source: source.into(),
+        })
+    }
+
+    fn fault(&self, action: &'static str) -> impl FnOnce(io::Error) -> StoreError + use<> {
+        let full = self.store.inner.root.full(&self.path);
+        move |source| io_error(&full, action, source)
     }
 }
 
@@ -109,6 +142,24 @@ mod tests {
         staged.publish(&blob).unwrap();
         let text = io::read_to_string(store.blob_file(&blob.digest).unwrap()).unwrap();
         assert_eq!(text, "made here");
+    }
+
+    #[test]
+    fn blobs_are_published_together_and_can_be_read_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = LayoutStore::create(directory.path()).unwrap();
+        let made = ["one", "two", "two"].map(|text| {
+            let mut staged = store.stage().unwrap();
+            staged.write_all(text.as_bytes()).unwrap();
+            assert_eq!(io::read_to_string(staged.read().unwrap()).unwrap(), text);
+            (staged, Descriptor::of(MediaType::OCI_LAYER, text.as_bytes()))
+        });
+        store.publish(made).unwrap();
+        for text in ["one", "two"] {
+            let blob = Descriptor::of(MediaType::OCI_LAYER, text.as_bytes());
+            let file = store.blob_file(&blob.digest).unwrap();
+            assert_eq!(io::read_to_string(file).unwrap(), text);
+        }
     }
 
     #[test]
