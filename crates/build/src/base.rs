@@ -4,7 +4,7 @@ use std::any::Any;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use corten_spec::{Descriptor, DiffId, ImageConfig};
+use corten_spec::{Descriptor, DiffId, ImageConfig, Platform};
 use serde::{Deserialize, Serialize};
 
 /// A layer of an image that is built.
@@ -38,6 +38,10 @@ pub enum NamedContext {
 
 /// Where images come from.
 pub trait Bases: Sync {
-    /// The image of a name, brought to this machine and made ready.
-    fn image(&self, name: &str) -> Result<Base, Box<dyn std::error::Error + Send + Sync>>;
+    /// The image of a name for a platform, brought to this machine and made ready.
+    fn image(
+        &self,
+        name: &str,
+        platform: &Platform,
+    ) -> Result<Base, Box<dyn std::error::Error + Send + Sync>>;
 }

@@ -38,8 +38,8 @@ pub struct Builder<'a> {
     pub form: Form,
     /// What this process may do with their files.
     pub powers: Powers,
-    /// What is built for.
-    pub platform: Platform,
+    /// This machine's platform.
+    pub native: Platform,
     /// Who has images.
     pub bases: &'a dyn Bases,
     /// Who is told what happens.
@@ -90,6 +90,8 @@ impl fmt::Debug for SecretValue {
 /// What a build is given besides its plan.
 #[derive(Clone, Debug)]
 pub struct BuildRequest {
+    /// What is built for, where FROM does not say.
+    pub platform: Platform,
     /// The directory that COPY and ADD take from.
     pub context: PathBuf,
     /// What of it is left out.
@@ -135,7 +137,7 @@ pub(crate) struct Session<'a> {
     failed: AtomicBool,
     ended: Mutex<BTreeMap<usize, Option<StageState>>>,
     bell: Condvar,
-    images: Mutex<BTreeMap<String, Base>>,
+    images: Mutex<BTreeMap<(String, String), Base>>,
     contexts: Mutex<BTreeMap<PathBuf, Arc<Source>>>,
     counts: Mutex<(usize, usize)>,
 }
@@ -241,15 +243,16 @@ impl Session<'_> {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// An image by its name, asked for once.
-    pub(crate) fn image(&self, name: &str) -> Result<Base> {
+    /// An image by its name and for a platform, asked for once.
+    pub(crate) fn image(&self, name: &str, platform: &Platform) -> Result<Base> {
+        let key = (name.to_owned(), platform.to_string());
         let mut images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(base) = images.get(name) {
+        if let Some(base) = images.get(&key) {
             return Ok(base.clone());
         }
-        let asked = self.builder.bases.image(name);
+        let asked = self.builder.bases.image(name, platform);
         let base = asked.map_err(|source| StepError::Base { name: name.to_owned(), source })?;
-        images.insert(name.to_owned(), base.clone());
+        images.insert(key, base.clone());
         Ok(base)
     }
 

@@ -28,6 +28,7 @@ mod copying;
 mod error;
 mod event;
 mod flags;
+mod foreign;
 mod key;
 mod lookup;
 mod memo;

@@ -24,6 +24,7 @@ use crate::builder::StepNetwork;
 use crate::config::{self, Row};
 use crate::error::{Result, StepError, failed, of_layer, refused};
 use crate::event::BuildEvent;
+use crate::foreign;
 use crate::lookup::{LastLink, Tree as _, resolve};
 use crate::mounts::{Mounted, Wanted, bound};
 use crate::rootfs::{Laid, Made, make};
@@ -118,6 +119,7 @@ impl StageRun<'_> {
 
     fn made(&mut self, process: &Process, wanted: &[Wanted]) -> Result<Laid> {
         let session = self.session;
+        foreign::can_run(&self.state.config.platform, &session.builder.native)?;
         session.work.guarded()?;
         let room = self.ground.room()?;
         let layers = self.state.layers.clone();
@@ -181,7 +183,7 @@ impl StageRun<'_> {
                 working_dir: Some(self.state.working_dir().to_owned()),
                 ..ContainerConfig::default()
             }),
-            ..config::empty(self.session.builder.platform.clone())
+            ..config::empty(self.state.config.platform.clone())
         };
         let mut mounts = files(room, process.network)?;
         if let Some((name, data)) = &process.script {
@@ -201,7 +203,7 @@ impl StageRun<'_> {
             },
             ..Overrides::default()
         };
-        let host = Host::here(self.session.builder.platform.architecture.clone(), powers);
+        let host = Host::here(self.session.builder.native.architecture.clone(), powers);
         let root = RootDirectory::open(rootfs).map_err(failed(rootfs.display(), "opening"))?;
         let mut converted = runtime_config(&image, &overrides, &host, &root)?;
         if let Some(process) = converted.spec.process_mut() {

@@ -128,25 +128,24 @@ fn shortened(text: &str) -> String {
 
 /// What a stage begins with, and what its base has kept for it.
 fn begin(session: &Session<'_>, number: usize) -> Result<(StageState, Vec<String>)> {
-    let builder = session.builder;
     let Some(links) = session.plan.links.get(number) else { return Err(StepError::Cancelled) };
-    if let Some(text) = &links.platform {
-        let ours = builder.platform.normalized();
-        let asked = text.parse::<Platform>().map(|platform| platform.normalized());
-        if asked.as_ref().ok().is_none_or(|asked| asked.fitness(&ours).is_none()) {
-            return refused(format!("--platform={text}: this machine builds for {ours} alone"));
-        }
-    }
+    let platform = match &links.platform {
+        None => session.request.platform.clone(),
+        Some(text) => match text.parse::<Platform>() {
+            Ok(platform) => platform,
+            Err(error) => return refused(format!("--platform={text}: {error}")),
+        },
+    };
     let mut state = match &links.base {
         StageSource::Stage(stage) => session.stage(*stage)?,
         StageSource::Scratch => {
-            let config = config::empty(builder.platform.clone());
+            let config = config::empty(platform.clone());
             let (scope, held) = (StageScope::default(), Vec::new());
             StageState { config, layers: Vec::new(), scope, held }
         }
-        StageSource::Image(name) => of_image(session, name)?,
+        StageSource::Image(name) => of_image(session, name, &platform)?,
         StageSource::Context(name) => match session.request.contexts.get(name) {
-            Some(NamedContext::Image(place)) => of_image(session, place)?,
+            Some(NamedContext::Image(place)) => of_image(session, place, &platform)?,
             _ => return refused(format!("the context {name} is a directory, not an image")),
         },
     };
@@ -158,8 +157,8 @@ fn begin(session: &Session<'_>, number: usize) -> Result<(StageState, Vec<String
     Ok((state, triggers))
 }
 
-fn of_image(session: &Session<'_>, name: &str) -> Result<StageState> {
-    let base = session.image(name)?;
+fn of_image(session: &Session<'_>, name: &str, platform: &Platform) -> Result<StageState> {
+    let base = session.image(name, platform)?;
     Ok(StageState {
         config: base.config,
         layers: base.layers.into_iter().map(Laid::known).collect(),
@@ -196,7 +195,7 @@ impl StageRun<'_> {
         let request = self.session.request;
         let (times, compression) = (format!("{:?}", request.times), request.compression.as_str());
         KeyHasher::new(kind)
-            .field(self.session.builder.platform.to_string())
+            .field(self.state.config.platform.to_string())
             .field(times)
             .field(compression)
             .field(format!("{:?}", self.session.builder.powers))
@@ -288,7 +287,8 @@ impl StageRun<'_> {
     /// The layers of a stage or an image; none for a directory.
     pub(crate) fn layers_of(&self, used: &StageSource) -> Result<Option<Vec<Laid>>> {
         let image = |name: &str| -> Result<Option<Vec<Laid>>> {
-            Ok(Some(self.session.image(name)?.layers.into_iter().map(Laid::known).collect()))
+            let base = self.session.image(name, &self.session.request.platform)?;
+            Ok(Some(base.layers.into_iter().map(Laid::known).collect()))
         };
         match used {
             StageSource::Stage(stage) => Ok(Some(self.session.stage(*stage)?.layers)),

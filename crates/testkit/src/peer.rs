@@ -70,6 +70,12 @@ impl Peer {
         Some(docker)
     }
 
+    /// The root of the tree that it is installed in.
+    pub fn tree(&self) -> PathBuf {
+        let above = self.path.ancestors().nth(2).map(PathBuf::from);
+        above.unwrap_or_default().join("tree")
+    }
+
     /// The OCI layout with the real images `debian`, `python` and `build`, or `None`, told on
     /// stderr. Panics where peers are required.
     pub fn real_images() -> Option<PathBuf> {

@@ -12,7 +12,9 @@ use serde_json::json;
 
 use super::import::CompressionWord;
 use super::{Context, Exit, Failure};
-use crate::ops::{self, BuildTold, BuildWanted, ContextWord, Pull, SecretWord, StepWord};
+use crate::ops::{
+    self, BuildOutput, BuildTold, BuildWanted, ContextWord, Engine, Pull, SecretWord, StepWord,
+};
 use crate::output::{print, print_json};
 use crate::plain::plain;
 
@@ -46,9 +48,18 @@ pub(super) struct BuildArgs {
     /// A label; may repeat.
     #[arg(long, value_name = "KEY=VALUE")]
     label: Vec<String>,
-    /// What the image is for: this machine's platform.
-    #[arg(long, value_name = "PLATFORM")]
-    platform: Option<Platform>,
+    /// What the image is for [default: this machine's platform]; several, by commas, become an index.
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    platform: Vec<Platform>,
+    /// Where the image goes besides the store: type=oci|docker|local|tar|registry,dest=PATH; DIR; -; may repeat.
+    #[arg(long, short, value_name = "OUTPUT")]
+    output: Vec<String>,
+    /// Send the image to the registry of each of its names: -o type=registry.
+    #[arg(long)]
+    push: bool,
+    /// Load the image into an engine that runs here: docker or podman.
+    #[arg(long, value_enum, value_name = "ENGINE", num_args = 0..=1, require_equals = true, default_missing_value = "docker")]
+    load: Option<Engine>,
     /// Carry out every step, whatever is cached.
     #[arg(long)]
     no_cache: bool,
@@ -134,7 +145,7 @@ impl BuildArgs {
             args: self.build_arg.iter().map(argument).collect(),
             target: self.target.clone(),
             labels: self.label.iter().map(label).collect(),
-            platform: self.platform.clone(),
+            platforms: self.platform.clone(),
             no_cache: self.no_cache,
             pull: if self.pull { Pull::Always } else { Pull::Missing },
             network: self.network,
@@ -146,8 +157,53 @@ impl BuildArgs {
             secrets: self.secret.iter().map(|text| secret(text)).collect::<Result<_, _>>()?,
             real_times: self.timestamps == TimesWord::Real,
             compression: self.compression.into(),
+            outputs: self.outputs()?,
         })
     }
+}
+
+impl BuildArgs {
+    fn outputs(&self) -> Result<Vec<BuildOutput>, Failure> {
+        let mut outputs: Vec<BuildOutput> =
+            self.output.iter().map(|text| output(text)).collect::<Result<_, _>>()?;
+        outputs.extend(self.load.map(BuildOutput::Engine));
+        outputs.extend(self.push.then_some(BuildOutput::Registry));
+        Ok(outputs)
+    }
+}
+
+/// An output as buildx writes it.
+fn output(text: &str) -> Result<BuildOutput, Failure> {
+    let wrong = |why: &str| Failure::Usage(format!("-o {text}: {why}"));
+    if !text.contains('=') {
+        let path = PathBuf::from(text);
+        return Ok(if text == "-" { BuildOutput::Tar(path) } else { BuildOutput::Files(path) });
+    }
+    let mut fields = BTreeMap::new();
+    for field in text.split(',') {
+        let (key, value) = field.split_once('=').ok_or_else(|| wrong("it is not KEY=VALUE,…"))?;
+        fields.insert(key, value);
+    }
+    let kind = fields.remove("type").ok_or_else(|| wrong("it has no type"))?;
+    let dest = fields.remove("dest").map(PathBuf::from);
+    let as_tar = fields.remove("tar").is_none_or(|word| word != "false");
+    let pushes = fields.remove("push").is_some_and(|word| word == "true");
+    if let Some((key, _)) = fields.first_key_value() {
+        return Err(wrong(&format!("{key} is not known here")));
+    }
+    let place = || dest.clone().ok_or_else(|| wrong("it has no dest=PATH"));
+    Ok(match kind {
+        "oci" if !as_tar => BuildOutput::Layout(place()?),
+        "oci" => BuildOutput::Archive(place()?),
+        "docker" if dest.is_none() => BuildOutput::Engine(Engine::Docker),
+        "docker" => BuildOutput::Docker(place()?),
+        "local" => BuildOutput::Files(place()?),
+        "tar" => BuildOutput::Tar(place()?),
+        "registry" => BuildOutput::Registry,
+        "image" if pushes => BuildOutput::Registry,
+        "image" => return Err(wrong("the image is in the local store in any case")),
+        _ => return Err(wrong("types are oci, docker, local, tar and registry")),
+    })
 }
 
 fn named(text: &str) -> Result<(String, ContextWord), Failure> {
@@ -229,6 +285,7 @@ pub(super) async fn build(context: &Context, args: BuildArgs, json: bool) -> Res
     }
     let progress = if context.is_quiet() { ProgressWord::Quiet } else { args.progress };
     let told: BuildTold = Arc::new(Told(progress));
+    let is_silent = wanted.outputs.iter().any(BuildOutput::is_standard_output);
     let report = ops::build(context, wanted, told).await?;
     if let Some(path) = &args.iidfile {
         write(path, &report.config)?;
@@ -240,6 +297,9 @@ pub(super) async fn build(context: &Context, args: BuildArgs, json: bool) -> Res
             "image.name": report.names.join(","),
         });
         write(path, &format!("{digests:#}\n"))?;
+    }
+    if is_silent {
+        return Ok(Exit::Done);
     }
     if json {
         print_json(&report)?;

@@ -13,6 +13,7 @@ mod cp;
 mod diff;
 mod edit;
 mod edit_image;
+mod engines;
 mod import;
 mod inspect;
 mod layers;
@@ -33,9 +34,9 @@ pub mod validate;
 mod volume;
 
 pub use build::{
-    AdviceReport, ArgReport, BuildCheckReport, BuildReport, BuildTold, BuildWanted, ContextWord,
-    NeedReport, OutlineReport, SecretWord, StepWord, TargetReport, TargetsReport, build,
-    build_check, build_outline, build_targets,
+    AdviceReport, ArgReport, BuildCheckReport, BuildOutput, BuildReport, BuildTold, BuildWanted,
+    BuiltImage, ContextWord, Engine, NeedReport, OutlineReport, SecretWord, StepWord, TargetReport,
+    TargetsReport, build, build_check, build_outline, build_targets,
 };
 pub use bundle::{BundleReport, bundle};
 pub use check::validate;

@@ -12,5 +12,6 @@ mod hostile;
 #[path = "../run/image.rs"]
 mod image;
 mod instructions;
+mod outputs;
 mod runs;
 mod words;

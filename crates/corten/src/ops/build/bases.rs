@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use corten_build::{Base, Bases, BuiltLayer};
-use corten_spec::Reference;
+use corten_spec::{Platform, Reference};
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::look::{self, LookRequest};
@@ -17,6 +17,7 @@ type Problem = Box<dyn std::error::Error + Send + Sync>;
 /// A question for an image, and the way back.
 pub(super) struct Question {
     place: Place,
+    platform: Platform,
     answer: oneshot::Sender<Result<Base, Failure>>,
 }
 
@@ -28,13 +29,13 @@ pub(super) struct Images {
 }
 
 impl Bases for Images {
-    fn image(&self, name: &str) -> Result<Base, Problem> {
+    fn image(&self, name: &str, platform: &Platform) -> Result<Base, Problem> {
         let (answer, answered) = oneshot::channel();
         let place = match self.places.contains(name) {
             true => Place::parse_bare(name)?,
             false => Place::Bare(StoreName::Reference(Reference::parse(name)?)),
         };
-        let question = Question { place, answer };
+        let question = Question { place, platform: platform.clone(), answer };
         let gone = || Problem::from("nobody answers any more");
         self.asking.blocking_send(question).map_err(|_| gone())?;
         Ok(answered.blocking_recv().map_err(|_| gone())??)
@@ -43,13 +44,21 @@ impl Bases for Images {
 
 /// Answers a question.
 pub(super) async fn answer(context: &Context, question: Question, pull: Pull) {
-    let base = base(context, question.place, pull).await;
+    // Where this machine's own is meant, the only image of a name will do.
+    let is_ours = question.platform.normalized() == context.platform().normalized();
+    let platform = (!is_ours).then_some(question.platform);
+    let base = base(context, question.place, platform, pull).await;
     // Who asked may be gone, which is its right.
     let _ = question.answer.send(base);
 }
 
-async fn base(context: &Context, place: Place, pull: Pull) -> Result<Base, Failure> {
-    let request = LookRequest { place, platform: None };
+async fn base(
+    context: &Context,
+    place: Place,
+    platform: Option<Platform>,
+    pull: Pull,
+) -> Result<Base, Failure> {
+    let request = LookRequest { place, platform };
     let image = ready(context, &request, pull).await?;
     let layers = layers(context, &request).await?;
     let diff_ids = image.config.value().rootfs.diff_ids.iter().cloned();

@@ -2,6 +2,7 @@
 
 mod bases;
 mod looking;
+mod outputs;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -14,10 +15,12 @@ use corten_build::{
 };
 use corten_dockerfile::{BuildInputs, Dockerfile, IgnoreFile, MAX_DOCKERFILE, PlatformValues};
 use corten_layer::Compression;
-use corten_spec::{AnyDocument, Document, Manifest, MediaType, Platform, RefName};
+use corten_spec::{AnyDocument, Digest, Document, Index, Manifest, MediaType, Platform, RefName};
 use corten_store::{Pusher as _, Tagger as _};
 use schemars::JsonSchema;
 use serde::Serialize;
+
+pub use outputs::{BuildOutput, Engine};
 
 pub use looking::{
     AdviceReport, ArgReport, BuildCheckReport, NeedReport, OutlineReport, TargetReport,
@@ -80,8 +83,8 @@ pub struct BuildWanted {
     pub target: Option<String>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
-    /// What is built for.
-    pub platform: Option<Platform>,
+    /// What is built for; this machine's platform if there is none. Several become an index.
+    pub platforms: Vec<Platform>,
     /// Whether every step is carried out.
     pub no_cache: bool,
     /// When registries are asked.
@@ -96,6 +99,8 @@ pub struct BuildWanted {
     pub real_times: bool,
     /// How layers are packed.
     pub compression: Compression,
+    /// Where the image goes besides the local store.
+    pub outputs: Vec<BuildOutput>,
 }
 
 /// What was built.
@@ -103,16 +108,31 @@ pub struct BuildWanted {
 pub struct BuildReport {
     /// Names that it has in the local store.
     pub names: Vec<String>,
-    /// Digest of its manifest.
+    /// Digest of its manifest, or of the index of several.
     pub digest: String,
-    /// Digest of its config: the image's ID.
+    /// Its ID: the digest of its config, or of the index of several.
     pub config: String,
-    /// How many layers it has.
-    pub layers: usize,
+    /// The image of each platform.
+    pub images: Vec<BuiltImage>,
     /// How many steps were carried out.
     pub ran: usize,
     /// How many steps were in the cache.
     pub cached: usize,
+    /// Where else it is.
+    pub outputs: Vec<String>,
+}
+
+/// The image of a platform.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct BuiltImage {
+    /// The platform.
+    pub platform: String,
+    /// Digest of its manifest.
+    pub digest: String,
+    /// Digest of its config.
+    pub config: String,
+    /// How many layers it has.
+    pub layers: usize,
 }
 
 /// Who is told what happens in a build.
@@ -133,23 +153,42 @@ pub async fn build(
     told: BuildTold,
 ) -> Result<BuildReport, Failure> {
     super::run::tell_of_one_id(context);
-    let ours = context.platform();
-    if let Some(platform) = &wanted.platform
-        && platform.normalized().fitness(&ours.normalized()).is_none()
-    {
-        let text = format!("--platform {platform}: this machine builds for {ours} alone");
-        return Err(Failure::Usage(text));
+    let mut platforms = wanted.platforms.clone();
+    if platforms.is_empty() {
+        platforms.push(context.platform());
     }
+    outputs::check(&wanted.outputs, &wanted.tags, platforms.len())?;
     let read = read(context, &wanted)?;
+    let mut all = Vec::with_capacity(platforms.len());
+    for platform in &platforms {
+        all.push(built(context, &wanted, &read, platform, told.clone()).await?);
+    }
+    let (mut report, digest) = named(context, all, &wanted.tags, &read.shown).await?;
+    for output in &wanted.outputs {
+        let sent = outputs::send(context, output, (&digest, &wanted.tags)).await?;
+        report.outputs.extend(sent);
+    }
+    Ok(report)
+}
+
+/// Builds for one platform.
+async fn built(
+    context: &Context,
+    wanted: &BuildWanted,
+    read: &Read,
+    platform: &Platform,
+    told: BuildTold,
+) -> Result<Built, Failure> {
+    let inputs = BuildInputs { target: values(platform), ..read.inputs.clone() };
     let names: Vec<&str> = wanted.contexts.keys().map(String::as_str).collect();
-    let shown = read.shown.clone();
-    let text = read.file.clone();
-    let plan = Plan::new(read.file, read.inputs.clone(), wanted.target.as_deref(), &names)
-        .map_err(|error| failure(&shown, &text, error))?;
+    let (shown, text) = (&read.shown, &read.file);
+    let plan = Plan::new(text.clone(), inputs, wanted.target.as_deref(), &names)
+        .map_err(|error| failure(shown, text, error))?;
     let request = BuildRequest {
+        platform: platform.clone(),
         context: wanted.context.clone(),
-        ignore: read.ignore,
-        contexts: contexts(&wanted),
+        ignore: read.ignore.clone(),
+        contexts: contexts(wanted),
         secrets: secrets(context, &wanted.secrets)?,
         labels: wanted.labels.clone(),
         network: match wanted.network {
@@ -162,8 +201,7 @@ pub async fn build(
         compression: wanted.compression,
     };
     let built = carry_out(context, plan, request, (wanted.pull, told)).await?;
-    let built = built.map_err(|error| failure(&shown, &text, error))?;
-    named(context, built, &wanted.tags, &shown).await
+    built.map_err(|error| failure(shown, text, error))
 }
 
 /// Runs the builder on a thread; images are asked for on the runtime.
@@ -183,7 +221,7 @@ async fn carry_out(
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let (snapshots, powers) = (context.snapshots()?, context.powers());
     let form = context.form(&snapshots);
-    let (platform, now) = (context.platform(), context.now());
+    let (native, now) = (context.platform(), context.now());
     let (leases, programs) = (context.leases(), context.programs());
     let thread = tokio::task::spawn_blocking(move || {
         let builder = Builder {
@@ -192,7 +230,7 @@ async fn carry_out(
             snapshots,
             form,
             powers,
-            platform,
+            native,
             bases: &bases,
             listener: told.as_ref(),
             leases,
@@ -209,34 +247,64 @@ async fn carry_out(
     thread.await.map_err(|_| Failure::interrupted("the build"))
 }
 
-/// Writes the documents of what was built, and names it.
+/// Writes the documents of what was built, and names it: an image, or an index of several.
 async fn named(
     context: &Context,
-    built: Built,
+    all: Vec<Built>,
     tags: &[RefName],
     shown: &str,
-) -> Result<BuildReport, Failure> {
+) -> Result<(BuildReport, Digest), Failure> {
     let store = context.store()?;
-    let config = write(shown, MediaType::OCI_CONFIG, built.config)?;
-    put_config(&store, &config).await?;
-    let layers = built.layers.iter().map(|layer| layer.descriptor.clone()).collect();
-    let manifest = Manifest::image(config.descriptor().clone(), layers);
-    let manifest: Document<Manifest> = write(shown, MediaType::OCI_MANIFEST, manifest)?;
-    let digest = manifest.digest().to_string();
-    let document = AnyDocument::Manifest(manifest);
-    store.push(&document).await?;
+    let (ran, cached) = all.iter().fold((0, 0), |sum, one| (sum.0 + one.ran, sum.1 + one.cached));
+    let (mut images, mut entries, mut held) = (Vec::new(), Vec::new(), Vec::new());
+    let mut only = None;
+    for built in all {
+        let platform = built.config.platform.clone();
+        let config = write(shown, MediaType::OCI_CONFIG, built.config)?;
+        put_config(&store, &config).await?;
+        let layers: Vec<_> = built.layers.iter().map(|layer| layer.descriptor.clone()).collect();
+        let count = layers.len();
+        let manifest = Manifest::image(config.descriptor().clone(), layers);
+        let manifest: Document<Manifest> = write(shown, MediaType::OCI_MANIFEST, manifest)?;
+        images.push(BuiltImage {
+            platform: platform.to_string(),
+            digest: manifest.digest().to_string(),
+            config: config.digest().to_string(),
+            layers: count,
+        });
+        let mut entry = manifest.descriptor().clone();
+        entry.platform = Some(platform);
+        entries.push(entry);
+        let document = AnyDocument::Manifest(manifest);
+        store.push(&document).await?;
+        only = Some(document);
+        held.extend(built.held);
+    }
+    let (document, id) = match (only, images.as_slice()) {
+        (Some(document), [image]) => (document, image.config.clone()),
+        _ => {
+            let index: Document<Index> = write(shown, MediaType::OCI_INDEX, Index::new(entries))?;
+            let id = index.digest().to_string();
+            let document = AnyDocument::Index(index);
+            store.push(&document).await?;
+            (document, id)
+        }
+    };
     for tag in tags {
         store.tag(tag, &document).await?;
     }
-    drop(built.held);
-    Ok(BuildReport {
+    drop(held);
+    let digest = document.descriptor().digest.clone();
+    let report = BuildReport {
         names: tags.iter().map(ToString::to_string).collect(),
-        digest,
-        config: config.digest().to_string(),
-        layers: built.layers.len(),
-        ran: built.ran,
-        cached: built.cached,
-    })
+        digest: digest.to_string(),
+        config: id,
+        images,
+        ran,
+        cached,
+        outputs: Vec::new(),
+    };
+    Ok((report, digest))
 }
 
 /// Reads the Dockerfile, what its context leaves out, and what it is given.
@@ -273,13 +341,7 @@ pub(super) fn read(context: &Context, wanted: &BuildWanted) -> Result<Read, Fail
 }
 
 fn inputs(context: &Context, wanted: &BuildWanted) -> BuildInputs {
-    let platform = context.platform();
-    let values = PlatformValues {
-        os: platform.os.clone(),
-        os_version: String::new(),
-        architecture: platform.architecture.clone(),
-        variant: platform.variant.clone().unwrap_or_default(),
-    };
+    let values = values(&context.platform());
     let args = wanted.args.iter().filter_map(|(name, value)| {
         let value = value.clone().or_else(|| context.environment().set(name).map(str::to_owned));
         Some((name.clone(), value?))
@@ -289,6 +351,15 @@ fn inputs(context: &Context, wanted: &BuildWanted) -> BuildInputs {
         build: values.clone(),
         target: values,
         stage: wanted.target.clone().unwrap_or_default(),
+    }
+}
+
+fn values(platform: &Platform) -> PlatformValues {
+    PlatformValues {
+        os: platform.os.clone(),
+        os_version: platform.os_version.clone().unwrap_or_default(),
+        architecture: platform.architecture.clone(),
+        variant: platform.variant.clone().unwrap_or_default(),
     }
 }
 
