@@ -199,7 +199,9 @@ async fn archived(
         None => store.path(),
     };
     let file = builder.tempfile_in(directory).map_err(failed)?;
-    copied(context, digest, Place::Archive(file.path().to_owned(), None)).await?;
+    // Podman takes the name that the index has.
+    let name = names.first().map(|name| Selector::Name(name.clone()));
+    copied(context, digest, Place::Archive(file.path().to_owned(), name)).await?;
     // The copy renamed a new file to that name.
     let (_, path) = file.into_parts();
     let archive = File::options().read(true).write(true).open(&path).map_err(failed)?;
