@@ -37,9 +37,11 @@ mod rootfs;
 mod running;
 mod source;
 mod stage;
+mod unpacking;
 mod words;
 mod work;
 
+pub use archive::plain_tar;
 pub use base::{Base, Bases, BuiltLayer, NamedContext};
 pub use builder::{BuildRequest, Builder, Built, SecretValue, StepNetwork, Times};
 pub use cache::forget_lost;
