@@ -34,8 +34,8 @@ mod volume;
 
 pub use build::{
     AdviceReport, ArgReport, BuildCheckReport, BuildReport, BuildTold, BuildWanted, ContextWord,
-    NeedReport, OutlineReport, SecretWord, StepWord, TargetReport, TargetsReport, build,
-    build_check, build_outline, build_targets,
+    FetchedContext, NeedReport, OutlineReport, SecretWord, StepWord, TargetReport, TargetsReport,
+    build, build_check, build_outline, build_targets, fetch_context,
 };
 pub use bundle::{BundleReport, bundle};
 pub use check::validate;

@@ -6,11 +6,15 @@
 
 mod bench;
 mod cache;
+mod contexts;
 mod copies;
 mod hostile;
 #[allow(dead_code)]
 #[path = "../run/image.rs"]
 mod image;
 mod instructions;
+mod remote;
+mod repositories;
 mod runs;
+mod site;
 mod words;
