@@ -15,6 +15,7 @@ use crate::copying::join;
 use crate::error::{Result, StepError, failed, of_layer, refused};
 use crate::flags::Changes;
 use crate::lookup::{LastLink, Tree as _, is_directory, resolve};
+use crate::sparse::MAX_SPARSE;
 use crate::unpacking::Foreign;
 
 /// Whether archives are unpacked.
@@ -180,9 +181,10 @@ pub(crate) fn write(
 }
 
 fn item(mut entry: Entry, archive: &Arc<File>, number: u64, changes: &Changes) -> Result<Item> {
-    if entry.sparse.is_some() {
+    let sparse = entry.sparse.take();
+    if sparse.is_some() && entry.size > MAX_SPARSE {
         let name = String::from_utf8_lossy(&entry.name).into_owned();
-        return refused(format!("{name}: sparse files of archives are not unpacked yet"));
+        return refused(format!("{name}: a sparse file has at most {MAX_SPARSE} bytes"));
     }
     let offset = entry.content;
     entry.records.clear();
@@ -194,7 +196,10 @@ fn item(mut entry: Entry, archive: &Arc<File>, number: u64, changes: &Changes) -
     if entry.kind != EntryKind::File {
         return Ok(Item::plain(entry));
     }
-    let content = Content::Archive(archive.clone(), offset);
+    let content = match sparse {
+        None => Content::Archive(archive.clone(), offset),
+        Some(extents) => Content::Sparse(archive.clone(), offset, extents.into()),
+    };
     Ok(Item { entry, content, file: Some((OF_ARCHIVE, number, offset)) })
 }
 

@@ -11,6 +11,7 @@
 //! <place>/files            digests of files of contexts, by what stat says of them
 //! <place>/caches/<id>/     what RUN --mount=type=cache keeps
 //! <place>/rooms/<n>/       one build's own, locked while it lives; swept by the next one
+//!                          (what is fetched from elsewhere is kept by whoever fetches it: `Remotes`)
 //! ```
 //!
 //! It is given a store, the snapshots, a port for the images that stages begin with and one for files and
@@ -39,6 +40,7 @@ mod remote;
 mod rootfs;
 mod running;
 mod source;
+mod sparse;
 mod stage;
 mod unpacking;
 mod words;

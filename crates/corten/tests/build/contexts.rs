@@ -20,7 +20,7 @@ fn tar() -> Vec<u8> {
 }
 
 /// Builds with something on standard input.
-fn fed(bench: &Bench, input: &[u8], words: &[&str]) -> Answer {
+pub(crate) fn fed(bench: &Bench, input: &[u8], words: &[&str]) -> Answer {
     let all = [&["build", "-t", "t", "--json", "--network", "none"], words].concat();
     let mut command = bench.command("store", &all);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

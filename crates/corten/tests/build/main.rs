@@ -4,6 +4,7 @@
 // A test that was skipped must not look like one that passed.
 #![allow(clippy::print_stderr)]
 
+mod archives;
 mod bench;
 mod cache;
 mod contexts;

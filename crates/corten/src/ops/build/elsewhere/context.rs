@@ -283,7 +283,11 @@ impl Fetching {
         let of_layer = |source| Failure::Layer { object: shown.to_owned(), source };
         let root = Root::open(directory).map_err(of_layer)?;
         apply(std::io::BufReader::new(tar), &root, &how, Limits::default()).map_err(of_layer)?;
-        Ok(())
+        // What an archive says of its root is of the directory that it was packed from.
+        let wrong = |action| failed(shown, action);
+        std::os::unix::fs::chown(directory, Some(0), Some(0)).map_err(wrong("change of owner"))?;
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(directory, mode).map_err(wrong("change of mode"))
     }
 
     fn dockerfile(&self, address: &Address, shown: &str) -> Result<Vec<u8>, Failure> {
