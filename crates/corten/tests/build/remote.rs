@@ -109,6 +109,12 @@ fn what_did_not_change_is_neither_fetched_nor_added_again() {
     }
     assert_eq!(ran(&["--no-cache"]), Some(1));
     assert_eq!(bench.cat("/f"), "version 2\n");
+    // Nor does it grow for ever.
+    let left = || std::fs::read_dir(bench.path("store/.corten/build/fetched")).unwrap().count();
+    bench.corten("store", &["gc"]);
+    assert!(left() > 0);
+    let all = bench.corten("store", &["gc", "--grace", "0s"]);
+    assert_eq!((all.code, left()), (0, 0), "{}", all.err);
 }
 
 #[test]

@@ -20,6 +20,7 @@ use corten_store::{Pusher as _, Tagger as _};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+pub(super) use elsewhere::forget_fetched;
 pub use elsewhere::{FetchedContext, fetch_context};
 pub use looking::{
     AdviceReport, ArgReport, BuildCheckReport, NeedReport, OutlineReport, TargetReport,

@@ -2,12 +2,15 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use corten_build::{RemoteFile, redacted};
 use corten_registry::{Download, Downloaded, Transport, Validators, download};
 use corten_spec::{Algorithm, Digest, Hasher};
 use corten_store::StoreError;
+use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
 use serde::{Deserialize, Serialize};
 
 use super::{failed, kept, name_of};
@@ -23,10 +26,10 @@ pub(super) struct Files {
     place: PathBuf,
 }
 
-/// A file that is here.
+/// A file that is here, and stays so while this is held, whatever becomes of its name.
 #[derive(Clone, Debug)]
 pub(super) struct Fetched {
-    path: PathBuf,
+    file: Arc<File>,
     size: u64,
     digest: Digest,
     pub(super) modified: Option<i64>,
@@ -34,7 +37,9 @@ pub(super) struct Fetched {
 
 impl Fetched {
     pub(super) fn open(&self) -> Result<RemoteFile, Failure> {
-        let file = File::open(&self.path).map_err(failed(self.path.display(), "opening"))?;
+        // With a place in it of its own: stages read beside each other.
+        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let file = File::open(&path).map_err(failed("a fetched file", "opening"))?;
         let (size, digest) = (self.size, self.digest.clone());
         Ok(RemoteFile { file, size, digest, modified: self.modified })
     }
@@ -107,6 +112,7 @@ impl Files {
     fn whole(&self, note: &Note) -> Option<Fetched> {
         let path = self.place.join("fetched").join(note.digest.encoded());
         let mut file = File::open(&path).ok()?;
+        touch(&file).ok()?;
         let mut hasher = Hasher::new(Algorithm::Sha256);
         let (mut size, mut buffer) = (0_u64, vec![0_u8; 128 * 1024]);
         loop {
@@ -119,7 +125,8 @@ impl Files {
         }
         let is_whole = size == note.size && hasher.finish() == note.digest;
         let modified = note.validators().seconds();
-        is_whole.then(|| Fetched { path, size, digest: note.digest.clone(), modified })
+        let (file, digest) = (Arc::new(file), note.digest.clone());
+        is_whole.then_some(Fetched { file, size, digest, modified })
     }
 }
 
@@ -174,11 +181,18 @@ impl Staged {
         let path = self.directory.join(digest.encoded());
         let shown = path.display();
         self.file.as_file().sync_all().map_err(failed(&shown, "writing"))?;
-        self.file.persist(&path).map_err(|error| failed(&shown, "writing")(error.error))?;
+        let file = self.file.persist(&path);
+        let file = Arc::new(file.map_err(|error| failed(&shown, "writing")(error.error))?);
         let Validators { etag, modified } = validators.clone();
         write(note, &Note { etag, modified, digest: digest.clone(), size })?;
-        Ok(Fetched { path, size, digest, modified: validators.seconds() })
+        Ok(Fetched { file, size, digest, modified: validators.seconds() })
     }
+}
+
+/// Says that a file was used: what is not is forgotten one day.
+fn touch(file: &File) -> std::io::Result<()> {
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    Ok(futimens(file, &Timestamps { last_access: now, last_modification: now })?)
 }
 
 fn mismatch(url: &str, expected: &Digest, found: &Digest) -> Failure {

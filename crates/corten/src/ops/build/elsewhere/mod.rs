@@ -8,6 +8,7 @@
 
 mod context;
 mod files;
+mod forget;
 mod git;
 mod repository;
 mod room;
@@ -25,6 +26,7 @@ use crate::{Context, Failure};
 
 pub use context::{FetchedContext, fetch_context};
 use files::{Fetched, Files};
+pub(in crate::ops) use forget::forget_fetched;
 use git::{Git, Local};
 use repository::Resolved;
 
