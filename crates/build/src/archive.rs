@@ -15,6 +15,8 @@ use crate::copying::join;
 use crate::error::{Result, StepError, failed, of_layer, refused};
 use crate::flags::Changes;
 use crate::lookup::{LastLink, Tree as _, is_directory, resolve};
+use crate::sparse::MAX_SPARSE;
+use crate::unpacking::Foreign;
 
 /// Whether archives are unpacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,14 +35,20 @@ const OF_ARCHIVE: usize = usize::MAX;
 /// Bytes of the first header of a tar.
 const HEADER: usize = 512;
 
-/// The plain tar in a file; `None` where it is none. `spool` is a directory for what has to be unpacked first.
+/// The plain tar in a file, at its beginning; `None` where it holds none. `spool` is a directory for what has to
+/// be unpacked first.
+///
+/// # Errors
+/// Where it is damaged, larger than [`Limits`] allow, or of a kind that is not unpacked.
+pub fn plain_tar(file: File, spool: &Path) -> Result<Option<File>> {
+    open(file, spool)
+}
+
+/// The same.
 pub(crate) fn open(mut file: File, spool: &Path) -> Result<Option<File>> {
     let first = head(&file)?;
-    let of_other = |magic: &[u8]| first.starts_with(magic);
-    if of_other(b"BZh") || of_other(b"\xfd7zXZ\0") {
-        return refused(
-            "archives in bzip2 and xz are not unpacked yet: --unpack=false copies the file",
-        );
+    if let Some(foreign) = Foreign::detect(&first) {
+        return of_foreign(file, foreign, spool);
     }
     rewind(&mut file)?;
     if Compression::detect(first.get(..MAGIC_BYTES).unwrap_or_default()) == Compression::None {
@@ -54,6 +62,31 @@ pub(crate) fn open(mut file: File, spool: &Path) -> Result<Option<File>> {
     let mut plain = tempfile::tempfile_in(spool).map_err(failed(spool.display(), "creation"))?;
     spool_tar(BufReader::new(&file), Limits::default(), &mut plain)
         .map_err(of_layer("the archive"))?;
+    rewind(&mut plain)?;
+    Ok(Some(plain))
+}
+
+/// The same of a file in bzip2 or xz.
+fn of_foreign(mut file: File, foreign: Foreign, spool: &Path) -> Result<Option<File>> {
+    let read = failed::<std::io::Error>("the archive", "unpacking");
+    rewind(&mut file)?;
+    let mut first = Vec::new();
+    let begun = foreign.unpacked(&file, Limits::default());
+    let begun = begun.and_then(|plain| plain.take(HEADER as u64).read_to_end(&mut first));
+    match begun {
+        Ok(_) if is_tar(&first) => {}
+        Ok(_) => return Ok(None),
+        Err(error) => {
+            use std::io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
+            let is_damage =
+                matches!(error.kind(), InvalidData | InvalidInput | Other | UnexpectedEof);
+            return if is_damage { Ok(None) } else { Err(read(error)) };
+        }
+    }
+    rewind(&mut file)?;
+    let mut plain = tempfile::tempfile_in(spool).map_err(failed(spool.display(), "creation"))?;
+    let copied = foreign.unpacked(&file, Limits::default());
+    copied.and_then(|mut packed| std::io::copy(&mut packed, &mut plain)).map_err(read)?;
     rewind(&mut plain)?;
     Ok(Some(plain))
 }
@@ -148,9 +181,10 @@ pub(crate) fn write(
 }
 
 fn item(mut entry: Entry, archive: &Arc<File>, number: u64, changes: &Changes) -> Result<Item> {
-    if entry.sparse.is_some() {
+    let sparse = entry.sparse.take();
+    if sparse.is_some() && entry.size > MAX_SPARSE {
         let name = String::from_utf8_lossy(&entry.name).into_owned();
-        return refused(format!("{name}: sparse files of archives are not unpacked yet"));
+        return refused(format!("{name}: a sparse file has at most {MAX_SPARSE} bytes"));
     }
     let offset = entry.content;
     entry.records.clear();
@@ -162,7 +196,10 @@ fn item(mut entry: Entry, archive: &Arc<File>, number: u64, changes: &Changes) -
     if entry.kind != EntryKind::File {
         return Ok(Item::plain(entry));
     }
-    let content = Content::Archive(archive.clone(), offset);
+    let content = match sparse {
+        None => Content::Archive(archive.clone(), offset),
+        Some(extents) => Content::Sparse(archive.clone(), offset, extents.into()),
+    };
     Ok(Item { entry, content, file: Some((OF_ARCHIVE, number, offset)) })
 }
 

@@ -7,7 +7,8 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use corten_layer::{
-    Compression, Entry, EntryKind, LayerError, Mtime, Packed, Packer, Packing, TarWriter, TreePath,
+    Compression, Entry, EntryKind, Extent, LayerError, Mtime, Packed, Packer, Packing, TarWriter,
+    TreePath,
 };
 
 use crate::base::BuiltLayer;
@@ -16,6 +17,7 @@ use crate::error::{Result, StepError, of_layer};
 use crate::lookup::Tree;
 use crate::pending::Pending;
 use crate::source::{Identity, Source};
+use crate::sparse::Filled;
 
 /// Where the bytes of a file are.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ pub(crate) enum Content {
     File(Arc<Source>, TreePath, Identity),
     /// In an archive, from an offset on.
     Archive(Arc<File>, u64),
+    /// The same, with holes between its extents.
+    Sparse(Arc<File>, u64, Arc<[Extent]>),
 }
 
 /// Something to write.
@@ -173,6 +177,11 @@ fn write<W: std::io::Write>(
             let mut file: &File = &file;
             file.seek(SeekFrom::Start(offset)).map_err(LayerError::Read)?;
             writer.file(entry, file.take(entry.size))
+        }
+        Content::Sparse(file, offset, extents) => {
+            let mut file: &File = &file;
+            file.seek(SeekFrom::Start(offset)).map_err(LayerError::Read)?;
+            writer.file(entry, Filled::new(file, &extents, entry.size))
         }
     }
 }

@@ -32,6 +32,8 @@ pub struct Base {
 pub enum NamedContext {
     /// A directory of this machine.
     Directory(PathBuf),
+    /// A directory that was made of an archive or a repository: nothing is left out, files keep their owners.
+    Fetched(PathBuf),
     /// An image, in whatever words [`Bases::image`] takes.
     Image(String),
 }

@@ -24,6 +24,7 @@ use crate::event::BuildListener;
 use crate::memo::Memo;
 use crate::pending::Pending;
 use crate::plan::Plan;
+use crate::remote::Remotes;
 use crate::source::{Owners, Source};
 use crate::stage::{StageState, run_stage};
 use crate::work::Work;
@@ -42,6 +43,8 @@ pub struct Builder<'a> {
     pub native: Platform,
     /// Who has images.
     pub bases: &'a dyn Bases,
+    /// Who has files and repositories from elsewhere.
+    pub remotes: &'a dyn Remotes,
     /// Who is told what happens.
     pub listener: &'a dyn BuildListener,
     /// The directory of the builder's own.
@@ -87,6 +90,16 @@ impl fmt::Debug for SecretValue {
     }
 }
 
+/// Where the directory of a context comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ContextKind {
+    /// It is its owner's own: files belong to root once they are taken.
+    #[default]
+    Local,
+    /// It was made of an archive or a repository: files keep their owners.
+    Fetched,
+}
+
 /// What a build is given besides its plan.
 #[derive(Clone, Debug)]
 pub struct BuildRequest {
@@ -94,6 +107,8 @@ pub struct BuildRequest {
     pub platform: Platform,
     /// The directory that COPY and ADD take from.
     pub context: PathBuf,
+    /// Where that comes from.
+    pub kind: ContextKind,
     /// What of it is left out.
     pub ignore: IgnoreFile,
     /// Named contexts.
@@ -258,16 +273,22 @@ impl Session<'_> {
 
     /// The build's own context.
     pub(crate) fn context(&self) -> Result<Arc<Source>> {
-        self.directory(&self.request.context, &self.request.ignore)
+        let owners = Owners::from(self.request.kind);
+        self.directory(&self.request.context, &self.request.ignore, owners)
     }
 
     /// A directory as a context, opened once.
-    pub(crate) fn directory(&self, path: &PathBuf, ignore: &IgnoreFile) -> Result<Arc<Source>> {
+    pub(crate) fn directory(
+        &self,
+        path: &PathBuf,
+        ignore: &IgnoreFile,
+        owners: Owners,
+    ) -> Result<Arc<Source>> {
         let mut contexts = self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(source) = contexts.get(path) {
             return Ok(source.clone());
         }
-        let source = Arc::new(Source::open(path, ignore.clone(), Owners::Root)?);
+        let source = Arc::new(Source::open(path, ignore.clone(), owners)?);
         contexts.insert(path.clone(), source.clone());
         Ok(source)
     }
@@ -282,5 +303,14 @@ impl Session<'_> {
     pub(crate) fn how(&self) -> How {
         let (compression, times) = (self.request.compression, self.request.times);
         How { compression, threads: self.builder.threads, times }
+    }
+}
+
+impl From<ContextKind> for Owners {
+    fn from(kind: ContextKind) -> Self {
+        match kind {
+            ContextKind::Local => Self::Root,
+            ContextKind::Fetched => Self::Keep,
+        }
     }
 }

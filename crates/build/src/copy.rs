@@ -2,6 +2,8 @@
 
 use corten_dockerfile::{Add, Command, Copy, IgnoreFile};
 
+use crate::adding::addresses;
+use crate::address::{Address, redacted};
 use crate::archive::Unpack;
 use crate::assemble::Assembly;
 use crate::config::{self, Row};
@@ -13,6 +15,9 @@ use crate::stage::StageRun;
 impl StageRun<'_> {
     /// Carries out a COPY.
     pub(crate) fn copy(&mut self, command: &Command, copy: &Copy) -> Result<()> {
+        if let Some(path) = copy.sources.paths.iter().find(|path| is_address(path)) {
+            return refused(format!("COPY of {}: only ADD takes addresses", redacted(path)));
+        }
         let flags = [("--parents", copy.parents.then(String::new))];
         let flags = flags.into_iter().chain(owner_flags(&copy.chown, &copy.chmod));
         let told = told("COPY", flags, &copy.sources);
@@ -41,18 +46,7 @@ impl StageRun<'_> {
 
     /// Carries out an ADD.
     pub(crate) fn add(&mut self, add: &Add) -> Result<()> {
-        let is_remote = |path: &&String| {
-            let schemes = ["http://", "https://", "git://", "ssh://", "git@"];
-            schemes.iter().any(|scheme| path.starts_with(scheme))
-        };
-        if let Some(path) = add.sources.paths.iter().find(is_remote) {
-            return refused(format!(
-                "ADD of {path}: addresses and repositories are not fetched yet"
-            ));
-        }
-        if add.checksum.is_some() {
-            return refused("ADD: --checksum is for addresses and repositories");
-        }
+        let addresses = addresses(add)?;
         let told = told("ADD", owner_flags(&add.chown, &add.chmod), &add.sources);
         let unpacks = add.unpack.unwrap_or(true);
         let copying = Copying {
@@ -68,7 +62,11 @@ impl StageRun<'_> {
                 false => Unpack::Never,
             },
         };
-        self.copied(&copying, None, &add.exclude)?;
+        if addresses.iter().any(Option::is_some) {
+            self.add_remote(add, &copying, addresses)?;
+        } else {
+            self.copied(&copying, None, &add.exclude)?;
+        }
         config::note(&mut self.state.config, told, Row::Layer, self.session.request.times);
         Ok(())
     }
@@ -110,6 +108,10 @@ impl StageRun<'_> {
     }
 }
 
+fn is_address(path: &str) -> bool {
+    !matches!(Address::parse(path), Ok(None))
+}
+
 fn excluded(patterns: &[String]) -> Result<IgnoreFile> {
     let read = IgnoreFile::from_patterns(patterns.iter().map(String::as_str));
     read.map_err(|error| StepError::Refused(error.to_string()))
@@ -139,7 +141,7 @@ fn told(
         }
     }
     for path in &sources.paths {
-        text = format!("{text} {path}");
+        text = format!("{text} {}", redacted(path));
     }
     for file in &sources.files {
         text = format!("{text} <<{}", file.name);

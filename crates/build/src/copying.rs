@@ -2,6 +2,7 @@
 //! filesystem: the layer is made of the sources.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::sync::Arc;
 
 use corten_dockerfile::IgnoreFile;
@@ -185,7 +186,7 @@ impl Copying<'_> {
     }
 
     /// Where a file called `name` goes.
-    fn file(&self, assembly: &mut Assembly<'_>, name: &[u8], item: Item) -> Result<()> {
+    pub(crate) fn file(&self, assembly: &mut Assembly<'_>, name: &[u8], item: Item) -> Result<()> {
         let destination = self.destination.as_bytes();
         if self.destination.ends_with('/') {
             let directory = self.directory(assembly, destination)?;
@@ -221,8 +222,7 @@ impl Copying<'_> {
             {
                 let file = self.source.read(&pick.found.path, &pick.found.identity)?;
                 if let Some(archive) = archive::open(file, spool)? {
-                    let directory = self.directory(assembly, self.destination.as_bytes())?;
-                    return archive::write(assembly, archive, &directory, &self.changes);
+                    return self.unpacked(assembly, archive);
                 }
             }
             let item = self.item(&pick.found)?;
@@ -238,6 +238,12 @@ impl Copying<'_> {
             }
         }
         self.contents(assembly, &pick, &found.path)
+    }
+
+    /// The entries of a plain tar go below the destination.
+    pub(crate) fn unpacked(&self, assembly: &mut Assembly<'_>, archive: File) -> Result<()> {
+        let directory = self.directory(assembly, self.destination.as_bytes())?;
+        archive::write(assembly, archive, &directory, &self.changes)
     }
 
     fn contents(&self, assembly: &mut Assembly<'_>, pick: &Pick, target: &TreePath) -> Result<()> {

@@ -11,11 +11,14 @@
 //! <place>/files            digests of files of contexts, by what stat says of them
 //! <place>/caches/<id>/     what RUN --mount=type=cache keeps
 //! <place>/rooms/<n>/       one build's own, locked while it lives; swept by the next one
+//!                          (what is fetched from elsewhere is kept by whoever fetches it: `Remotes`)
 //! ```
 //!
-//! It is given a store, the snapshots, and a port for the images that stages begin with; it reads neither the
-//! environment nor the clock, and prints nothing.
+//! It is given a store, the snapshots, a port for the images that stages begin with and one for files and
+//! repositories from elsewhere; it reads neither the environment nor the clock, and prints nothing.
 
+mod adding;
+mod address;
 mod archive;
 mod assemble;
 mod base;
@@ -35,18 +38,24 @@ mod memo;
 mod mounts;
 mod pending;
 mod plan;
+mod remote;
 mod rootfs;
 mod running;
 mod source;
+mod sparse;
 mod stage;
+mod unpacking;
 mod words;
 mod work;
 
+pub use address::{Address, GitPlace, GitTimes, redacted};
+pub use archive::plain_tar;
 pub use base::{Base, Bases, BuiltLayer, NamedContext};
-pub use builder::{BuildRequest, Builder, Built, SecretValue, StepNetwork, Times};
+pub use builder::{BuildRequest, Builder, Built, ContextKind, SecretValue, StepNetwork, Times};
 pub use cache::forget_lost;
 pub use context::{ContextError, read_ignore};
 pub use error::{BuildError, StepError};
 pub use event::{BuildEvent, BuildListener};
 pub use key::{CacheKey, KeyHasher};
 pub use plan::{Plan, Step};
+pub use remote::{RemoteFile, Remotes};

@@ -3,10 +3,13 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use corten_dockerfile::{Action, Command, Span, StageScope, StageSource, Trigger, command_uses};
+use corten_dockerfile::{
+    Action, Command, IgnoreFile, Span, StageScope, StageSource, Trigger, command_uses,
+};
 use corten_layer::{Entry, EntryKind};
 use corten_spec::{ChainId, DiffId, ImageConfig, Platform};
 
+use crate::address::redacted;
 use crate::assemble::{Assembly, Item, pack};
 use crate::base::NamedContext;
 use crate::builder::Session;
@@ -19,7 +22,7 @@ use crate::key::{CacheKey, KeyHasher};
 use crate::lookup::{LastLink, is_directory, resolve};
 use crate::plan::Step;
 use crate::rootfs::{Ground, Laid, Made};
-use crate::source::Source;
+use crate::source::{Owners, Source};
 
 /// What a stage has become.
 #[derive(Clone)]
@@ -119,8 +122,9 @@ fn wrong(span: Span, original: &str, source: StepError) -> BuildError {
 
 fn shortened(text: &str) -> String {
     let line = text.trim().lines().next().unwrap_or_default();
-    let mut short: String = line.chars().take(120).collect();
-    if short.len() < text.trim().len() {
+    // Shown to whoever looks on.
+    let mut short: String = redacted(line).chars().take(120).collect();
+    if line.chars().count() > 120 || line.len() < text.trim().len() {
         short.push('…');
     }
     short
@@ -314,7 +318,11 @@ impl StageRun<'_> {
                     name: name.clone(),
                     source: Box::new(error),
                 })?;
-                Ok((self.session.directory(path, &ignore)?, None))
+                Ok((self.session.directory(path, &ignore, Owners::Root)?, None))
+            }
+            Some(NamedContext::Fetched(path)) => {
+                let ignore = IgnoreFile::default();
+                Ok((self.session.directory(path, &ignore, Owners::Keep)?, None))
             }
             _ => refused(format!("there is no context {name}")),
         }

@@ -8,9 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use corten_bundle::{Form, Powers, Snapshots};
 use corten_layer::Limits;
-use corten_registry::{
-    Connection, Insecure, Keyrings, Programs, Proxies, Registry, Timeouts, Tls, Transport,
-};
+use corten_registry::{Connection, Keyrings, Programs, Registry, Transport};
 use corten_run::{Containers, Timestamp};
 use corten_spec::{Location, Platform};
 use corten_store::{LayoutStore, Progress, Resolver};
@@ -19,6 +17,7 @@ use crate::advice::Advice;
 use crate::cli::Global;
 use crate::config::InsecureWord;
 use crate::place::StoreName;
+use crate::reach::Reach;
 use crate::{Config, ConfigError, Environment, Failure, Policy};
 
 /// Everything a verb needs to know.
@@ -237,63 +236,15 @@ impl Context {
 
     /// How `host` is reached.
     pub(crate) fn transport(&self, host: &str) -> Result<Transport, Failure> {
-        let environment = &self.environment;
-        let settings = self.config.registry.get(host).cloned().unwrap_or_default();
-        let mut tls = self.certs_d(host)?;
-        if let Some(path) = &settings.ca {
-            tls.authorities.push(read_pem(path)?);
-        }
-        match (&settings.client_cert, &settings.client_key) {
-            (None, None) => {}
-            (Some(certificate), Some(key)) => {
-                tls.identity = Some(corten_registry::ClientCertificate {
-                    certificate: read_pem(certificate)?,
-                    key: read_pem(key)?,
-                });
-            }
-            _ => {
-                let text = format!("registry {host}: client-cert and client-key go together");
-                return Err(Failure::Usage(text));
-            }
-        }
-        let proxy = |upper: &str, lower: &str| {
-            let value = environment.variable(lower).or_else(|| environment.variable(upper));
-            value.map(str::to_owned)
-        };
-        Ok(Transport {
-            tls,
-            insecure: match self.insecure.or(settings.insecure) {
-                None => Insecure::No,
-                Some(InsecureWord::Http) => Insecure::PlainHttp,
-                Some(InsecureWord::SkipVerify) => Insecure::SkipVerify,
-            },
-            proxies: Proxies {
-                http: proxy("HTTP_PROXY", "http_proxy"),
-                https: proxy("HTTPS_PROXY", "https_proxy"),
-                except: proxy("NO_PROXY", "no_proxy"),
-            },
-            timeouts: settings.stall_seconds.map_or_else(Timeouts::default, |seconds| Timeouts {
-                stall: Duration::from_secs(seconds.get().into()),
-                ..Timeouts::default()
-            }),
-            ..Transport::default()
-        })
+        self.reach().transport(host)
     }
 
-    /// The certificates that other tools of the field keep for `host`.
-    fn certs_d(&self, host: &str) -> Result<Tls, Failure> {
-        let user = self.environment.directory("XDG_CONFIG_HOME", ".config");
-        let directories = user
-            .map(|path| path.join("containers/certs.d"))
-            .into_iter()
-            .chain(["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from))
-            .collect::<Vec<_>>();
-        Ok(corten_registry::certificates(&directories, host)?)
+    /// How any host is reached, to be taken along to other threads.
+    pub(crate) fn reach(&self) -> Reach {
+        let (environment, config) = (self.environment.clone(), self.config.clone());
+        Reach { environment, config, insecure: self.insecure }
     }
 }
-
-/// Most bytes of a certificate or key file.
-const MAX_PEM: u64 = 1024 * 1024;
 
 /// The platform of this machine, in the words of images.
 pub(crate) fn platform() -> Platform {
@@ -305,14 +256,4 @@ pub(crate) fn platform() -> Platform {
 pub(crate) fn clock() -> Timestamp {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
-}
-
-fn read_pem(path: &Path) -> Result<Vec<u8>, Failure> {
-    use std::io::Read;
-    let failed =
-        |source| Failure::Io { object: path.display().to_string(), action: "reading", source };
-    let mut pem = Vec::new();
-    let file = std::fs::File::open(path).map_err(failed)?;
-    file.take(MAX_PEM).read_to_end(&mut pem).map_err(failed)?;
-    Ok(pem)
 }

@@ -15,6 +15,7 @@ pub mod ops;
 mod output;
 mod place;
 mod plain;
+mod reach;
 mod rootless;
 mod signal;
 

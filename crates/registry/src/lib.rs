@@ -35,6 +35,7 @@ mod answer;
 mod blobs;
 mod certificates;
 mod connection;
+mod download;
 mod exchange;
 mod ingest;
 mod keyring;
@@ -53,6 +54,7 @@ pub mod wire;
 
 pub use certificates::certificates;
 pub use connection::Connection;
+pub use download::{Download, Downloaded, Sink, Validators, download};
 pub use keyring::{
     CredentialHelper, HelperAction, HelperAnswer, Keyring, KeyringFormat, Keyrings, Programs,
 };

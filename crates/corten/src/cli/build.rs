@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use corten_build::{BuildEvent, BuildListener};
+use corten_build::{Address, BuildEvent, BuildListener};
 use corten_spec::Platform;
 use serde_json::json;
 
 use super::import::CompressionWord;
 use super::{Context, Exit, Failure};
 use crate::ops::{
-    self, BuildOutput, BuildTold, BuildWanted, ContextWord, Engine, Pull, SecretWord, StepWord,
+    self, BuildOutput, BuildTold, BuildWanted, ContextWord, LoadInto, Pull, SecretWord, StepWord,
 };
 use crate::output::{print, print_json};
 use crate::plain::plain;
@@ -28,12 +28,14 @@ Examples:
   corten build -t app .
   corten build -t app -f build/Dockerfile --target release --build-arg VERSION=1.2 .
   corten build -t app --secret id=token,env=TOKEN --network none .
+  corten build -t app https://host/repo.git#v1.2:dir
   corten build --check .")]
 pub(super) struct BuildArgs {
-    /// The directory that COPY and ADD take from.
+    /// The context that COPY and ADD take from: a directory, a tar or a repository at an address, - for one on
+    /// standard input.
     #[arg(default_value = ".")]
     context: PathBuf,
-    /// The Dockerfile, or - for standard input [default: CONTEXT/Dockerfile].
+    /// The Dockerfile: a file, an address, or - for standard input [default: CONTEXT/Dockerfile].
     #[arg(long, short, value_name = "FILE")]
     file: Option<PathBuf>,
     /// A name of the image in the local store; may repeat.
@@ -59,7 +61,7 @@ pub(super) struct BuildArgs {
     push: bool,
     /// Load the image into an engine that runs here: docker or podman.
     #[arg(long, value_enum, value_name = "ENGINE", num_args = 0..=1, require_equals = true, default_missing_value = "docker")]
-    load: Option<Engine>,
+    load: Option<LoadInto>,
     /// Carry out every step, whatever is cached.
     #[arg(long)]
     no_cache: bool,
@@ -69,7 +71,7 @@ pub(super) struct BuildArgs {
     /// The network of RUN: default (one of its own), none or host.
     #[arg(long, value_enum, value_name = "HOW", default_value_t = StepWord::Default, hide_possible_values = true)]
     network: StepWord,
-    /// A context by name: a directory, oci-layout://DIR[:NAME] or docker-image://NAME; may repeat.
+    /// A context by name: a directory, an address, oci-layout://DIR[:NAME] or docker-image://NAME; may repeat.
     #[arg(long, value_name = "NAME=WHERE")]
     build_context: Vec<String>,
     /// A secret for RUN --mount=type=secret: id=ID,src=FILE or id=ID,env=VARIABLE; may repeat.
@@ -158,6 +160,7 @@ impl BuildArgs {
             real_times: self.timestamps == TimesWord::Real,
             compression: self.compression.into(),
             outputs: self.outputs()?,
+            fetched: None,
         })
     }
 }
@@ -195,7 +198,7 @@ fn output(text: &str) -> Result<BuildOutput, Failure> {
     Ok(match kind {
         "oci" if !as_tar => BuildOutput::Layout(place()?),
         "oci" => BuildOutput::Archive(place()?),
-        "docker" if dest.is_none() => BuildOutput::Engine(Engine::Docker),
+        "docker" if dest.is_none() => BuildOutput::Engine(LoadInto::Docker),
         "docker" => BuildOutput::Docker(place()?),
         "local" => BuildOutput::Files(place()?),
         "tar" => BuildOutput::Tar(place()?),
@@ -209,11 +212,14 @@ fn output(text: &str) -> Result<BuildOutput, Failure> {
 fn named(text: &str) -> Result<(String, ContextWord), Failure> {
     let wrong = || Failure::Usage(format!("--build-context {text} is not NAME=WHERE"));
     let (name, place) = text.split_once('=').ok_or_else(wrong)?;
+    let is_address =
+        |text: &str| text.starts_with("file://") || !matches!(Address::parse(text), Ok(None));
     let word = match place.split_once("://") {
+        _ if is_address(place) => ContextWord::Address(place.to_owned()),
         Some(("oci-layout", rest)) => ContextWord::Image(format!("oci:{rest}")),
         Some(("docker-image", rest)) => ContextWord::Image(rest.to_owned()),
         Some((scheme, _)) => {
-            let text = format!("--build-context {name}: {scheme}:// is not fetched yet");
+            let text = format!("--build-context {name}: {scheme}:// is no kind of context");
             return Err(Failure::Usage(text));
         }
         None => ContextWord::Directory(PathBuf::from(place)),
@@ -275,7 +281,8 @@ impl BuildListener for Told {
 }
 
 pub(super) async fn build(context: &Context, args: BuildArgs, json: bool) -> Result<Exit, Failure> {
-    let wanted = args.wanted()?;
+    let mut wanted = args.wanted()?;
+    ops::fetch_context(context, &mut wanted).await?;
     match args.call {
         _ if args.check => return check(context, &wanted, json),
         Call::Check => return check(context, &wanted, json),

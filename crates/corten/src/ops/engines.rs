@@ -7,7 +7,7 @@ use std::time::Duration;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::Value;
 
-use super::build::Engine;
+use super::build::LoadInto;
 use crate::{Context, Failure};
 
 /// How long an engine may take to begin its answer: it unpacks before it answers.
@@ -16,11 +16,11 @@ const PATIENCE: Duration = Duration::from_secs(1800);
 const MAX_ANSWER: usize = 1024 * 1024;
 
 /// Where an engine listens.
-pub(super) fn socket(context: &Context, engine: Engine) -> Result<PathBuf, Failure> {
+pub(super) fn socket(context: &Context, engine: LoadInto) -> Result<PathBuf, Failure> {
     let environment = context.environment();
     let (variable, own, machine, start) = match engine {
-        Engine::Docker => ("DOCKER_HOST", "docker.sock", "/run/docker.sock", "start dockerd"),
-        Engine::Podman => (
+        LoadInto::Docker => ("DOCKER_HOST", "docker.sock", "/run/docker.sock", "start dockerd"),
+        LoadInto::Podman => (
             "CONTAINER_HOST",
             "podman/podman.sock",
             "/run/podman/podman.sock",
@@ -48,13 +48,13 @@ pub(super) fn socket(context: &Context, engine: Engine) -> Result<PathBuf, Failu
 }
 
 /// Hands an archive to an engine.
-pub(super) async fn load(socket: &Path, engine: Engine, archive: &Path) -> Result<(), Failure> {
+pub(super) async fn load(socket: &Path, engine: LoadInto, archive: &Path) -> Result<(), Failure> {
     let object = socket.display().to_string();
     let failed =
         |source: std::io::Error| Failure::Io { object: object.clone(), action: "loading", source };
     let address = match engine {
-        Engine::Docker => "http://docker/images/load?quiet=1",
-        Engine::Podman => "http://podman/v4.0.0/libpod/images/load",
+        LoadInto::Docker => "http://docker/images/load?quiet=1",
+        LoadInto::Podman => "http://podman/v4.0.0/libpod/images/load",
     };
     let file = tokio::fs::File::open(archive).await.map_err(failed)?;
     let told = async {

@@ -209,6 +209,7 @@ pub async fn gc(context: &Context, grace: Duration) -> Result<GcReport, Failure>
         action: "clearing the cache of builds",
         source,
     })?;
+    super::build::forget_fetched(&built, grace, now)?;
     let work = move || match snapshots {
         Some(snapshots) => snapshots.collect(
             || {

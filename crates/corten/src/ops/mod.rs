@@ -35,8 +35,9 @@ mod volume;
 
 pub use build::{
     AdviceReport, ArgReport, BuildCheckReport, BuildOutput, BuildReport, BuildTold, BuildWanted,
-    BuiltImage, ContextWord, Engine, NeedReport, OutlineReport, SecretWord, StepWord, TargetReport,
-    TargetsReport, build, build_check, build_outline, build_targets,
+    BuiltImage, ContextWord, FetchedContext, LoadInto, NeedReport, OutlineReport, SecretWord,
+    StepWord, TargetReport, TargetsReport, build, build_check, build_outline, build_targets,
+    fetch_context,
 };
 pub use bundle::{BundleReport, bundle};
 pub use check::validate;

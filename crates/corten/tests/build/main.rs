@@ -4,8 +4,10 @@
 // A test that was skipped must not look like one that passed.
 #![allow(clippy::print_stderr)]
 
+mod archives;
 mod bench;
 mod cache;
+mod contexts;
 mod copies;
 mod hostile;
 #[allow(dead_code)]
@@ -13,5 +15,8 @@ mod hostile;
 mod image;
 mod instructions;
 mod outputs;
+mod remote;
+mod repositories;
 mod runs;
+mod site;
 mod words;

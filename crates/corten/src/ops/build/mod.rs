@@ -1,6 +1,7 @@
 //! `build`: an image of a Dockerfile and a context, in the local store.
 
 mod bases;
+mod elsewhere;
 mod looking;
 mod outputs;
 
@@ -10,8 +11,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use corten_build::{
-    BuildError, BuildListener, BuildRequest, Builder, Built, NamedContext, Plan, SecretValue,
-    StepNetwork, Times, read_ignore,
+    BuildError, BuildListener, BuildRequest, Builder, Built, ContextKind, NamedContext, Plan,
+    SecretValue, StepNetwork, Times, read_ignore, redacted,
 };
 use corten_dockerfile::{BuildInputs, Dockerfile, IgnoreFile, MAX_DOCKERFILE, PlatformValues};
 use corten_layer::Compression;
@@ -20,8 +21,10 @@ use corten_store::{Pusher as _, Tagger as _};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-pub use outputs::{BuildOutput, Engine};
+pub use outputs::{BuildOutput, LoadInto};
 
+pub(super) use elsewhere::forget_fetched;
+pub use elsewhere::{FetchedContext, fetch_context};
 pub use looking::{
     AdviceReport, ArgReport, BuildCheckReport, NeedReport, OutlineReport, TargetReport,
     TargetsReport, build_check, build_outline, build_targets,
@@ -32,6 +35,7 @@ use super::ready::Pull;
 use crate::failure::ContainerFailure;
 use crate::{Context, Failure};
 use bases::Images;
+use elsewhere::Elsewhere;
 
 /// Where the builder keeps its things, below the local store.
 pub(super) const BUILD: &str = ".corten/build";
@@ -45,6 +49,10 @@ pub enum ContextWord {
     Directory(PathBuf),
     /// An image at a place.
     Image(String),
+    /// An archive or a repository elsewhere.
+    Address(String),
+    /// The directory that was made of one.
+    Fetched(PathBuf),
 }
 
 /// Where a secret is.
@@ -71,7 +79,7 @@ pub enum StepWord {
 /// What is asked of `build`.
 #[derive(Clone, Debug)]
 pub struct BuildWanted {
-    /// The directory of the context.
+    /// The directory of the context; before [`fetch_context`] also an address, or `-` for standard input.
     pub context: PathBuf,
     /// The Dockerfile; that of the context if absent. `-` is standard input.
     pub file: Option<PathBuf>,
@@ -101,6 +109,8 @@ pub struct BuildWanted {
     pub compression: Compression,
     /// Where the image goes besides the local store.
     pub outputs: Vec<BuildOutput>,
+    /// What [`fetch_context`] made the context of.
+    pub fetched: Option<FetchedContext>,
 }
 
 /// What was built.
@@ -187,8 +197,9 @@ async fn built(
     let request = BuildRequest {
         platform: platform.clone(),
         context: wanted.context.clone(),
+        kind: wanted.fetched.as_ref().map(|fetched| fetched.kind).unwrap_or_default(),
         ignore: read.ignore.clone(),
-        contexts: contexts(wanted),
+        contexts: contexts(wanted)?,
         secrets: secrets(context, &wanted.secrets)?,
         labels: wanted.labels.clone(),
         network: match wanted.network {
@@ -197,7 +208,7 @@ async fn built(
             StepWord::Host => StepNetwork::Host,
         },
         no_cache: wanted.no_cache,
-        times: times(context, &read.inputs, wanted.real_times)?,
+        times: times(context, wanted)?,
         compression: wanted.compression,
     };
     let built = carry_out(context, plan, request, (wanted.pull, told)).await?;
@@ -214,7 +225,7 @@ async fn carry_out(
     let (asking, mut asked) = tokio::sync::mpsc::channel(4);
     let places = request.contexts.values().filter_map(|context| match context {
         NamedContext::Image(place) => Some(place.clone()),
-        NamedContext::Directory(_) => None,
+        NamedContext::Directory(_) | NamedContext::Fetched(_) => None,
     });
     let bases = Images { asking, places: places.collect() };
     let store = context.store()?;
@@ -223,6 +234,7 @@ async fn carry_out(
     let form = context.form(&snapshots);
     let (native, now) = (context.platform(), context.now());
     let (leases, programs) = (context.leases(), context.programs());
+    let elsewhere = Elsewhere::new(context, &store.path().join(BUILD))?;
     let thread = tokio::task::spawn_blocking(move || {
         let builder = Builder {
             place: store.path().join(BUILD),
@@ -232,6 +244,7 @@ async fn carry_out(
             powers,
             native,
             bases: &bases,
+            remotes: &elsewhere,
             listener: told.as_ref(),
             leases,
             programs,
@@ -312,7 +325,11 @@ pub(super) fn read(context: &Context, wanted: &BuildWanted) -> Result<Read, Fail
     use std::io::Read as _;
     let is_stdin = wanted.file.as_deref().is_some_and(|path| path.as_os_str() == "-");
     let path = wanted.file.clone().unwrap_or_else(|| wanted.context.join("Dockerfile"));
-    let shown = if is_stdin { "standard input".to_owned() } else { path.display().to_string() };
+    let shown = match wanted.fetched.as_ref().and_then(|fetched| fetched.shown.clone()) {
+        _ if is_stdin => "standard input".to_owned(),
+        Some(shown) => shown,
+        None => path.display().to_string(),
+    };
     let failed = |source| Failure::Io { object: shown.clone(), action: "reading", source };
     if !wanted.context.is_dir() {
         let text = format!("{}: a context is a directory", wanted.context.display());
@@ -331,8 +348,15 @@ pub(super) fn read(context: &Context, wanted: &BuildWanted) -> Result<Read, Fail
         let line = text.lines().nth(error.span().start.line.saturating_sub(1)).map(str::to_owned);
         broken(&shown, line.as_deref(), BuildError::Dockerfile(error))
     })?;
-    let beside = (!is_stdin).then_some(path.as_path());
-    let ignore = read_ignore(&wanted.context, beside).map_err(|error| Failure::Io {
+    let beside = (!is_stdin && wanted.fetched.is_none()).then_some(path.as_path());
+    // What was fetched is taken whole, as BuildKit does.
+    let is_whole =
+        wanted.fetched.as_ref().is_some_and(|fetched| fetched.kind == ContextKind::Fetched);
+    let ignore = match is_whole {
+        true => Ok(IgnoreFile::default()),
+        false => read_ignore(&wanted.context, beside),
+    };
+    let ignore = ignore.map_err(|error| Failure::Io {
         object: "the ignore file".to_owned(),
         action: "reading",
         source: std::io::Error::other(error),
@@ -363,27 +387,47 @@ fn values(platform: &Platform) -> PlatformValues {
     }
 }
 
-/// `SOURCE_DATE_EPOCH` as an argument, else of the environment, else the epoch itself.
-fn times(context: &Context, inputs: &BuildInputs, is_real: bool) -> Result<Times, Failure> {
-    if is_real {
+/// What `SOURCE_DATE_EPOCH` says, as an argument, else in the environment.
+fn epoch_word<'a>(context: &'a Context, wanted: &'a BuildWanted) -> Option<&'a str> {
+    const NAME: &str = "SOURCE_DATE_EPOCH";
+    let arg = wanted.args.iter().rev().find(|(name, _)| name == NAME);
+    let given = arg.and_then(|(_, value)| value.as_deref());
+    let given = given.or_else(|| context.environment().variable(NAME));
+    given.filter(|text| !text.is_empty())
+}
+
+/// Until `SOURCE_DATE_EPOCH`, else until the commit that the context is of, else until the epoch itself.
+fn times(context: &Context, wanted: &BuildWanted) -> Result<Times, Failure> {
+    if wanted.real_times {
         let now = context.now().duration_since(std::time::SystemTime::UNIX_EPOCH);
         let now = i64::try_from(now.unwrap_or_default().as_secs()).unwrap_or_default();
         return Ok(Times::Real(now));
     }
-    let given = inputs.args.get("SOURCE_DATE_EPOCH").map(String::as_str);
-    let given = given.or_else(|| context.environment().variable("SOURCE_DATE_EPOCH"));
-    let text = given.filter(|text| !text.is_empty()).unwrap_or("0");
-    text.parse()
-        .map(Times::Until)
-        .map_err(|_| Failure::Usage(format!("SOURCE_DATE_EPOCH '{text}' is no number of seconds")))
+    let fetched = wanted.fetched.as_ref();
+    let wrong = |text: &str| Failure::Usage(format!("SOURCE_DATE_EPOCH {text}"));
+    match epoch_word(context, wanted) {
+        None => Ok(Times::Until(fetched.and_then(|fetched| fetched.epoch).unwrap_or_default())),
+        Some("context") => match fetched.and_then(|fetched| fetched.time) {
+            Some(time) => Ok(Times::Until(time)),
+            None => Err(wrong("is that of the context, which has none: give a number of seconds")),
+        },
+        Some(text) => {
+            let seconds = text.parse().map(Times::Until);
+            seconds.map_err(|_| wrong(&format!("'{text}' is no number of seconds")))
+        }
+    }
 }
 
-fn contexts(wanted: &BuildWanted) -> BTreeMap<String, NamedContext> {
-    let one = |word: &ContextWord| match word {
-        ContextWord::Directory(path) => NamedContext::Directory(path.clone()),
-        ContextWord::Image(place) => NamedContext::Image(place.clone()),
+fn contexts(wanted: &BuildWanted) -> Result<BTreeMap<String, NamedContext>, Failure> {
+    let one = |(name, word): (&String, &ContextWord)| match word {
+        ContextWord::Directory(path) => Ok((name.clone(), NamedContext::Directory(path.clone()))),
+        ContextWord::Image(place) => Ok((name.clone(), NamedContext::Image(place.clone()))),
+        ContextWord::Fetched(path) => Ok((name.clone(), NamedContext::Fetched(path.clone()))),
+        ContextWord::Address(_) => {
+            Err(Failure::Usage(format!("the context {name} was not fetched")))
+        }
     };
-    wanted.contexts.iter().map(|(name, word)| (name.clone(), one(word))).collect()
+    wanted.contexts.iter().map(one).collect()
 }
 
 fn secrets(
@@ -428,6 +472,7 @@ fn failure(shown: &str, file: &Dockerfile, error: BuildError) -> Failure {
 fn broken(file: &str, line: Option<&str>, error: BuildError) -> Failure {
     let mut shown = String::new();
     if let (Some(span), Some(line)) = (error.span(), line) {
+        let line = redacted(line);
         let number = span.start.line.to_string();
         let indent = " ".repeat(number.len());
         let column = span.start.column.saturating_sub(1);

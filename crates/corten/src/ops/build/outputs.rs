@@ -30,7 +30,7 @@ pub enum BuildOutput {
     /// Into an archive that the engines of Docker and podman load; `-` is standard output.
     Docker(PathBuf),
     /// Into an engine that runs here.
-    Engine(Engine),
+    Engine(LoadInto),
     /// Its files, into a directory that is missing or empty.
     Files(PathBuf),
     /// Its files, into a tar; `-` is standard output.
@@ -39,7 +39,7 @@ pub enum BuildOutput {
 
 /// An engine with a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Engine {
+pub enum LoadInto {
     /// Docker.
     Docker,
     /// Podman.
@@ -126,8 +126,8 @@ fn shown(output: &BuildOutput) -> String {
         BuildOutput::Layout(path) => format!("oci:{}", path.display()),
         BuildOutput::Archive(path) => format!("oci-archive:{}", path.display()),
         BuildOutput::Docker(path) => format!("type=docker,dest={}", path.display()),
-        BuildOutput::Engine(Engine::Docker) => "the Docker engine".to_owned(),
-        BuildOutput::Engine(Engine::Podman) => "podman".to_owned(),
+        BuildOutput::Engine(LoadInto::Docker) => "the Docker engine".to_owned(),
+        BuildOutput::Engine(LoadInto::Podman) => "podman".to_owned(),
         BuildOutput::Files(path) => path.display().to_string(),
         BuildOutput::Tar(path) => path.display().to_string(),
     }
@@ -238,7 +238,7 @@ fn append(mut archive: &File, name: &str, bytes: &[u8]) -> std::io::Result<()> {
 
 async fn load(
     context: &Context,
-    engine: Engine,
+    engine: LoadInto,
     (digest, names): (&Digest, &[RefName]),
 ) -> Result<(), Failure> {
     let file = archived(context, (digest, names), None).await?;
