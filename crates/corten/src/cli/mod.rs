@@ -1,5 +1,6 @@
 //! The command line: arguments in, one verb run, an exit code out.
 
+mod append;
 mod build;
 mod commit;
 mod completion;
@@ -128,6 +129,7 @@ enum ImageVerb {
     Build(Box<build::BuildArgs>),
     Import(Box<import::ImportArgs>),
     Edit(Box<edit::ImageEditArgs>),
+    Append(append::AppendArgs),
     Export(look::ExportArgs),
     Copy(copy::CopyArgs),
     Pull(copy::PullArgs),
@@ -265,6 +267,7 @@ async fn of_images(context: &Context, verb: ImageVerb, json: bool) -> Result<Exi
         ImageVerb::Build(args) => build::build(context, *args, json).await,
         ImageVerb::Import(args) => import::import(context, *args, json).await,
         ImageVerb::Edit(args) => edit::edit(context, *args, json).await,
+        ImageVerb::Append(args) => append::append(context, args, json).await,
         ImageVerb::Export(args) => look::export(context, args, json).await,
         ImageVerb::Copy(args) => copy::copy(context, args, json).await,
         ImageVerb::Pull(args) => copy::pull(context, args, json).await,

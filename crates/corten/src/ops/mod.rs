@@ -3,6 +3,7 @@
 //! Reports are plain values with stable names; as JSON they follow the schema that
 //! `corten reference schema` prints.
 
+mod append;
 mod build;
 mod bundle;
 mod check;
@@ -32,6 +33,7 @@ mod unpack;
 pub mod validate;
 mod volume;
 
+pub use append::{AppendReport, AppendRequest, AppendTo, LayerInput, append};
 pub use build::{
     AdviceReport, ArgReport, BuildCheckReport, BuildReport, BuildTold, BuildWanted, ContextWord,
     NeedReport, OutlineReport, SecretWord, StepWord, TargetReport, TargetsReport, build,

@@ -31,6 +31,7 @@ fn schemas() -> BTreeMap<&'static str, Schema> {
         ("mount", schema_for!(ops::MountReport)),
         ("unit", schema_for!(ops::UnitReport)),
         ("unmount", schema_for!(ops::UnmountReport)),
+        ("append", schema_for!(ops::AppendReport)),
         ("edit", schema_for!(ops::EditReport)),
         ("ls", schema_for!(ops::LsReport)),
         ("diff", schema_for!(ops::DiffReport)),
