@@ -57,8 +57,7 @@ pub(super) async fn append(
         None => AppendTo::Only,
         Some("all") => AppendTo::All,
         Some(text) => AppendTo::Platform(
-            text.parse()
-                .map_err(|error| Failure::Usage(format!("--platform {text}: {error}")))?,
+            text.parse().map_err(|error| Failure::Usage(format!("--platform {text}: {error}")))?,
         ),
     };
     let request = AppendRequest {

@@ -22,6 +22,7 @@ mod pod;
 mod reference;
 mod run;
 mod settings;
+mod steps;
 mod store;
 mod unit;
 mod validate;
@@ -40,7 +41,7 @@ use corten_store::{Progress, Silent};
 use crate::config::InsecureWord;
 use crate::output::{Bars, Lines};
 use crate::plain::plain;
-use crate::{ContainerFailure, Context, Environment, Exit, Failure};
+use crate::{Context, Environment, Exit, Failure};
 use crate::{ops, rootless};
 
 /// Make, move, look at and check OCI images.
@@ -324,8 +325,8 @@ fn complain(failure: &Failure) {
         }
         cause = error.source();
     }
-    if let Failure::Container(ContainerFailure::Build { shown, .. }) = failure {
-        for line in shown.lines() {
+    if let Failure::Container(failure) = failure {
+        for line in failure.shown().lines() {
             tell(&format!("  {line}"));
         }
     }

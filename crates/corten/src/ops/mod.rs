@@ -27,6 +27,7 @@ mod rendering;
 mod run;
 mod schema;
 mod stacks;
+mod steps;
 mod store_check;
 mod unit;
 mod unpack;
@@ -76,6 +77,11 @@ pub use run::{
     run_detached,
 };
 pub use schema::schema;
+pub use steps::{
+    BeginFrom, BeginRequest, CopyStep, DraftDocument, DraftEdit, FileStep, Layering, Note, RunStep,
+    StepChoices, WorkWord, WriteReport, add_layers, begin, change_config, change_files,
+    close_layer, draft_document, end, replace_config, write_draft,
+};
 pub use store_check::{DamagedForm, StoreCheckReport, store_check};
 pub use unit::{UnitOf, UnitReport, unit};
 pub use unpack::{UnpackReport, unpack};

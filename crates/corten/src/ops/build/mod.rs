@@ -1,6 +1,6 @@
 //! `build`: an image of a Dockerfile and a context, in the local store.
 
-mod bases;
+pub(super) mod bases;
 mod looking;
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use corten_build::{
-    BuildError, BuildListener, BuildRequest, Builder, Built, NamedContext, Plan, SecretValue,
+    Base, BuildError, BuildListener, BuildRequest, Builder, Built, NamedContext, Plan, SecretValue,
     StepNetwork, Times, read_ignore,
 };
 use corten_dockerfile::{BuildInputs, Dockerfile, IgnoreFile, MAX_DOCKERFILE, PlatformValues};
@@ -63,6 +63,16 @@ pub enum StepWord {
     None,
     /// The machine's.
     Host,
+}
+
+impl From<StepWord> for StepNetwork {
+    fn from(word: StepWord) -> Self {
+        match word {
+            StepWord::Default => Self::Private,
+            StepWord::None => Self::None,
+            StepWord::Host => Self::Host,
+        }
+    }
 }
 
 /// What is asked of `build`.
@@ -152,33 +162,31 @@ pub async fn build(
         contexts: contexts(&wanted),
         secrets: secrets(context, &wanted.secrets)?,
         labels: wanted.labels.clone(),
-        network: match wanted.network {
-            StepWord::Default => StepNetwork::Private,
-            StepWord::None => StepNetwork::None,
-            StepWord::Host => StepNetwork::Host,
-        },
+        network: wanted.network.into(),
         no_cache: wanted.no_cache,
         times: times(context, &read.inputs, wanted.real_times)?,
         compression: wanted.compression,
     };
-    let built = carry_out(context, plan, request, (wanted.pull, told)).await?;
+    let images = (wanted.pull, BTreeMap::new());
+    let built = carry_out(context, plan, request, images, told).await?;
     let built = built.map_err(|error| failure(&shown, &text, error))?;
     named(context, built, &wanted.tags, &shown).await
 }
 
-/// Runs the builder on a thread; images are asked for on the runtime.
-async fn carry_out(
+/// Runs the builder on a thread; images that are not among `own` are asked for on the runtime.
+pub(super) async fn carry_out(
     context: &Context,
     plan: Plan,
     request: BuildRequest,
-    (pull, told): (Pull, BuildTold),
+    (pull, own): (Pull, BTreeMap<String, Base>),
+    told: BuildTold,
 ) -> Result<Result<Built, BuildError>, Failure> {
     let (asking, mut asked) = tokio::sync::mpsc::channel(4);
     let places = request.contexts.values().filter_map(|context| match context {
         NamedContext::Image(place) => Some(place.clone()),
         NamedContext::Directory(_) => None,
     });
-    let bases = Images { asking, places: places.collect() };
+    let bases = Images { asking, places: places.collect(), own };
     let store = context.store()?;
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let (snapshots, powers) = (context.snapshots()?, context.powers());
@@ -293,7 +301,11 @@ fn inputs(context: &Context, wanted: &BuildWanted) -> BuildInputs {
 }
 
 /// `SOURCE_DATE_EPOCH` as an argument, else of the environment, else the epoch itself.
-fn times(context: &Context, inputs: &BuildInputs, is_real: bool) -> Result<Times, Failure> {
+pub(super) fn times(
+    context: &Context,
+    inputs: &BuildInputs,
+    is_real: bool,
+) -> Result<Times, Failure> {
     if is_real {
         let now = context.now().duration_since(std::time::SystemTime::UNIX_EPOCH);
         let now = i64::try_from(now.unwrap_or_default().as_secs()).unwrap_or_default();
@@ -315,7 +327,7 @@ fn contexts(wanted: &BuildWanted) -> BTreeMap<String, NamedContext> {
     wanted.contexts.iter().map(|(name, word)| (name.clone(), one(word))).collect()
 }
 
-fn secrets(
+pub(super) fn secrets(
     context: &Context,
     words: &BTreeMap<String, SecretWord>,
 ) -> Result<BTreeMap<String, SecretValue>, Failure> {
