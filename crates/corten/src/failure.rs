@@ -176,6 +176,27 @@ pub enum ContainerFailure {
         /// What is shown beside: the line with a caret, the last lines of output.
         shown: String,
     },
+    /// A word of a build step by step could not be carried out.
+    #[error("{word}")]
+    Step {
+        /// The word with its arguments.
+        word: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+        /// The last lines of output.
+        shown: String,
+    },
+    /// A line of a script.
+    #[error("{file}: line {line}")]
+    Script {
+        /// The script.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// Why it failed.
+        #[source]
+        failure: Box<Failure>,
+    },
 }
 
 impl ContainerFailure {
@@ -185,7 +206,22 @@ impl ContainerFailure {
             Self::Snapshot(SnapshotError::Layer { source, .. }) => layer_exit(source),
             Self::Snapshot(SnapshotError::Mismatch { .. }) => Exit::Corrupt,
             Self::Life(RunError::NotFound(_)) => Exit::NotFound,
-            Self::Snapshot(_) | Self::Life(_) | Self::Build { .. } => Exit::Failed,
+            Self::Script { failure, .. } => failure.exit(),
+            Self::Snapshot(_) | Self::Life(_) | Self::Build { .. } | Self::Step { .. } => {
+                Exit::Failed
+            }
+        }
+    }
+
+    /// What is shown beside the error.
+    pub(crate) fn shown(&self) -> &str {
+        match self {
+            Self::Build { shown, .. } | Self::Step { shown, .. } => shown,
+            Self::Script { failure, .. } => match &**failure {
+                Failure::Container(inner) => inner.shown(),
+                _ => "",
+            },
+            _ => "",
         }
     }
 }

@@ -11,6 +11,7 @@ use corten_spec::Platform;
 use serde_json::json;
 
 use super::import::CompressionWord;
+use super::steps::{self, StepVerb, WorkArgs};
 use super::{Context, Exit, Failure};
 use crate::ops::{
     self, BuildOutput, BuildTold, BuildWanted, ContextWord, LoadInto, Pull, SecretWord, StepWord,
@@ -18,9 +19,12 @@ use crate::ops::{
 use crate::output::{print, print_json};
 use crate::plain::plain;
 
-/// Build an image of a Dockerfile
+/// Build an image of a Dockerfile, or step by step
 #[derive(Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    after_help = "\
 The image goes into the local store. The same input gives the same digest: times are those of SOURCE_DATE_EPOCH, \
 else 1970. Steps whose input is as it was are taken from the cache.
 
@@ -29,8 +33,14 @@ Examples:
   corten build -t app -f build/Dockerfile --target release --build-arg VERSION=1.2 .
   corten build -t app --secret id=token,env=TOKEN --network none .
   corten build -t app https://host/repo.git#v1.2:dir
-  corten build --check .")]
+  corten build --check .
+
+Step by step, each word one change; ./begin is a directory of that name:
+  corten build begin debian:13 && corten build run -- apt-get update && corten build write -t app"
+)]
 pub(super) struct BuildArgs {
+    #[command(subcommand)]
+    step: Option<StepVerb>,
     /// The context that COPY and ADD take from: a directory, a tar or a repository at an address, - for one on
     /// standard input.
     #[arg(default_value = ".")]
@@ -98,6 +108,8 @@ pub(super) struct BuildArgs {
     /// How progress is told on standard error: plain, json or quiet.
     #[arg(long, value_enum, value_name = "HOW", default_value_t = ProgressWord::Plain, hide_possible_values = true)]
     progress: ProgressWord,
+    #[command(flatten)]
+    work: WorkArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -115,7 +127,7 @@ enum TimesWord {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum ProgressWord {
+pub(super) enum ProgressWord {
     Plain,
     Json,
     Quiet,
@@ -124,7 +136,7 @@ enum ProgressWord {
 impl BuildArgs {
     /// Whether anything is built, and not only read.
     pub(super) fn builds(&self) -> bool {
-        self.call == Call::Build && !self.check
+        self.step.is_some() || (self.call == Call::Build && !self.check)
     }
 
     fn wanted(&self) -> Result<BuildWanted, Failure> {
@@ -227,7 +239,7 @@ fn named(text: &str) -> Result<(String, ContextWord), Failure> {
     Ok((name.to_lowercase(), word))
 }
 
-fn secret(text: &str) -> Result<(String, SecretWord), Failure> {
+pub(super) fn secret(text: &str) -> Result<(String, SecretWord), Failure> {
     let wrong =
         || Failure::Usage(format!("--secret {text} is not id=ID,src=FILE or id=ID,env=VARIABLE"));
     let mut fields = BTreeMap::new();
@@ -245,6 +257,11 @@ fn secret(text: &str) -> Result<(String, SecretWord), Failure> {
         (None, None) => SecretWord::Variable((*id).to_owned()),
     };
     Ok(((*id).to_owned(), word))
+}
+
+/// Who tells on standard error what happens.
+pub(super) fn listener(progress: ProgressWord) -> BuildTold {
+    Arc::new(Told(progress))
 }
 
 /// Tells on standard error, a line for each thing.
@@ -281,6 +298,9 @@ impl BuildListener for Told {
 }
 
 pub(super) async fn build(context: &Context, args: BuildArgs, json: bool) -> Result<Exit, Failure> {
+    if let Some(step) = args.step {
+        return steps::step(context, step, &args.work, json).await;
+    }
     let mut wanted = args.wanted()?;
     ops::fetch_context(context, &mut wanted).await?;
     match args.call {
@@ -291,9 +311,8 @@ pub(super) async fn build(context: &Context, args: BuildArgs, json: bool) -> Res
         Call::Build => {}
     }
     let progress = if context.is_quiet() { ProgressWord::Quiet } else { args.progress };
-    let told: BuildTold = Arc::new(Told(progress));
     let is_silent = wanted.outputs.iter().any(BuildOutput::is_standard_output);
-    let report = ops::build(context, wanted, told).await?;
+    let report = ops::build(context, wanted, listener(progress)).await?;
     if let Some(path) = &args.iidfile {
         write(path, &report.config)?;
     }

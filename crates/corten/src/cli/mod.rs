@@ -1,5 +1,6 @@
 //! The command line: arguments in, one verb run, an exit code out.
 
+mod append;
 mod build;
 mod commit;
 mod completion;
@@ -21,6 +22,7 @@ mod pod;
 mod reference;
 mod run;
 mod settings;
+mod steps;
 mod store;
 mod unit;
 mod validate;
@@ -39,7 +41,7 @@ use corten_store::{Progress, Silent};
 use crate::config::InsecureWord;
 use crate::output::{Bars, Lines};
 use crate::plain::plain;
-use crate::{ContainerFailure, Context, Environment, Exit, Failure};
+use crate::{Context, Environment, Exit, Failure};
 use crate::{ops, rootless};
 
 /// Make, move, look at and check OCI images.
@@ -128,6 +130,7 @@ enum ImageVerb {
     Build(Box<build::BuildArgs>),
     Import(Box<import::ImportArgs>),
     Edit(Box<edit::ImageEditArgs>),
+    Append(append::AppendArgs),
     Export(look::ExportArgs),
     Copy(copy::CopyArgs),
     Pull(copy::PullArgs),
@@ -265,6 +268,7 @@ async fn of_images(context: &Context, verb: ImageVerb, json: bool) -> Result<Exi
         ImageVerb::Build(args) => build::build(context, *args, json).await,
         ImageVerb::Import(args) => import::import(context, *args, json).await,
         ImageVerb::Edit(args) => edit::edit(context, *args, json).await,
+        ImageVerb::Append(args) => append::append(context, args, json).await,
         ImageVerb::Export(args) => look::export(context, args, json).await,
         ImageVerb::Copy(args) => copy::copy(context, args, json).await,
         ImageVerb::Pull(args) => copy::pull(context, args, json).await,
@@ -321,8 +325,8 @@ fn complain(failure: &Failure) {
         }
         cause = error.source();
     }
-    if let Failure::Container(ContainerFailure::Build { shown, .. }) = failure {
-        for line in shown.lines() {
+    if let Failure::Container(failure) = failure {
+        for line in failure.shown().lines() {
             tell(&format!("  {line}"));
         }
     }

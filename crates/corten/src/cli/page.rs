@@ -13,7 +13,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
 
 /// Verbs that say by their names what they do, to those who need them: a line for all of each group.
 const BRIEF: [(&str, &[&str]); 5] = [
-    ("More of images", &["edit", "mount", "unmount"]),
+    ("More of images", &["append", "edit", "mount", "unmount"]),
     (
         "More of containers",
         &["create", "start", "attach", "kill", "pause", "resume", "rename", "wait", "commit", "cp"],

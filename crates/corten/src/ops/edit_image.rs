@@ -4,21 +4,26 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use corten_build::BuiltLayer;
 use corten_spec::{
     AnyDocument, Descriptor, Document, History, ImageConfig, Index, Manifest, MediaType, RefName,
 };
-use corten_store::{Foreign, LayoutStore, Platforms, Pusher, Request, Tagger, WithReferrers};
+use corten_store::{
+    Foreign, LayoutStore, Platforms, Pusher, Request, Selector, Tagger, WithReferrers,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::append::twins;
 use super::edit::{ConfigEdit, edit_run, take_from};
 use super::import::{Time, put_config, write};
 use super::inspect::read_config;
+use crate::opened::OpenSource;
 use crate::{Context, Failure, Place};
 
 /// How deep indexes are followed: what [`corten_store::walk`] carries.
-const MAX_DEPTH: usize = corten_store::MAX_DEPTH;
+pub(super) const MAX_DEPTH: usize = corten_store::MAX_DEPTH;
 
 /// What is taken out of a config.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,25 +74,8 @@ pub async fn edit(context: &Context, request: EditRequest) -> Result<EditReport,
     let time = Time::of(context, request.created.as_deref())?;
     let (source, store) = (context.source(&request.image).await?, context.store()?);
     let root = source.root().await?;
-    let copied = corten_store::copy(Request {
-        from: source.store.clone(),
-        to: Arc::new(store.clone()),
-        root: source.selector.clone(),
-        names: Vec::new(),
-        platforms: Platforms::All,
-        referrers: WithReferrers::No,
-        foreign: Foreign::IfPresent,
-        jobs: context.jobs(),
-        progress: context.progress(),
-    });
-    copied.await?;
-    let mut editor = Editor {
-        store: &store,
-        request: &request,
-        created: &time.created,
-        edited: Vec::new(),
-        left_out: Vec::new(),
-    };
+    bring(context, &source, root.descriptor()).await?;
+    let mut editor = Editor::new(&store, &request, &time.created);
     let document = Box::pin(editor.edited(&root, MAX_DEPTH)).await?;
     let document = document.ok_or_else(|| {
         Failure::Usage(format!("{} is no image: there is no config to change", source.shown))
@@ -101,17 +89,57 @@ pub async fn edit(context: &Context, request: EditRequest) -> Result<EditReport,
     })
 }
 
-struct Editor<'a> {
+/// Brings everything below a document of `source` into the local store.
+pub(super) async fn bring(
+    context: &Context,
+    source: &OpenSource,
+    root: &Descriptor,
+) -> Result<(), Failure> {
+    let copied = corten_store::copy(Request {
+        from: source.store.clone(),
+        to: Arc::new(context.store()?),
+        root: Selector::Digest(root.digest.clone()),
+        names: Vec::new(),
+        platforms: Platforms::All,
+        referrers: WithReferrers::No,
+        foreign: Foreign::IfPresent,
+        jobs: context.jobs(),
+        progress: context.progress(),
+    });
+    copied.await?;
+    Ok(())
+}
+
+/// What makes other documents of those of an image.
+pub(super) struct Editor<'a> {
     store: &'a LayoutStore,
     request: &'a EditRequest,
     created: &'a str,
-    edited: Vec<String>,
-    left_out: Vec<String>,
+    /// The verb, for the history.
+    pub(super) made_by: &'a str,
+    /// Layers that come on top.
+    pub(super) layers: &'a [BuiltLayer],
+    pub(super) edited: Vec<String>,
+    pub(super) left_out: Vec<String>,
+}
+
+impl<'a> Editor<'a> {
+    pub(super) fn new(store: &'a LayoutStore, request: &'a EditRequest, created: &'a str) -> Self {
+        Self {
+            store,
+            request,
+            created,
+            made_by: "corten edit",
+            layers: &[],
+            edited: Vec::new(),
+            left_out: Vec::new(),
+        }
+    }
 }
 
 impl Editor<'_> {
     /// What becomes of a document: written and pushed; `None` for one that holds no image.
-    async fn edited(
+    pub(super) async fn edited(
         &mut self,
         document: &AnyDocument,
         depth: usize,
@@ -146,6 +174,12 @@ impl Editor<'_> {
         put_config(self.store, &config).await?;
         let mut value = self.value(manifest.bytes())?;
         set(&mut value, "config", config.descriptor())?;
+        if !self.layers.is_empty() {
+            let is_docker = manifest.descriptor().media_type == MediaType::DOCKER_MANIFEST;
+            let mut layers = manifest.value().layers.clone();
+            layers.extend(twins(self.layers, is_docker));
+            set(&mut value, "layers", &layers)?;
+        }
         self.annotate(&mut value);
         self.parse(&manifest.descriptor().media_type, &value)
     }
@@ -174,12 +208,14 @@ impl Editor<'_> {
 
     fn config(&self, mut config: ImageConfig) -> ImageConfig {
         config.created = Some(self.created.to_owned());
-        config.history.push(History {
+        let row = History {
             created: Some(self.created.to_owned()),
-            created_by: Some("corten edit".to_owned()),
-            empty_layer: true,
+            created_by: Some(self.made_by.to_owned()),
+            empty_layer: self.layers.is_empty(),
             ..History::default()
-        });
+        };
+        config.history.extend(std::iter::repeat_n(row, self.layers.len().max(1)));
+        config.rootfs.diff_ids.extend(self.layers.iter().map(|layer| layer.diff_id.clone()));
         take_from(&mut config, &self.request.cut);
         edit_run(&mut config, &self.request.edit);
         config

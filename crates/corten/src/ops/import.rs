@@ -170,7 +170,7 @@ pub(super) async fn put_config(
 /// The times of an image: its `created`, and the latest time a file may have.
 pub(super) struct Time {
     pub(super) created: String,
-    latest_mtime: Option<i64>,
+    pub(super) latest_mtime: Option<i64>,
 }
 
 impl Time {
@@ -243,7 +243,7 @@ pub(super) fn oci_twin(media_type: &MediaType) -> MediaType {
 }
 
 /// Packs the files into a blob of `store`.
-fn pack(
+pub(super) fn pack(
     source: &ImportSource,
     options: &PackOptions,
     store: &LayoutStore,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use corten_build::BuiltLayer;
 use corten_spec::{AnyDocument, RefName};
 use corten_store::{LayoutStore, Selector, Store, read_document};
 use schemars::JsonSchema;
@@ -193,12 +194,17 @@ pub async fn gc(context: &Context, grace: Duration) -> Result<GcReport, Failure>
     let snapshots = context.snapshots_there()?;
     let settled = snapshots.clone();
     let from = store.clone();
+    let drafts = super::steps::drafted_layers(&store)?;
+    let more: Vec<_> =
+        drafts.iter().flatten().map(|layer| layer.descriptor.digest.clone()).collect();
     let work = move || {
         settled.map_or(Ok(()), |snapshots| snapshots.settle())?;
-        from.collect(grace, now).map_err(Failure::from)
+        from.collect_beside(grace, now, &more).map_err(Failure::from)
     };
     let collected = super::layers::on_thread("gc", work).await?;
     let mut keep = super::stacks::stacks(&store).await?;
+    let stack = |draft: Vec<_>| draft.into_iter().map(|layer: BuiltLayer| layer.diff_id).collect();
+    keep.extend(drafts.into_iter().map(stack));
     keep.extend(super::mount::mounted_stacks(context)?);
     let containers = super::containers::collect(context, grace).await?;
     let there = context.containers_there()?;

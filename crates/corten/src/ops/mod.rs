@@ -3,6 +3,7 @@
 //! Reports are plain values with stable names; as JSON they follow the schema that
 //! `corten reference schema` prints.
 
+mod append;
 mod build;
 mod bundle;
 mod check;
@@ -27,12 +28,14 @@ mod rendering;
 mod run;
 mod schema;
 mod stacks;
+mod steps;
 mod store_check;
 mod unit;
 mod unpack;
 pub mod validate;
 mod volume;
 
+pub use append::{AppendReport, AppendRequest, AppendTo, LayerInput, append};
 pub use build::{
     AdviceReport, ArgReport, BuildCheckReport, BuildOutput, BuildReport, BuildTold, BuildWanted,
     BuiltImage, ContextWord, FetchedContext, LoadInto, NeedReport, OutlineReport, SecretWord,
@@ -76,6 +79,11 @@ pub use run::{
     run_detached,
 };
 pub use schema::schema;
+pub use steps::{
+    BeginFrom, BeginRequest, CopyStep, DraftDocument, DraftEdit, FileStep, Layering, Note, RunStep,
+    StepChoices, WorkWord, WriteReport, add_layers, begin, change_config, change_files,
+    close_layer, draft_document, end, replace_config, write_draft,
+};
 pub use store_check::{DamagedForm, StoreCheckReport, store_check};
 pub use unit::{UnitOf, UnitReport, unit};
 pub use unpack::{UnpackReport, unpack};

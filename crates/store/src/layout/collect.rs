@@ -34,6 +34,16 @@ impl LayoutStore {
     /// subject is gone loses its entry. Fails, and deletes no blob, when a document that it must
     /// read is corrupt.
     pub fn collect(&self, grace: Duration, now: SystemTime) -> Result<Collected, StoreError> {
+        self.collect_beside(grace, now, &[])
+    }
+
+    /// The same; `more` is needed too, by something that no entry tells of.
+    pub fn collect_beside(
+        &self,
+        grace: Duration,
+        now: SystemTime,
+        more: &[Digest],
+    ) -> Result<Collected, StoreError> {
         self.inner.root.make_dir(STAGED)?;
         let lock = self.lock(Lock::Exclusive)?;
         let mut cutoff = now.checked_sub(grace).unwrap_or(SystemTime::UNIX_EPOCH);
@@ -45,6 +55,7 @@ impl LayoutStore {
         let mut collected = Collected::default();
         let mut reachable = self.reach(self.roots()?)?;
         reachable.extend(self.reach(awaited)?);
+        reachable.extend(more.iter().cloned());
         self.sweep_blobs(&reachable, cutoff, &mut collected)?;
         self.sweep_types()?;
         self.sweep_staged(cutoff, &mut collected)?;

@@ -1,6 +1,6 @@
 //! The images that stages begin with: made ready as for a run, admission and all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use corten_build::{Base, Bases, BuiltLayer};
@@ -26,10 +26,15 @@ pub(super) struct Images {
     pub(super) asking: mpsc::Sender<Question>,
     /// What named contexts name: any place. A Dockerfile itself names references alone.
     pub(super) places: BTreeSet<String>,
+    /// Those that are here already, by words that no Dockerfile has.
+    pub(super) own: BTreeMap<String, Base>,
 }
 
 impl Bases for Images {
     fn image(&self, name: &str, platform: &Platform) -> Result<Base, Problem> {
+        if let Some(base) = self.own.get(name) {
+            return Ok(base.clone());
+        }
         let (answer, answered) = oneshot::channel();
         let place = match self.places.contains(name) {
             true => Place::parse_bare(name)?,
@@ -52,7 +57,8 @@ pub(super) async fn answer(context: &Context, question: Question, pull: Pull) {
     let _ = question.answer.send(base);
 }
 
-async fn base(
+/// An image of a place, brought here and made ready.
+pub(in crate::ops) async fn base(
     context: &Context,
     place: Place,
     platform: Option<Platform>,

@@ -1,7 +1,8 @@
 //! `build`: an image of a Dockerfile and a context, in the local store.
 
-mod bases;
+pub(super) mod bases;
 mod elsewhere;
+mod given;
 mod looking;
 mod outputs;
 
@@ -11,10 +12,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use corten_build::{
-    BuildError, BuildListener, BuildRequest, Builder, Built, ContextKind, NamedContext, Plan,
-    SecretValue, StepNetwork, Times, read_ignore, redacted,
+    Base, BuildError, BuildListener, BuildRequest, Builder, Built, NamedContext, Plan, StepNetwork,
+    redacted,
 };
-use corten_dockerfile::{BuildInputs, Dockerfile, IgnoreFile, MAX_DOCKERFILE, PlatformValues};
+use corten_dockerfile::{BuildInputs, Dockerfile, IgnoreFile};
 use corten_layer::Compression;
 use corten_spec::{AnyDocument, Digest, Document, Index, Manifest, MediaType, Platform, RefName};
 use corten_store::{Pusher as _, Tagger as _};
@@ -36,11 +37,11 @@ use crate::failure::ContainerFailure;
 use crate::{Context, Failure};
 use bases::Images;
 use elsewhere::Elsewhere;
+use given::{contexts, read, times, values};
+pub(super) use given::{secrets, times_of_environment};
 
 /// Where the builder keeps its things, below the local store.
 pub(super) const BUILD: &str = ".corten/build";
-/// Most bytes of a secret.
-const MAX_SECRET: u64 = 1024 * 1024;
 
 /// A context by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +75,16 @@ pub enum StepWord {
     None,
     /// The machine's.
     Host,
+}
+
+impl From<StepWord> for StepNetwork {
+    fn from(word: StepWord) -> Self {
+        match word {
+            StepWord::Default => Self::Private,
+            StepWord::None => Self::None,
+            StepWord::Host => Self::Host,
+        }
+    }
 }
 
 /// What is asked of `build`.
@@ -202,32 +213,30 @@ async fn built(
         contexts: contexts(wanted)?,
         secrets: secrets(context, &wanted.secrets)?,
         labels: wanted.labels.clone(),
-        network: match wanted.network {
-            StepWord::Default => StepNetwork::Private,
-            StepWord::None => StepNetwork::None,
-            StepWord::Host => StepNetwork::Host,
-        },
+        network: wanted.network.into(),
         no_cache: wanted.no_cache,
         times: times(context, wanted)?,
         compression: wanted.compression,
     };
-    let built = carry_out(context, plan, request, (wanted.pull, told)).await?;
+    let images = (wanted.pull, BTreeMap::new());
+    let built = carry_out(context, plan, request, images, told).await?;
     built.map_err(|error| failure(shown, text, error))
 }
 
-/// Runs the builder on a thread; images are asked for on the runtime.
-async fn carry_out(
+/// Runs the builder on a thread; images that are not among `own` are asked for on the runtime.
+pub(super) async fn carry_out(
     context: &Context,
     plan: Plan,
     request: BuildRequest,
-    (pull, told): (Pull, BuildTold),
+    (pull, own): (Pull, BTreeMap<String, Base>),
+    told: BuildTold,
 ) -> Result<Result<Built, BuildError>, Failure> {
     let (asking, mut asked) = tokio::sync::mpsc::channel(4);
     let places = request.contexts.values().filter_map(|context| match context {
         NamedContext::Image(place) => Some(place.clone()),
         NamedContext::Directory(_) | NamedContext::Fetched(_) => None,
     });
-    let bases = Images { asking, places: places.collect() };
+    let bases = Images { asking, places: places.collect(), own };
     let store = context.store()?;
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let (snapshots, powers) = (context.snapshots()?, context.powers());
@@ -318,149 +327,6 @@ async fn named(
         outputs: Vec::new(),
     };
     Ok((report, digest))
-}
-
-/// Reads the Dockerfile, what its context leaves out, and what it is given.
-pub(super) fn read(context: &Context, wanted: &BuildWanted) -> Result<Read, Failure> {
-    use std::io::Read as _;
-    let is_stdin = wanted.file.as_deref().is_some_and(|path| path.as_os_str() == "-");
-    let path = wanted.file.clone().unwrap_or_else(|| wanted.context.join("Dockerfile"));
-    let shown = match wanted.fetched.as_ref().and_then(|fetched| fetched.shown.clone()) {
-        _ if is_stdin => "standard input".to_owned(),
-        Some(shown) => shown,
-        None => path.display().to_string(),
-    };
-    let failed = |source| Failure::Io { object: shown.clone(), action: "reading", source };
-    if !wanted.context.is_dir() {
-        let text = format!("{}: a context is a directory", wanted.context.display());
-        return Err(Failure::Usage(text));
-    }
-    let mut bytes = Vec::new();
-    let limit = MAX_DOCKERFILE as u64 + 1;
-    if is_stdin {
-        std::io::stdin().lock().take(limit).read_to_end(&mut bytes).map_err(failed)?;
-    } else {
-        let file = std::fs::File::open(&path).map_err(failed)?;
-        file.take(limit).read_to_end(&mut bytes).map_err(failed)?;
-    }
-    let file = Dockerfile::parse(&bytes).map_err(|error| {
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let line = text.lines().nth(error.span().start.line.saturating_sub(1)).map(str::to_owned);
-        broken(&shown, line.as_deref(), BuildError::Dockerfile(error))
-    })?;
-    let beside = (!is_stdin && wanted.fetched.is_none()).then_some(path.as_path());
-    // What was fetched is taken whole, as BuildKit does.
-    let is_whole =
-        wanted.fetched.as_ref().is_some_and(|fetched| fetched.kind == ContextKind::Fetched);
-    let ignore = match is_whole {
-        true => Ok(IgnoreFile::default()),
-        false => read_ignore(&wanted.context, beside),
-    };
-    let ignore = ignore.map_err(|error| Failure::Io {
-        object: "the ignore file".to_owned(),
-        action: "reading",
-        source: std::io::Error::other(error),
-    })?;
-    Ok(Read { file, ignore, inputs: inputs(context, wanted), shown })
-}
-
-fn inputs(context: &Context, wanted: &BuildWanted) -> BuildInputs {
-    let values = values(&context.platform());
-    let args = wanted.args.iter().filter_map(|(name, value)| {
-        let value = value.clone().or_else(|| context.environment().set(name).map(str::to_owned));
-        Some((name.clone(), value?))
-    });
-    BuildInputs {
-        args: args.collect(),
-        build: values.clone(),
-        target: values,
-        stage: wanted.target.clone().unwrap_or_default(),
-    }
-}
-
-fn values(platform: &Platform) -> PlatformValues {
-    PlatformValues {
-        os: platform.os.clone(),
-        os_version: platform.os_version.clone().unwrap_or_default(),
-        architecture: platform.architecture.clone(),
-        variant: platform.variant.clone().unwrap_or_default(),
-    }
-}
-
-/// What `SOURCE_DATE_EPOCH` says, as an argument, else in the environment.
-fn epoch_word<'a>(context: &'a Context, wanted: &'a BuildWanted) -> Option<&'a str> {
-    const NAME: &str = "SOURCE_DATE_EPOCH";
-    let arg = wanted.args.iter().rev().find(|(name, _)| name == NAME);
-    let given = arg.and_then(|(_, value)| value.as_deref());
-    let given = given.or_else(|| context.environment().variable(NAME));
-    given.filter(|text| !text.is_empty())
-}
-
-/// Until `SOURCE_DATE_EPOCH`, else until the commit that the context is of, else until the epoch itself.
-fn times(context: &Context, wanted: &BuildWanted) -> Result<Times, Failure> {
-    if wanted.real_times {
-        let now = context.now().duration_since(std::time::SystemTime::UNIX_EPOCH);
-        let now = i64::try_from(now.unwrap_or_default().as_secs()).unwrap_or_default();
-        return Ok(Times::Real(now));
-    }
-    let fetched = wanted.fetched.as_ref();
-    let wrong = |text: &str| Failure::Usage(format!("SOURCE_DATE_EPOCH {text}"));
-    match epoch_word(context, wanted) {
-        None => Ok(Times::Until(fetched.and_then(|fetched| fetched.epoch).unwrap_or_default())),
-        Some("context") => match fetched.and_then(|fetched| fetched.time) {
-            Some(time) => Ok(Times::Until(time)),
-            None => Err(wrong("is that of the context, which has none: give a number of seconds")),
-        },
-        Some(text) => {
-            let seconds = text.parse().map(Times::Until);
-            seconds.map_err(|_| wrong(&format!("'{text}' is no number of seconds")))
-        }
-    }
-}
-
-fn contexts(wanted: &BuildWanted) -> Result<BTreeMap<String, NamedContext>, Failure> {
-    let one = |(name, word): (&String, &ContextWord)| match word {
-        ContextWord::Directory(path) => Ok((name.clone(), NamedContext::Directory(path.clone()))),
-        ContextWord::Image(place) => Ok((name.clone(), NamedContext::Image(place.clone()))),
-        ContextWord::Fetched(path) => Ok((name.clone(), NamedContext::Fetched(path.clone()))),
-        ContextWord::Address(_) => {
-            Err(Failure::Usage(format!("the context {name} was not fetched")))
-        }
-    };
-    wanted.contexts.iter().map(one).collect()
-}
-
-fn secrets(
-    context: &Context,
-    words: &BTreeMap<String, SecretWord>,
-) -> Result<BTreeMap<String, SecretValue>, Failure> {
-    use std::io::Read as _;
-    let one = |(id, word): (&String, &SecretWord)| -> Result<(String, SecretValue), Failure> {
-        let value = match word {
-            SecretWord::File(path) => {
-                let object = path.display().to_string();
-                let failed = |source| Failure::Io { object, action: "reading", source };
-                let mut bytes = Vec::new();
-                std::fs::File::open(path)
-                    .and_then(|file| file.take(MAX_SECRET + 1).read_to_end(&mut bytes))
-                    .map_err(failed)?;
-                if bytes.len() as u64 > MAX_SECRET {
-                    let path = path.display();
-                    let text =
-                        format!("--secret id={id}: {path} is larger than {MAX_SECRET} bytes");
-                    return Err(Failure::Usage(text));
-                }
-                bytes
-            }
-            SecretWord::Variable(name) => {
-                let value = context.environment().set(name);
-                let missing = || Failure::Usage(format!("--secret id={id}: {name} is not set"));
-                value.ok_or_else(missing)?.as_bytes().to_vec()
-            }
-        };
-        Ok((id.clone(), SecretValue(value)))
-    };
-    words.iter().map(one).collect()
 }
 
 /// A failure with the line that it is of.

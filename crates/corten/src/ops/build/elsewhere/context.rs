@@ -64,7 +64,7 @@ pub async fn fetch_context(context: &Context, wanted: &mut BuildWanted) -> Resul
     }
     let place = context.store()?.path().join(super::super::BUILD);
     let elsewhere = Elsewhere::new(context, &place)?;
-    let wants_time = super::super::epoch_word(context, wanted) == Some("context");
+    let wants_time = super::super::given::epoch_word(context, wanted) == Some("context");
     let (powers, asked) = (context.powers(), wanted.clone());
     *wanted = waiting("the context", move || {
         let room = Arc::new(Room::new(place.join("contexts"))?);
