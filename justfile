@@ -48,6 +48,11 @@ kill-runs RUNS="200":
 kill-containers KILLS="300":
     CORTEN_KILLS={{ KILLS }} cargo test -p corten --test run -- --ignored --nocapture many_kills
 
+# The Dockerfiles of tests/differential, asked again of BuildKit and buildah: docs/src/reference/differential.md. With
+# CORTEN_BUILDKIT=unix:///PATH a BuildKit that listens there is asked in place of the Docker engine's.
+differential:
+    cargo test -p corten --test differential -- --ignored --nocapture the_peers
+
 # What CI runs.
 ci:
     bash .ci/run

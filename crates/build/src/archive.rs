@@ -155,6 +155,12 @@ pub(crate) fn write(
         if above.entry.as_ref().is_some_and(|above| !is_directory(above)) {
             return refused(format!("{shown}: what is above it is not a directory"));
         }
+        let is_inside = |path: &TreePath| {
+            path == directory || path.ancestors().any(|above| above == *directory)
+        };
+        if !is_inside(&above.path) {
+            return refused(format!("{shown}: a link on the way leads out of {directory}"));
+        }
         let mut path = above.path.join(name);
         let item = match entry.kind {
             EntryKind::HardLink => {
@@ -171,7 +177,7 @@ pub(crate) fn write(
         if is_directory(&item.entry) {
             // A link to a directory stays one.
             let there = resolve(assembly, path.as_bytes(), LastLink::Follow)?;
-            if there.entry.as_ref().is_some_and(is_directory) {
+            if there.entry.as_ref().is_some_and(is_directory) && is_inside(&there.path) {
                 path = there.path;
             }
         }
@@ -204,9 +210,16 @@ fn item(mut entry: Entry, archive: &Arc<File>, number: u64, changes: &Changes) -
 }
 
 fn put(assembly: &mut Assembly<'_>, path: TreePath, item: Item, changes: &Changes) -> Result<()> {
-    let there = assembly.at(&path)?;
-    if there.as_ref().is_some_and(|there| is_directory(there) != is_directory(&item.entry)) {
-        return refused(format!("{path}: a directory and a file cannot take each other's place"));
+    let is_other = |there: Option<&Entry>| {
+        there.is_some_and(|there| is_directory(there) != is_directory(&item.entry))
+    };
+    if is_other(assembly.at(&path)?.as_ref()) {
+        let is_here = assembly.items.contains_key(&path);
+        if is_here && is_directory(&item.entry) && assembly.is_directory_below(&path)? {
+            // What was below the first one would come to light again.
+            return refused(format!("{path}: a directory, what is none, and a directory again"));
+        }
+        assembly.clear(&path);
     }
     assembly.put(path, item, &|| changes.directory())
 }

@@ -82,6 +82,17 @@ impl<'a> Assembly<'a> {
         Ok(())
     }
 
+    /// Whether the tree below has a directory at a path, whatever is written over it.
+    pub(crate) fn is_directory_below(&self, path: &TreePath) -> Result<bool> {
+        let below = self.lower.at(path)?;
+        Ok(below.is_some_and(|entry| entry.kind == EntryKind::Directory))
+    }
+
+    /// Takes back what is written below a path.
+    pub(crate) fn clear(&mut self, path: &TreePath) {
+        self.items.retain(|own, _| !own.ancestors().any(|above| above == *path));
+    }
+
     /// The directories above a path.
     fn directories(&mut self, path: &TreePath, made: &dyn Fn() -> Entry) -> Result<()> {
         for above in path.ancestors().filter(|above| !above.is_root()) {

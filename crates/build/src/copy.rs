@@ -72,7 +72,8 @@ impl StageRun<'_> {
     }
 
     fn changes(&self, chown: Option<&str>, chmod: Option<&str>) -> Result<Changes> {
-        Changes::read(chown, chmod, &self.ground, &self.state.layers)
+        let made = self.session.request.times.now();
+        Changes::read(chown, chmod, made, &self.ground, &self.state.layers)
     }
 
     /// `from` names the source by its layers, where it has any: its files need not be read for a key then.

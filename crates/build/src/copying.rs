@@ -39,6 +39,8 @@ pub(crate) struct Copying<'a> {
 
 /// One source, looked at.
 pub(crate) struct Pick {
+    /// Which of the sources it is: names of one file are kept together within one source.
+    number: usize,
     /// The last name of its path, as it is written.
     name: Vec<u8>,
     /// With `--parents`: its path below the pivot.
@@ -71,7 +73,8 @@ impl Copying<'_> {
                 let name = path.rsplit('/').next().unwrap_or_default().as_bytes().to_vec();
                 let kept = path.strip_prefix(root).unwrap_or(&path).trim_start_matches('/');
                 let kept = self.parents.then(|| kept.to_owned());
-                picks.push(Pick { name, kept, found, entries });
+                let number = picks.len();
+                picks.push(Pick { number, name, kept, found, entries });
             }
         }
         Ok(picks)
@@ -140,7 +143,7 @@ impl Copying<'_> {
     pub(crate) fn write(&self, assembly: &mut Assembly<'_>, picks: Vec<Pick>) -> Result<()> {
         for (name, data) in &self.inline {
             let mut entry = Entry::new(EntryKind::File, name.as_bytes());
-            entry.size = data.len() as u64;
+            (entry.size, entry.mtime) = (data.len() as u64, self.changes.made);
             self.changes.apply(&mut entry);
             let content = Content::Bytes(Arc::from(data.as_slice()));
             self.file(assembly, name.as_bytes(), Item { entry, content, file: None })?;
@@ -173,13 +176,18 @@ impl Copying<'_> {
     }
 
     /// The directory at a path, made where it is missing.
-    fn directory(&self, assembly: &mut Assembly<'_>, path: &[u8]) -> Result<TreePath> {
+    fn directory(
+        &self,
+        assembly: &mut Assembly<'_>,
+        path: &[u8],
+        changes: &Changes,
+    ) -> Result<TreePath> {
         let found = resolve(assembly, path, LastLink::Follow)?;
         match found.entry {
             Some(entry) if is_directory(&entry) => {}
             Some(_) => return refused(format!("{}: it is not a directory", found.path)),
             None => {
-                self.put(assembly, found.path.clone(), Item::plain(self.changes.directory()))?;
+                self.put(assembly, found.path.clone(), Item::plain(changes.directory()))?;
             }
         }
         Ok(found.path)
@@ -189,7 +197,7 @@ impl Copying<'_> {
     pub(crate) fn file(&self, assembly: &mut Assembly<'_>, name: &[u8], item: Item) -> Result<()> {
         let destination = self.destination.as_bytes();
         if self.destination.ends_with('/') {
-            let directory = self.directory(assembly, destination)?;
+            let directory = self.directory(assembly, destination, &self.changes)?;
             return self.put(assembly, directory.join(name), item);
         }
         let found = resolve(assembly, destination, LastLink::Follow)?;
@@ -200,7 +208,7 @@ impl Copying<'_> {
         self.put(assembly, path, item)
     }
 
-    fn item(&self, found: &Found) -> Result<Item> {
+    fn item(&self, found: &Found, pick: usize) -> Result<Item> {
         let mut entry = found.entry.clone();
         entry.xattrs = self.source.kept_attributes(found)?;
         self.changes.apply(&mut entry);
@@ -209,9 +217,8 @@ impl Copying<'_> {
         }
         let identity = found.identity;
         let content = Content::File(self.source.clone(), found.path.clone(), identity);
-        let source = Arc::as_ptr(&self.source) as usize;
         let is_shared = identity.links > 1;
-        let file = is_shared.then_some((source, identity.device, identity.inode));
+        let file = is_shared.then_some((pick, identity.device, identity.inode));
         Ok(Item { entry, content, file })
     }
 
@@ -225,7 +232,7 @@ impl Copying<'_> {
                     return self.unpacked(assembly, archive);
                 }
             }
-            let item = self.item(&pick.found)?;
+            let item = self.item(&pick.found, pick.number)?;
             return self.file(assembly, &pick.name, item);
         }
         let found = resolve(assembly, self.destination.as_bytes(), LastLink::Follow)?;
@@ -233,8 +240,10 @@ impl Copying<'_> {
             Some(entry) if is_directory(&entry) => {}
             Some(_) => return refused(format!("{}: it is not a directory", found.path)),
             None => {
-                let item = self.item(&pick.found)?;
-                self.put(assembly, found.path.clone(), item)?;
+                // It is made for the contents: mode, owner and attributes of the source stay behind.
+                let mut made = self.changes.directory();
+                made.mtime = pick.found.entry.mtime;
+                self.put(assembly, found.path.clone(), Item::plain(made))?;
             }
         }
         self.contents(assembly, &pick, &found.path)
@@ -242,14 +251,15 @@ impl Copying<'_> {
 
     /// The entries of a plain tar go below the destination.
     pub(crate) fn unpacked(&self, assembly: &mut Assembly<'_>, archive: File) -> Result<()> {
-        let directory = self.directory(assembly, self.destination.as_bytes())?;
-        archive::write(assembly, archive, &directory, &self.changes)
+        let changes = self.changes.of_archive();
+        let directory = self.directory(assembly, self.destination.as_bytes(), &changes)?;
+        archive::write(assembly, archive, &directory, &changes)
     }
 
     fn contents(&self, assembly: &mut Assembly<'_>, pick: &Pick, target: &TreePath) -> Result<()> {
         for entry in &pick.entries {
             let path = join(target, below(&entry.path, &pick.found.path));
-            let item = self.item(entry)?;
+            let item = self.item(entry, pick.number)?;
             self.put(assembly, path, item)?;
         }
         Ok(())
@@ -257,7 +267,8 @@ impl Copying<'_> {
 
     /// With the directories of its path.
     fn kept(&self, assembly: &mut Assembly<'_>, pick: &Pick, kept: &str) -> Result<()> {
-        let top = self.directory(assembly, self.destination.as_bytes())?;
+        let destination = self.destination.as_bytes();
+        let top = self.directory(assembly, destination, &self.changes)?;
         let depth = kept.split('/').filter(|part| !part.is_empty()).count();
         let all: Vec<TreePath> = pick.found.path.ancestors().collect();
         let skipped = (all.len() + 1).saturating_sub(depth + 1);
@@ -272,7 +283,7 @@ impl Copying<'_> {
             let from = all.get(skipped + number + 1);
             let found = from.map(|from| self.source.follow(&from.to_string())).transpose()?;
             let item = match found.flatten() {
-                Some(found) if is_directory(&found.entry) => self.item(&found)?,
+                Some(found) if is_directory(&found.entry) => self.item(&found, pick.number)?,
                 _ => Item::plain(self.changes.directory()),
             };
             if assembly.at(&path)?.is_none() {
@@ -280,11 +291,11 @@ impl Copying<'_> {
             }
         }
         if !is_directory(&pick.found.entry) {
-            let item = self.item(&pick.found)?;
+            let item = self.item(&pick.found, pick.number)?;
             return self.put(assembly, path, item);
         }
         if depth > 0 {
-            let item = self.item(&pick.found)?;
+            let item = self.item(&pick.found, pick.number)?;
             self.put(assembly, path.clone(), item)?;
         }
         self.contents(assembly, pick, &path)

@@ -2,7 +2,7 @@
 
 use corten_bundle::users::{RootDirectory, find_group, find_user};
 use corten_dockerfile::{FileMode, parse_chmod};
-use corten_layer::{Entry, EntryKind};
+use corten_layer::{Entry, EntryKind, Mtime};
 
 use crate::error::{Result, StepError};
 use crate::rootfs::{Ground, Laid};
@@ -12,6 +12,8 @@ use crate::rootfs::{Ground, Laid};
 pub(crate) struct Changes {
     pub(crate) owner: Option<(u32, u32)>,
     pub(crate) mode: Option<FileMode>,
+    /// The time of what is made and was not there before.
+    pub(crate) made: Mtime,
 }
 
 impl Changes {
@@ -19,6 +21,7 @@ impl Changes {
     pub(crate) fn read(
         chown: Option<&str>,
         chmod: Option<&str>,
+        made: Mtime,
         ground: &Ground<'_>,
         layers: &[Laid],
     ) -> Result<Self> {
@@ -26,7 +29,7 @@ impl Changes {
         let owner = owner.map(|text| owner_of(text, ground, layers)).transpose()?;
         let mode = chmod.filter(|text| !text.is_empty()).map(parse_chmod).transpose();
         let mode = mode.map_err(|error| StepError::Refused(error.to_string()))?;
-        Ok(Self { owner, mode })
+        Ok(Self { owner, mode, made })
     }
 
     /// Changes an entry.
@@ -47,13 +50,23 @@ impl Changes {
         }
     }
 
-    /// A directory that is made on the way: of what is said, it has the owner alone.
+    /// A directory that is made on the way, or for the contents of another one. A mode in octal digits is its
+    /// mode too, but for the special bits; one in letters changes what is there, and this is not.
     pub(crate) fn directory(&self) -> Entry {
         let mut entry = Entry::new(EntryKind::Directory, "");
+        entry.mtime = self.made;
+        if let Some(FileMode::Octal(bits)) = self.mode {
+            entry.mode = bits & 0o777;
+        }
         if let Some((uid, gid)) = self.owner {
             (entry.uid, entry.gid) = (uid, gid);
         }
         entry
+    }
+
+    /// The same for what an archive brings, which keeps its modes.
+    pub(crate) fn of_archive(&self) -> Self {
+        Self { mode: None, ..self.clone() }
     }
 
     /// How keys have it.

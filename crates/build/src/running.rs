@@ -95,10 +95,14 @@ impl StageRun<'_> {
         Ok(())
     }
 
-    /// The variables of the environment, and the arguments that it does not hide.
+    /// The variables of the environment, and the arguments.
     fn variables(&self) -> Vec<(String, String)> {
         let scope = &self.state.scope;
-        let mut all = scope.environment().to_vec();
+        // Of ENV and ARG of one name, the later one counts.
+        let now = |(name, value): &(String, String)| {
+            (name.clone(), scope.value(name).unwrap_or(value).to_owned())
+        };
+        let mut all: Vec<_> = scope.environment().iter().map(now).collect();
         for arg in scope.declared() {
             if let Some(value) = scope.value(&arg.name)
                 && !all.iter().any(|(name, _)| *name == arg.name)
@@ -124,7 +128,7 @@ impl StageRun<'_> {
         let room = self.ground.room()?;
         let layers = self.state.layers.clone();
         let mounted = self.mounted(wanted, &room, &layers)?;
-        let written = self.ground.write_over(&layers, &room, Purpose::Run, &mounted.points)?;
+        let written = self.ground.write_over(&layers, &room, Purpose::Step, &mounted.points)?;
         self.working_directory(&written.rootfs)?;
         let id = ContainerId::random()?;
         self.write_config(process, mounted, (&room, &written.rootfs))?;
@@ -314,9 +318,8 @@ fn files(room: &Path, network: StepNetwork) -> Result<Vec<RuntimeMount>> {
         StepNetwork::Host => machines("/etc/resolv.conf"),
         StepNetwork::Private => network::resolv_conf(Way::Auto).into_bytes(),
     };
-    let hostname = format!("{HOSTNAME}\n").into_bytes();
     let mut mounts = Vec::new();
-    for (name, content) in [("hosts", hosts), ("hostname", hostname), ("resolv.conf", resolv)] {
+    for (name, content) in [("hosts", hosts), ("resolv.conf", resolv)] {
         let path = etc.join(name);
         write_mode(&path, &content, 0o644)?;
         mounts.push(bound(&path, &format!("/etc/{name}"), false));

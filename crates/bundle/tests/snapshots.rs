@@ -101,7 +101,9 @@ fn mounted(snapshots: &Snapshots, form: Form, at: &Path, purpose: Purpose) -> Se
     std::fs::create_dir_all(&target).unwrap();
     let writable = match purpose {
         Purpose::Look => Writable::No,
-        Purpose::Run => Writable::Over { upper: at.join("upper"), work: at.join("work") },
+        Purpose::Run | Purpose::Step => {
+            Writable::Over { upper: at.join("upper"), work: at.join("work") }
+        }
     };
     if let Writable::Over { upper, work } = &writable {
         std::fs::create_dir_all(upper).unwrap();

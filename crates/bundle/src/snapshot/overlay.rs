@@ -33,8 +33,8 @@ use crate::erofs;
 /// Directories that a runtime mounts on.
 const MOUNTED_ON: [&str; 4] = ["dev", "proc", "sys", "etc"];
 
-/// Files of `/etc` that a runtime binds over.
-const BOUND: [&str; 3] = ["hosts", "hostname", "resolv.conf"];
+/// Files of `/etc` that a runtime binds over; the last one is the image's own in steps of a build.
+const BOUND: [&str; 3] = ["hosts", "resolv.conf", "hostname"];
 
 /// Whether the tree can be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +74,8 @@ pub enum Purpose {
     Look,
     /// To be run in: with the entries of ours that a runtime mounts on.
     Run,
+    /// The same for a step of a build, which may write the image's `/etc/hostname`.
+    Step,
 }
 
 /// Where a root filesystem is mounted.
@@ -266,7 +268,8 @@ fn fill_top(
         like(&path, name, layers)?;
     }
     let etc = top.join("etc");
-    for name in BOUND {
+    let bound = if purpose == Purpose::Step { BOUND.split_last() } else { None };
+    for name in bound.map_or(&BOUND[..], |(_, others)| others) {
         File::create_new(etc.join(name))?;
     }
     like(&etc, "etc", layers)?;
@@ -343,7 +346,7 @@ fn overlay(form: Form, top: &Path, layers: &[PathBuf], wanted: &RootMount) -> io
     }
     let mut attributes = match wanted.purpose {
         Purpose::Look => MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV,
-        Purpose::Run => MountAttrFlags::empty(),
+        Purpose::Run | Purpose::Step => MountAttrFlags::empty(),
     };
     match &wanted.writable {
         Writable::Over { upper, work } | Writable::Briefly { upper, work } => {
