@@ -18,9 +18,10 @@ const fn room(name: &'static str, level: u8, uses: &'static [&'static str]) -> R
 
 /// The tree. `spec` stands where a crate reaches it through what it uses; `run` and `engine` know
 /// nothing of images.
-const TREE: [Room; 15] = [
+const TREE: [Room; 16] = [
     room("corten-spec", 0, &[]),
     room("corten-dockerfile", 0, &[]),
+    room("corten-project", 0, &[]),
     room("corten-layer", 1, &["corten-spec"]),
     room("corten-store", 1, &["corten-spec"]),
     room("corten-naming", 1, &["corten-spec"]),
@@ -60,6 +61,7 @@ const TREE: [Room; 15] = [
             "corten-run",
             "corten-registry",
             "corten-build",
+            "corten-project",
             "corten-scan",
             "corten-serve",
         ],

@@ -11,6 +11,7 @@ use corten_spec::Platform;
 use serde_json::json;
 
 use super::import::CompressionWord;
+use super::project::{self, ProjectArgs};
 use super::steps::{self, StepVerb, WorkArgs};
 use super::{Context, Exit, Failure};
 use crate::ops::{
@@ -19,7 +20,7 @@ use crate::ops::{
 use crate::output::{print, print_json};
 use crate::plain::plain;
 
-/// Build an image of a Dockerfile, or step by step
+/// Build an image of a Dockerfile, of a project, or step by step
 #[derive(Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -108,6 +109,8 @@ pub(super) struct BuildArgs {
     /// How progress is told on standard error: plain, json or quiet.
     #[arg(long, value_enum, value_name = "HOW", default_value_t = ProgressWord::Plain, hide_possible_values = true)]
     progress: ProgressWord,
+    #[command(flatten)]
+    project: ProjectArgs,
     #[command(flatten)]
     work: WorkArgs,
 }
@@ -312,18 +315,16 @@ pub(super) async fn build(context: &Context, args: BuildArgs, json: bool) -> Res
     }
     let progress = if context.is_quiet() { ProgressWord::Quiet } else { args.progress };
     let is_silent = wanted.outputs.iter().any(BuildOutput::is_standard_output);
+    if let Some(file) = ops::project_file(&wanted) {
+        let wanted = BuildWanted { file: Some(file), ..wanted };
+        let wanted = (wanted, args.project.clone());
+        let report = project::build(context, wanted, listener(progress)).await?;
+        written(&args, (&report.names, &report.digest, &report.config))?;
+        return if is_silent { Ok(Exit::Done) } else { project::told(&report, json) };
+    }
+    args.project.none()?;
     let report = ops::build(context, wanted, listener(progress)).await?;
-    if let Some(path) = &args.iidfile {
-        write(path, &report.config)?;
-    }
-    if let Some(path) = &args.metadata_file {
-        let digests = json!({
-            "containerimage.digest": report.digest,
-            "containerimage.config.digest": report.config,
-            "image.name": report.names.join(","),
-        });
-        write(path, &format!("{digests:#}\n"))?;
-    }
+    written(&args, (&report.names, &report.digest, &report.config))?;
     if is_silent {
         return Ok(Exit::Done);
     }
@@ -334,6 +335,25 @@ pub(super) async fn build(context: &Context, args: BuildArgs, json: bool) -> Res
         print(&format!("{names}{}\n", report.digest))?;
     }
     Ok(Exit::Done)
+}
+
+/// Writes the files that are asked for.
+fn written(
+    args: &BuildArgs,
+    (names, digest, config): (&[String], &str, &str),
+) -> Result<(), Failure> {
+    if let Some(path) = &args.iidfile {
+        write(path, config)?;
+    }
+    if let Some(path) = &args.metadata_file {
+        let digests = json!({
+            "containerimage.digest": digest,
+            "containerimage.config.digest": config,
+            "image.name": names.join(","),
+        });
+        write(path, &format!("{digests:#}\n"))?;
+    }
+    Ok(())
 }
 
 fn write(path: &PathBuf, text: &str) -> Result<(), Failure> {

@@ -19,6 +19,7 @@ mod mount;
 mod oci;
 mod page;
 mod pod;
+mod project;
 mod reference;
 mod run;
 mod settings;

@@ -23,6 +23,7 @@ mod login;
 mod look;
 mod mount;
 mod pod;
+mod project;
 mod ready;
 mod rendering;
 mod run;
@@ -71,6 +72,7 @@ pub use pod::{
     ActedPodsReport, CreatedPodReport, PodReport, PodRequest, PodRun, PodWait, PodsReport,
     create_pod, play, pod_status, pods, remove_pod, run_pod, start_pod, stop_pod,
 };
+pub use project::{ProjectReport, ProjectWanted, build_project, project_file};
 pub use ready::{Pull, Ready, ready};
 pub(crate) use run::Recipes;
 pub use run::{

@@ -23,6 +23,7 @@ fn schemas() -> BTreeMap<&'static str, Schema> {
         ("build check", schema_for!(ops::BuildCheckReport)),
         ("build outline", schema_for!(ops::OutlineReport)),
         ("build targets", schema_for!(ops::TargetsReport)),
+        ("build project", schema_for!(ops::ProjectReport)),
         ("build write", schema_for!(ops::WriteReport)),
         ("import", schema_for!(ops::ImportReport)),
         ("commit", schema_for!(ops::ImportReport)),

@@ -82,7 +82,7 @@ pub(super) fn values(platform: &Platform) -> PlatformValues {
 }
 
 /// The times of a build.
-pub(super) fn times(context: &Context, wanted: &BuildWanted) -> Result<Times, Failure> {
+pub(in crate::ops) fn times(context: &Context, wanted: &BuildWanted) -> Result<Times, Failure> {
     if wanted.real_times {
         let now = context.now().duration_since(std::time::SystemTime::UNIX_EPOCH);
         let now = i64::try_from(now.unwrap_or_default().as_secs()).unwrap_or_default();

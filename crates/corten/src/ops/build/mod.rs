@@ -4,7 +4,7 @@ pub(super) mod bases;
 mod elsewhere;
 mod given;
 mod looking;
-mod outputs;
+pub(super) mod outputs;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -37,8 +37,8 @@ use crate::failure::ContainerFailure;
 use crate::{Context, Failure};
 use bases::Images;
 use elsewhere::Elsewhere;
-use given::{contexts, read, times, values};
-pub(super) use given::{secrets, times_of_environment};
+use given::{contexts, read, values};
+pub(super) use given::{secrets, times, times_of_environment};
 
 /// Where the builder keeps its things, below the local store.
 pub(super) const BUILD: &str = ".corten/build";

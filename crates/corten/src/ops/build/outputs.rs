@@ -62,7 +62,7 @@ impl BuildOutput {
 }
 
 /// What cannot be done is refused before anything is built.
-pub(super) fn check(
+pub(in crate::ops) fn check(
     outputs: &[BuildOutput],
     names: &[RefName],
     count: usize,
@@ -86,7 +86,7 @@ pub(super) fn check(
 }
 
 /// Sends what the local store has by `digest` there; where it is then.
-pub(super) async fn send(
+pub(in crate::ops) async fn send(
     context: &Context,
     output: &BuildOutput,
     (digest, names): (&Digest, &[RefName]),

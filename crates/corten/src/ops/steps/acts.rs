@@ -306,7 +306,7 @@ fn source_path(path: &Path, here: &Path, is_foreign: bool) -> Result<(String, bo
 }
 
 /// A text that substitution gives back as it is.
-fn literal(text: &str) -> String {
+pub(in crate::ops) fn literal(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if "\\$\"'".contains(c) {

@@ -7,6 +7,7 @@ mod draft;
 mod finish;
 mod start;
 
+pub(super) use acts::literal;
 pub use acts::{CopyStep, FileStep, RunStep, StepChoices, change_files};
 pub use config::{DraftEdit, change_config, replace_config};
 pub(super) use draft::drafted_layers;
