@@ -48,6 +48,14 @@ kill-runs RUNS="200":
 kill-containers KILLS="300":
     CORTEN_KILLS={{ KILLS }} cargo test -p corten --test run -- --ignored --nocapture many_kills
 
+# KILLS kills of builds: docs/src/reference/faults.md.
+kill-builds KILLS="100":
+    CORTEN_KILLS={{ KILLS }} cargo test -p corten --test build -- --ignored --nocapture many_kills
+
+# The speed of build beside docker buildx and buildah, as a table for docs/src/reference/benchmarks.md.
+bench-build *ARGS:
+    ./benches/build.sh {{ ARGS }}
+
 # The Dockerfiles of tests/differential, asked again of BuildKit and buildah: docs/src/reference/differential.md. With
 # CORTEN_BUILDKIT=unix:///PATH a BuildKit that listens there is asked in place of the Docker engine's.
 differential:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The main job from a clean clone: a small real root filesystem becomes an image, is checked to the
-# last byte, looked at, moved, taken out again and, where this machine lets us, entered.
+# last byte, looked at, moved and taken out again; examples/hello is built on it and run.
 #
 #   examples/first-image.sh [DIR]     DIR keeps the result [default: target/first-image]
 #
@@ -90,10 +90,14 @@ printf 'exported: %s entries\n' "$(tar -tf "$place/first.tar" | wc -l)"
 cmp "$place/before" "$place/after"
 echo "every file is what it was"
 
-step "enter it"
+step "build on it, and run what was built: the same bytes the second time"
 if unshare --user --map-root-user true 2>/dev/null; then
-  unshare --user --map-root-user chroot "$place/out" /bin/sh -c \
-    'echo "inside: $(uname -s), $(ls /bin /usr/bin | wc -l) names in its bin directories"'
+  show build --network none -t hello "$here/examples/hello"
+  show build --network none --no-cache -t hello-again "$here/examples/hello"
+  cmp <(corten inspect --raw hello) <(corten inspect --raw hello-again)
+  show validate hello
+  show run --rm --network none "$here/examples/hello" | tee "$place/said"
+  grep -qx hello "$place/said"
 else
   echo "this machine allows no user namespaces: skipped"
 fi

@@ -262,6 +262,29 @@ pub(super) fn secret(text: &str) -> Result<(String, SecretWord), Failure> {
     Ok(((*id).to_owned(), word))
 }
 
+/// The image of a directory that says how it is built: `./`, `../` and `/` at its beginning tell it from a name.
+pub(super) async fn of_directory(
+    context: &Context,
+    image: &str,
+) -> Result<Option<String>, Failure> {
+    let path = std::path::Path::new(image);
+    let is_path =
+        path.is_absolute() || image.starts_with("./") || image.starts_with("../") || image == ".";
+    if !is_path || !path.is_dir() {
+        return Ok(None);
+    }
+    let wanted = BuildWanted::of(path.to_owned());
+    let told = listener(if context.is_quiet() { ProgressWord::Quiet } else { ProgressWord::Plain });
+    let digest = match ops::project_file(&wanted) {
+        None => ops::build(context, wanted, told).await?.digest,
+        Some(file) => {
+            let wanted = BuildWanted { file: Some(file), ..wanted };
+            project::build(context, (wanted, ProjectArgs::default()), told).await?.digest
+        }
+    };
+    Ok(Some(format!("store:@{digest}")))
+}
+
 /// Who tells on standard error what happens.
 pub(super) fn listener(progress: ProgressWord) -> BuildTold {
     Arc::new(Told(progress))

@@ -52,7 +52,7 @@ pub(super) struct LifeArgs {
 /// All that `run` and `create` take.
 #[derive(Args)]
 pub(super) struct ContainerArgs {
-    /// The image: a name of the local store or of a registry, or any other place.
+    /// The image: a name of the local store or of a registry, any other place, or a directory to build: ./DIR.
     image: String,
     /// Arguments for the image's program, instead of those it brings along.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -83,6 +83,7 @@ Examples:
   corten run -it --rm debian:13
   corten run --detach --name web -p 8080:80 -v ./site:/srv:ro registry.example.com/web:1
   corten run -v data:/data writer:1 --- -v data:/data reader:1
+  corten run --rm ./examples/hello
   corten run --read-only --memory 256m --pids 100 oci:images:app
   corten run --explain debian:13")]
 pub(super) struct RunArgs {
@@ -110,6 +111,14 @@ pub(super) struct CreateArgs {
 }
 
 impl ContainerArgs {
+    /// With the image built, where a directory stands in its place.
+    async fn built(mut self, context: &Context) -> Result<Self, Failure> {
+        if let Some(image) = super::build::of_directory(context, &self.image).await? {
+            self.image = image;
+        }
+        Ok(self)
+    }
+
     pub(super) fn request(self, context: &Context) -> Result<RunRequest, Failure> {
         let options = self.settings.options(context, &self.arguments)?;
         let stop_signal = self.settings.process.stop_signal.as_deref().map(|word| {
@@ -153,7 +162,7 @@ pub(super) async fn run(context: &Context, args: RunArgs, json: bool) -> Result<
         let how = Together { name: args.pod, detach: args.detach, plain: args.plain };
         return pod::run(context, args.container, how, json).await;
     }
-    let request = args.container.request(context)?;
+    let request = args.container.built(context).await?.request(context)?;
     if args.explain {
         let report = ops::explain(context, &request).await?;
         if json {
@@ -181,7 +190,8 @@ pub(super) async fn create(
     args: CreateArgs,
     json: bool,
 ) -> Result<Exit, Failure> {
-    let report = ops::create(context, &args.container.request(context)?).await?;
+    let container = args.container.built(context).await?;
+    let report = ops::create(context, &container.request(context)?).await?;
     if json {
         print_json(&report)?;
     } else {

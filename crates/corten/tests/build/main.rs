@@ -14,6 +14,7 @@ mod hostile;
 #[path = "../run/image.rs"]
 mod image;
 mod instructions;
+mod kills;
 mod outputs;
 mod remote;
 mod repositories;

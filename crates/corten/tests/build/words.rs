@@ -98,3 +98,16 @@ fn a_dockerfile_comes_from_standard_input_and_contexts_from_images() {
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     assert!(bench.stat("/b").is_some());
 }
+
+#[test]
+fn a_directory_is_built_and_run_in_one_word() {
+    let Some(bench) = Bench::new() else { return };
+    bench.write("ctx/Dockerfile", "FROM base\nRUN echo built >/out\nCMD [\"cat\", \"/out\"]\n");
+    let context = bench.path("ctx").display().to_string();
+    let words = ["run", "--rm", "--network", "none", "--quiet", &context];
+    let answer = bench.corten("store", &words);
+    assert_eq!((answer.code, answer.out.as_str()), (0, "built\n"), "{}", answer.err);
+    bench.write("ctx/Dockerfile", "FROM base\nRUN false\n");
+    let answer = bench.corten("store", &words);
+    assert!(answer.code != 0 && answer.err.contains("2 | RUN false"), "{}", answer.err);
+}

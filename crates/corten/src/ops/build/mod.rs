@@ -124,6 +124,30 @@ pub struct BuildWanted {
     pub fetched: Option<FetchedContext>,
 }
 
+impl BuildWanted {
+    /// What is asked of a build where nothing but the context is said.
+    pub fn of(context: PathBuf) -> Self {
+        Self {
+            context,
+            file: None,
+            tags: Vec::new(),
+            args: Vec::new(),
+            target: None,
+            labels: BTreeMap::new(),
+            platforms: Vec::new(),
+            no_cache: false,
+            pull: Pull::Missing,
+            network: StepWord::Default,
+            contexts: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            real_times: false,
+            compression: Compression::Gzip,
+            outputs: Vec::new(),
+            fetched: None,
+        }
+    }
+}
+
 /// What was built.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct BuildReport {
