@@ -29,7 +29,7 @@ use crate::{
 /// merged.add(layer("a")?, Contents::Skip)?;
 /// merged.add(joined.as_slice(), Contents::Skip)?;
 /// let names: Vec<String> = merged.iter().map(|(path, _)| path.to_string()).collect();
-/// assert_eq!(names, [".", "b"]);
+/// assert_eq!(names, ["/", "/b"]);
 /// # Ok::<(), LayerError>(())
 /// ```
 pub fn join<R: Read + Seek, W: Write>(
