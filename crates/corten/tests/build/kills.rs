@@ -31,7 +31,7 @@ fn kills(count: u64, seed: u64) -> u64 {
     let expected = bench.built(FILE, &[])["digest"].clone();
     let begun = Instant::now();
     bench.built(FILE, &["--no-cache"]);
-    let longest = begun.elapsed().as_micros() as u64 * 5 / 4;
+    let longest = u64::try_from(begun.elapsed().as_micros()).unwrap() * 5 / 4;
     let (mut dice, mut struck) = (Dice(seed | 1), 0);
     let context = bench.path("ctx").display().to_string();
     for number in 0..count {
