@@ -54,7 +54,10 @@ buildah_() { buildah --root "$work/buildah" --runroot "$work/buildah-run" --stor
 # Words before the context; each case gives a directory, which has a Dockerfile.
 build_corten() { corten_ build --network none "$@"; }
 build_docker() { docker buildx build -q --network none -t "$tag" "$@"; }
-build_buildah() { buildah_ build -q --layers --network none -t "$tag" "$@"; }
+# The limits it sets by itself are higher than a machine may allow.
+build_buildah() {
+  buildah_ build -q --layers --network none --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 -t "$tag" "$@"
+}
 
 anew_corten=(--no-cache) anew_docker=(--no-cache) anew_buildah=(--no-cache)
 

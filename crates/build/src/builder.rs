@@ -49,6 +49,8 @@ pub struct Builder<'a> {
     pub listener: &'a dyn BuildListener,
     /// The directory of the builder's own.
     pub place: PathBuf,
+    /// A directory of one's own in memory, for what is needed while a step runs.
+    pub memory: Option<PathBuf>,
     /// Where the leases of networks are.
     pub leases: PathBuf,
     /// Directories of programs, for networks.
@@ -175,7 +177,7 @@ impl Builder<'_> {
             request,
             pending: Pending::new(self.store.clone(), cache),
             memo: Memo::open(self.place.join("files"), self.now),
-            work: Work::begin(&self.place.join("rooms")).map_err(place)?,
+            work: Work::begin(&self.place.join("rooms"), self.memory.as_deref()).map_err(place)?,
             failed: AtomicBool::new(false),
             ended: Mutex::default(),
             bell: Condvar::new(),

@@ -21,7 +21,7 @@ use crate::error::{Result, StepError, failed, refused};
 use crate::flags::Changes;
 use crate::key::KeyHasher;
 use crate::lookup::{LastLink, is_directory, resolve};
-use crate::rootfs::{Laid, Made, make};
+use crate::rootfs::{Laid, Made};
 use crate::stage::{StageRun, chain};
 
 /// A mount of a RUN, its variables replaced.
@@ -207,8 +207,7 @@ impl StageRun<'_> {
         let root = match wanted.mount.access {
             MountAccess::ReadOnly => look.path,
             MountAccess::ReadWrite => {
-                make(place)?;
-                self.ground.write_over(&layers, place, Purpose::Look, &[])?.rootfs
+                self.ground.write_over(&layers, place.to_owned(), Purpose::Look, &[])?.rootfs
             }
         };
         let path = root.join(found.path.to_path_buf());
@@ -290,7 +289,7 @@ impl StageRun<'_> {
             return Ok(false);
         }
         // In memory of this thread's mounts: it reaches no disk.
-        let room = self.ground.room()?;
+        let room = self.ground.brief()?;
         let flags = rustix::mount::MountFlags::NOSUID | rustix::mount::MountFlags::NODEV;
         rustix::mount::mount("tmpfs", &room, "tmpfs", flags, Some(c"mode=0755"))
             .map_err(failed("a secret", "mounting"))?;

@@ -58,6 +58,8 @@ impl Laid {
 pub(crate) struct Ground<'a> {
     session: &'a Session<'a>,
     directory: PathBuf,
+    /// What bundles and mounts of this thread begin with: in memory, where there is some.
+    brief: PathBuf,
     state: RefCell<Mounts>,
 }
 
@@ -65,7 +67,7 @@ pub(crate) struct Ground<'a> {
 struct Mounts {
     count: usize,
     looks: Vec<(Vec<DiffId>, Look)>,
-    leases: Vec<Lease>,
+    ready: Vec<(Stacked, Lease)>,
 }
 
 /// A root filesystem that can be looked into.
@@ -76,28 +78,44 @@ pub(crate) struct Look {
 }
 
 impl<'a> Ground<'a> {
-    /// On the calling thread, in a directory that is its own.
-    pub(crate) fn new(session: &'a Session<'a>, directory: PathBuf) -> Result<Self> {
+    /// On the calling thread, under a name that is its own.
+    pub(crate) fn new(session: &'a Session<'a>, name: &str) -> Result<Self> {
+        let (directory, brief) = (session.work.path().join(name), session.work.bundles().join(name));
         make(&directory)?;
+        make(&brief)?;
         corten_run::private_mounts()?;
-        Ok(Self { session, directory, state: RefCell::default() })
+        Ok(Self { session, directory, brief, state: RefCell::default() })
     }
 
-    /// A new directory.
+    /// A new directory on disk, for whatever it takes.
     pub(crate) fn room(&self) -> Result<PathBuf> {
-        let mut state = self.state.borrow_mut();
-        state.count += 1;
-        let path = self.directory.join(state.count.to_string());
+        let path = self.directory.join(self.number());
         make(&path)?;
         Ok(path)
+    }
+
+    /// A new directory for what is small and needed briefly: things to mount on and what a process is told.
+    pub(crate) fn brief(&self) -> Result<PathBuf> {
+        let path = self.brief.join(self.number());
+        make(&path)?;
+        Ok(path)
+    }
+
+    fn number(&self) -> String {
+        let mut state = self.state.borrow_mut();
+        state.count += 1;
+        state.count.to_string()
     }
 
     /// Makes layers ready to run; they stay so as long as this ground does.
     fn ready(&self, layers: &[Laid]) -> Result<Stacked> {
         let (builder, pending) = (self.session.builder, &self.session.pending);
         let diff_ids = diff_ids(layers);
+        let known = |(stack, _): &&(Stacked, Lease)| stack.diff_ids() == diff_ids;
+        if let Some((stack, _)) = self.state.borrow().ready.iter().find(known) {
+            return Ok(stack.clone());
+        }
         let lease = builder.snapshots.lease(&diff_ids)?;
-        self.state.borrow_mut().leases.push(lease);
         for Laid { layer, .. } in layers {
             if !builder.snapshots.has(builder.form, &layer.diff_id) {
                 let packed = pending.packed(layer)?;
@@ -105,7 +123,9 @@ impl<'a> Ground<'a> {
                 builder.snapshots.render(builder.form, &layer.diff_id, packed)?;
             }
         }
-        Ok(builder.snapshots.stack(builder.form, &diff_ids)?)
+        let stack = builder.snapshots.stack(builder.form, &diff_ids)?;
+        self.state.borrow_mut().ready.push((stack.clone(), lease));
+        Ok(stack)
     }
 
     /// The same with as little made ready as can be: what steps have written lies over the rest as it is.
@@ -139,31 +159,31 @@ impl<'a> Ground<'a> {
         if let Some(look) = known(&self.state.borrow()) {
             return Ok(look);
         }
-        let room = self.room()?;
-        let target = room.join("rootfs");
-        make(&target)?;
+        let path = self.brief()?;
         if !layers.is_empty() {
             let (writable, purpose) = (Writable::No, Purpose::Look);
-            self.mount(layers, &RootMount { target, writable, purpose }, &[])?;
+            self.mount(layers, &RootMount { target: path.clone(), writable, purpose }, &[])?;
         }
-        let path = room.join("rootfs");
         let source = Arc::new(Source::open(&path, IgnoreFile::default(), Owners::Keep)?);
         let look = Look { path, source };
         self.state.borrow_mut().looks.push((diff_ids, look.clone()));
         Ok(look)
     }
 
-    /// Mounts layers to be written over; gives the place and the directory that takes what is written.
+    /// Mounts layers on `rootfs`, which is made, to be written over. What is written is kept as long as this
+    /// ground: steps that follow stand on it. So is overlay's own directory: removing it at once would only make
+    /// the next files dearer, as the disk's file system takes no inode again that was freed just now.
     pub(crate) fn write_over(
         &self,
         layers: &[Laid],
-        room: &Path,
+        rootfs: PathBuf,
         purpose: Purpose,
         points: &[MountPoint],
     ) -> Result<Written> {
-        let rootfs = room.join("bundle/rootfs");
-        let (upper, work) = (room.join("upper"), room.join("work"));
-        for path in [&room.join("bundle"), &rootfs, &upper, &work] {
+        let number = self.number();
+        let [upper, work] =
+            ["upper", "work"].map(|name| self.directory.join(format!("{name}-{number}")));
+        for path in [&rootfs, &upper, &work] {
             make(path)?;
         }
         let writable = Writable::Briefly { upper: upper.clone(), work };
@@ -177,15 +197,6 @@ impl<'a> Ground<'a> {
         let additions = Additions { above: &above, points };
         self.session.builder.snapshots.mount_with(&stack, wanted, additions)?;
         Ok(())
-    }
-
-    /// Keeps what was written in a room that is about to go: steps that follow stand on it.
-    pub(crate) fn keep(&self, written: &Written) -> Result<PathBuf> {
-        let mut state = self.state.borrow_mut();
-        state.count += 1;
-        let path = self.directory.join(format!("upper-{}", state.count));
-        std::fs::rename(&written.upper, &path).map_err(failed(path.display(), "renaming"))?;
-        Ok(path)
     }
 
     /// What is in a stage, with as little made ready as can be.

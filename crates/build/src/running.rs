@@ -125,10 +125,12 @@ impl StageRun<'_> {
         let session = self.session;
         foreign::can_run(&self.state.config.platform, &session.builder.native)?;
         session.work.guarded()?;
-        let room = self.ground.room()?;
+        let room = self.ground.brief()?;
+        make(&room.join("bundle"))?;
         let layers = self.state.layers.clone();
         let mounted = self.mounted(wanted, &room, &layers)?;
-        let written = self.ground.write_over(&layers, &room, Purpose::Step, &mounted.points)?;
+        let rootfs = room.join("bundle/rootfs");
+        let written = self.ground.write_over(&layers, rootfs, Purpose::Step, &mounted.points)?;
         self.working_directory(&written.rootfs)?;
         let id = ContainerId::random()?;
         self.write_config(process, mounted, (&room, &written.rootfs))?;
@@ -136,10 +138,9 @@ impl StageRun<'_> {
         written.end()?;
         ended?;
         let layer = self.packed_upper(&written.upper)?;
-        let upper = self.ground.keep(&written)?;
         // What cannot be removed now goes with the build's directory.
         let _ = corten_run::erase(&room);
-        Ok(Laid { layer, made: Made::Upper(upper) })
+        Ok(Laid { layer, made: Made::Upper(written.upper) })
     }
 
     fn packed_upper(&self, upper: &Path) -> Result<BuiltLayer> {
@@ -191,7 +192,8 @@ impl StageRun<'_> {
         };
         let mut mounts = files(room, process.network)?;
         if let Some((name, data)) = &process.script {
-            mounts.push(script(room, name, data)?);
+            // Nothing can be run from where memory is, on some machines.
+            mounts.push(script(&self.ground.room()?, name, data)?);
         }
         mounts.extend(mounted.mounts);
         let mut env = process.proxies.clone();

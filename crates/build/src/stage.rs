@@ -76,8 +76,7 @@ pub(crate) fn run_stage(session: &Session<'_>, number: usize) -> Ended<StageStat
     let plan = session.plan;
     let Some(stage) = plan.file.stages.get(number) else { return Err(BuildError::Died) };
     let at = |error| wrong(stage.span, &stage.original, error);
-    let directory = session.work.path().join(format!("stage-{number}"));
-    let ground = Ground::new(session, directory).map_err(at)?;
+    let ground = Ground::new(session, &format!("stage-{number}")).map_err(at)?;
     let (state, triggers) = begin(session, number).map_err(at)?;
     let mut commands = Vec::new();
     for expression in triggers {

@@ -29,8 +29,8 @@ enum Post {
 }
 
 impl Work {
-    /// Makes a new one in `place`, and sweeps those of the dead.
-    pub(crate) fn begin(place: &Path) -> Result<Self> {
+    /// Makes a new one in `place`, and sweeps those of the dead. What is needed briefly is kept in `memory`.
+    pub(crate) fn begin(place: &Path, memory: Option<&Path>) -> Result<Self> {
         std::fs::create_dir_all(place).map_err(failed(place.display(), "creation"))?;
         sweep_dead(place);
         let id = ContainerId::random()?;
@@ -41,15 +41,17 @@ impl Work {
         let file = File::create_new(&lock).map_err(failed(&shown, "creation"))?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
             .map_err(failed(&shown, "lock"))?;
-        std::fs::create_dir(&path).map_err(failed(&shown, "creation"))?;
-        // What containers run below it is reached by them through it.
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(&path, mode).map_err(failed(&shown, "change of mode"))?;
+        corten_run::make_room(&path, memory)?;
         Ok(Self { path, _locked: file, guard: Mutex::new(Post::Empty), bell: Condvar::new() })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where bundles belong.
+    pub(crate) fn bundles(&self) -> PathBuf {
+        corten_run::bundles(&self.path)
     }
 
     /// Has the guard stand before the first process, if it does not yet.
@@ -103,7 +105,7 @@ impl Drop for Work {
             drop(guard);
         }
         drop(post);
-        let _ = corten_run::erase(&self.path);
+        let _ = corten_run::sweep(&self.path);
         let _ = std::fs::remove_file(self.path.with_extension("lock"));
     }
 }

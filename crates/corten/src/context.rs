@@ -190,6 +190,11 @@ impl Context {
         self.environment.run_directory().join("network")
     }
 
+    /// A directory of this user's own in memory.
+    pub(crate) fn memory(&self) -> Option<PathBuf> {
+        self.environment.memory()
+    }
+
     /// Directories of programs: those of `$PATH`, and where engines keep theirs.
     pub(crate) fn programs(&self) -> Vec<PathBuf> {
         let path = self.environment.variable("PATH").unwrap_or_default();

@@ -6,6 +6,13 @@ use std::time::SystemTime;
 
 use corten_bundle::Powers;
 
+/// Where there is memory as a file system.
+const MEMORY: &str = "/dev/shm";
+/// What `statfs` says of one: `TMPFS_MAGIC`.
+const TMPFS: i64 = 0x0102_1994;
+/// Least free bytes for it to be of use.
+const LEAST_MEMORY: u64 = 16 << 20;
+
 /// What the process knows of its surroundings, read once.
 #[derive(Clone, Debug)]
 pub struct Environment {
@@ -91,6 +98,30 @@ impl Environment {
         let runtime = runtime.filter(|path| path.is_absolute()).map(|path| path.join("corten"));
         let kept = || Some(self.directory("XDG_DATA_HOME", ".local/share")?.join("corten/run"));
         runtime.or_else(kept).unwrap_or_else(|| PathBuf::from("/run/corten"))
+    }
+
+    /// A directory of this user's own in memory, made where it is missing; none where there is no room for one.
+    pub(crate) fn memory(&self) -> Option<PathBuf> {
+        let there = rustix::fs::statfs(MEMORY).ok()?;
+        let free = there.f_bavail.checked_mul(u64::try_from(there.f_bsize).ok()?)?;
+        if there.f_type != TMPFS || free < LEAST_MEMORY {
+            return None;
+        }
+        // Inside a user namespace everybody is root: what tells one from the other is who that is outside.
+        let map = std::fs::read_to_string("/proc/self/uid_map").ok()?;
+        let mut first = map.lines().next()?.split_whitespace().map(str::parse::<u64>);
+        let (inside, outside) = (first.next()?.ok()?, first.next()?.ok()?);
+        let user = outside + u64::from(self.user).checked_sub(inside)?;
+        let path = Path::new(MEMORY).join(format!("corten-{user}"));
+        let private = std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)
+            .create(&path);
+        if private.is_err_and(|error| error.kind() != std::io::ErrorKind::AlreadyExists) {
+            return None;
+        }
+        // Everybody may make directories there: one that is another's is not used.
+        let found = rustix::fs::lstat(&path).ok()?;
+        let is_private = found.st_mode & 0o7_7777 == 0o4_0700 && found.st_uid == self.user;
+        is_private.then_some(path)
     }
 
     fn home(&self) -> Option<PathBuf> {

@@ -75,7 +75,7 @@ pub use model::{
     RestartPolicy, RuntimeChoice, State, Status,
 };
 pub use monitor::monitor;
-pub use once::{Guard, Once, guard, private_mounts, run_once, sweep};
+pub use once::{Guard, Once, bundles, guard, make_room, private_mounts, run_once, sweep};
 pub use place::Containers;
 pub use pod::life::{PodCondition, PodStatus, pod_status, start_pod, stop_pod, wait_pod};
 pub use pod::{

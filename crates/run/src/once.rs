@@ -22,16 +22,53 @@ const PATIENCE: i64 = 50_000_000;
 const GUARD: &str = "corten-run-guard";
 /// Where the runtime's state is below the directory that is guarded.
 const RUNTIME: &str = "runtime";
+/// Where bundles are below it.
+const BUNDLES: &str = "bundles";
 
 /// What is run once.
 #[derive(Debug)]
 pub struct Once<'a> {
-    /// A directory that a [`Guard`] may keep; the runtime's state is below it.
+    /// A directory that [`make_room`] made and a [`Guard`] may keep; the runtime's state is below it.
     pub directory: &'a Path,
     /// The bundle: its root filesystem is mounted for the calling thread.
     pub bundle: &'a Path,
     /// Its streams.
     pub streams: Streams,
+}
+
+/// Makes a directory for [`run_once`]: it must not be there, and its parent must. What a process needs only while
+/// it runs goes into `memory`, where there is one: a directory of one's own in memory, which the disk need not
+/// write and what is secret does not outlive. [`sweep`] takes that away as well.
+pub fn make_room(directory: &Path, memory: Option<&Path>) -> Result<()> {
+    let making = |path: &Path| format!("make the directory {}", path.display());
+    let make = |path: &Path| {
+        let made = std::fs::create_dir(path);
+        // What containers run below it is reached by them through it.
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        made.and_then(|()| std::fs::set_permissions(path, open)).doing(|| making(path))
+    };
+    make(directory)?;
+    for part in [RUNTIME, BUNDLES] {
+        let path = directory.join(part);
+        let Some(memory) = memory else {
+            make(&path)?;
+            continue;
+        };
+        let mut name = directory.file_name().unwrap_or_default().to_owned();
+        name.push(".");
+        name.push(part);
+        let there = memory.join(name);
+        // The link is first: through it what is there is found again, whoever is killed.
+        std::os::unix::fs::symlink(&there, &path).doing(|| making(&path))?;
+        make(&there)?;
+    }
+    Ok(())
+}
+
+/// Where the bundles of a directory of [`make_room`] belong.
+pub fn bundles(directory: &Path) -> PathBuf {
+    let path = directory.join(BUNDLES);
+    std::fs::read_link(&path).unwrap_or(path)
 }
 
 /// Gives the calling thread a mount namespace of its own: what it mounts from now on is seen nowhere else, and
@@ -161,6 +198,11 @@ pub fn sweep(directory: &Path) -> Result<()> {
     };
     for state in corten_engine::list(&engine).map_err(told)? {
         corten_engine::delete(&engine, state.id(), Force::Yes).map_err(told)?;
+    }
+    for part in [RUNTIME, BUNDLES] {
+        if let Ok(there) = std::fs::read_link(directory.join(part)) {
+            crate::erase(&there).doing(|| format!("remove {}", there.display()))?;
+        }
     }
     crate::erase(directory).doing(|| format!("remove {}", directory.display()))
 }

@@ -9,6 +9,7 @@ mod bench;
 mod cache;
 mod contexts;
 mod copies;
+mod foreign;
 mod hostile;
 #[allow(dead_code)]
 #[path = "../run/image.rs"]

@@ -267,10 +267,12 @@ pub(super) async fn carry_out(
     let form = context.form(&snapshots);
     let (native, now) = (context.platform(), context.now());
     let (leases, programs) = (context.leases(), context.programs());
+    let memory = context.memory();
     let elsewhere = Elsewhere::new(context, &store.path().join(BUILD))?;
     let thread = tokio::task::spawn_blocking(move || {
         let builder = Builder {
             place: store.path().join(BUILD),
+            memory,
             store,
             snapshots,
             form,
