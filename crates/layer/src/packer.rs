@@ -11,6 +11,9 @@ use crate::gzip::GzipEncoder;
 use crate::stream_hash::StreamHash;
 use crate::{Compression, LayerError};
 
+/// Of a real tree of 230 MB, 6 makes 2.7 % less and takes 1.4 times as long.
+const GZIP_LEVEL: i32 = 4;
+
 /// Unpacked bytes of one zstd job. Part of what makes the bytes: changing it changes every digest.
 const ZSTD_JOB: u32 = 4 << 20;
 
@@ -19,7 +22,7 @@ const ZSTD_JOB: u32 = 4 << 20;
 pub struct Packing {
     /// The compression.
     pub compression: Compression,
-    /// Its level; `None` is the default: 6 for gzip (of 1 to 9), 3 for zstd (of 1 to 22).
+    /// Its level; `None` is the default: 4 for gzip (of 1 to 9), 3 for zstd (of 1 to 22).
     pub level: Option<i32>,
     /// Threads that compress. The bytes do not depend on them.
     pub threads: NonZeroUsize,
@@ -109,7 +112,7 @@ impl<W: Write> Encoder<W> {
         Ok(match packing.compression {
             Compression::None => Self::Plain(out),
             Compression::Gzip => {
-                let level = packing.level.unwrap_or(6);
+                let level = packing.level.unwrap_or(GZIP_LEVEL);
                 Self::Gzip(GzipEncoder::new(out, level, packing.threads)?)
             }
             Compression::Zstd => {

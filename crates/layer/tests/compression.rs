@@ -96,7 +96,10 @@ fn other_programs_read_what_is_packed() {
 #[test]
 fn gzip_is_as_small_as_one_stream() {
     let bytes = content(3_000_000);
-    let (_, packed) = pack(&bytes, Compression::Gzip, 2, 100_000);
+    let packing = Packing { level: Some(6), ..Packing::new(Compression::Gzip) };
+    let mut packer = Packer::new(Vec::new(), packing).unwrap();
+    packer.write_all(&bytes).unwrap();
+    let (_, packed) = packer.finish().unwrap();
     let whole = gzip(&bytes);
     assert!(packed.len() < whole.len() + whole.len() / 100, "{} {}", packed.len(), whole.len());
 }
