@@ -80,7 +80,8 @@ pub(crate) struct Look {
 impl<'a> Ground<'a> {
     /// On the calling thread, under a name that is its own.
     pub(crate) fn new(session: &'a Session<'a>, name: &str) -> Result<Self> {
-        let (directory, brief) = (session.work.path().join(name), session.work.bundles().join(name));
+        let (directory, brief) =
+            (session.work.path().join(name), session.work.bundles().join(name));
         make(&directory)?;
         make(&brief)?;
         corten_run::private_mounts()?;

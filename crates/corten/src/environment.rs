@@ -113,8 +113,9 @@ impl Environment {
         let (inside, outside) = (first.next()?.ok()?, first.next()?.ok()?);
         let user = outside + u64::from(self.user).checked_sub(inside)?;
         let path = Path::new(MEMORY).join(format!("corten-{user}"));
-        let private = std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)
-            .create(&path);
+        let private =
+            std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)
+                .create(&path);
         if private.is_err_and(|error| error.kind() != std::io::ErrorKind::AlreadyExists) {
             return None;
         }

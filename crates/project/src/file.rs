@@ -89,6 +89,8 @@ pub struct TemplateRule {
     pub owner: Option<String>,
     /// Octal or as chmod has it.
     pub mode: Option<String>,
+    /// Whether it is rendered again when a container starts with other values.
+    pub start: bool,
 }
 
 /// How the image runs.
@@ -174,6 +176,9 @@ impl ProjectFile {
         }
         if self.tests.iter().any(|test| test.name.is_empty() || test.run.is_empty()) {
             return wrong("a test has a name, and something to run");
+        }
+        if self.files.start {
+            return wrong("files are not rendered: start is for templates");
         }
         let relative = |path: &String| !path.starts_with('/');
         if self.templates.keys().any(relative) {

@@ -28,6 +28,7 @@
 
 mod error;
 mod file;
+mod start;
 mod template;
 mod values;
 
@@ -36,5 +37,6 @@ pub use file::{
     BuilderPhase, MAX_PROJECT, Phase, ProjectConfig, ProjectFile, ProjectTest, TakenFiles,
     TemplateRule,
 };
+pub use start::{MAX_START, START_FILE, StartFile};
 pub use template::{MAX_RENDERED, MAX_TEMPLATE, MAX_TEMPLATES, Templates};
 pub use values::{MAX_VALUES, ProjectValues};

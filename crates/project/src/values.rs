@@ -67,6 +67,16 @@ impl ProjectValues {
         Ok(())
     }
 
+    /// Those of a table.
+    pub fn of(values: Map<String, Value>) -> Self {
+        Self(values)
+    }
+
+    /// Lays others over what is there, as [`ProjectValues::lay`] does.
+    pub fn lay_over(&mut self, others: &Self) {
+        merge(&mut self.0, others.0.clone());
+    }
+
     /// All of them.
     pub fn all(&self) -> &Map<String, Value> {
         &self.0

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::words::{pairs, port, size, swap, variables};
+use super::words::{pairs, port, size, swap, values, variables};
 use super::{Context, Failure};
 use crate::ops::{self, Network, RunOptions, SeccompWord, Shared, VolumeMount};
 
@@ -48,6 +48,12 @@ pub(super) struct ProcessArgs {
     /// With whom it shares memory and message queues.
     #[arg(long, value_enum, default_value_t, hide_possible_values = false)]
     pub(super) ipc: Shared,
+    /// A value for templates of the image that are rendered at the start: web.port=80; may repeat.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(super) set: Vec<String>,
+    /// A file of such values: .toml, .yaml or .json; may repeat.
+    #[arg(long, value_name = "FILE")]
+    pub(super) attributes: Vec<PathBuf>,
     /// Signal that asks the container to stop [default: the image's, else TERM].
     #[arg(long, value_name = "SIGNAL")]
     pub(super) stop_signal: Option<String>,
@@ -199,6 +205,7 @@ impl Settings {
             sysctl: limits.sysctl.clone(),
             hostname: self.network.hostname.clone(),
             network: self.network.network()?,
+            values: values(&process.attributes, &process.set)?,
             annotations: self.annotation.clone(),
         })
     }

@@ -119,15 +119,7 @@ pub(super) fn variables(
 ) -> Result<Vec<(String, String)>, Failure> {
     let mut variables = Vec::new();
     for file in files.iter().map(AsRef::as_ref) {
-        let failed =
-            |source| Failure::Io { object: file.display().to_string(), action: "reading", source };
-        let mut text = String::new();
-        let opened = std::fs::File::open(file).map_err(failed)?;
-        let read = opened.take(MAX_ENV_FILE + 1).read_to_string(&mut text).map_err(failed)?;
-        if read as u64 > MAX_ENV_FILE {
-            let text = format!("{} is larger than {MAX_ENV_FILE} bytes", file.display());
-            return Err(Failure::Usage(text));
-        }
+        let text = text_of(file)?;
         for line in text.lines().map(|line| line.trim_start().trim_end_matches('\r')) {
             if !line.is_empty() && !line.starts_with('#') {
                 variables.extend(variable(context, line)?);
@@ -138,6 +130,35 @@ pub(super) fn variables(
         variables.extend(variable(context, word)?);
     }
     Ok(variables)
+}
+
+/// Values for templates: those of files, each over the one before, and single ones over all.
+pub(super) fn values(
+    files: &[impl AsRef<Path>],
+    words: &[String],
+) -> Result<serde_json::Map<String, serde_json::Value>, Failure> {
+    let told = |error: corten_project::ProjectError| Failure::Usage(error.to_string());
+    let mut values = corten_project::ProjectValues::default();
+    for file in files.iter().map(AsRef::as_ref) {
+        values.lay(&file.display().to_string(), &text_of(file)?).map_err(told)?;
+    }
+    for word in words {
+        values.set(word).map_err(told)?;
+    }
+    Ok(values.all().clone())
+}
+
+fn text_of(file: &Path) -> Result<String, Failure> {
+    let failed =
+        |source| Failure::Io { object: file.display().to_string(), action: "reading", source };
+    let mut text = String::new();
+    let opened = std::fs::File::open(file).map_err(failed)?;
+    let read = opened.take(MAX_ENV_FILE + 1).read_to_string(&mut text).map_err(failed)?;
+    if read as u64 > MAX_ENV_FILE {
+        let text = format!("{} is larger than {MAX_ENV_FILE} bytes", file.display());
+        return Err(Failure::Usage(text));
+    }
+    Ok(text)
 }
 
 fn variable(context: &Context, word: &str) -> Result<Option<(String, String)>, Failure> {

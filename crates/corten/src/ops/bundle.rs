@@ -55,6 +55,9 @@ pub async fn bundle(
     };
     std::fs::create_dir(&rootfs).map_err(failed)?;
     let tree = unpack_at(&image, &rootfs, powers).await?;
+    if !options.values.is_empty() {
+        super::run::templates::render(&rootfs, &options.values).map_err(failed)?;
+    }
     let mut wanted = overrides(options, "bundle", powers).map_err(failed)?;
     // The name of a bundle's container is its runtime's matter.
     (wanted.id, wanted.hostname) = (None, options.hostname.clone());

@@ -32,7 +32,7 @@ fn program(path: &str, text: &str) -> Vec<u8> {
         set(8, 93), // exit
         CALL,
     ];
-    assert_eq!(code.len() as u32, words);
+    assert_eq!(u32::try_from(code.len()), Ok(words));
     let mut body: Vec<u8> = code.iter().flat_map(|word| word.to_le_bytes()).collect();
     body.extend_from_slice(path.as_bytes());
     body.push(0);
@@ -64,9 +64,8 @@ fn program(path: &str, text: &str) -> Vec<u8> {
 fn processes_for_another_machine_run_where_the_kernel_has_it_played() {
     let Some(bench) = Bench::new() else { return };
     let entry = std::fs::read_to_string("/proc/sys/fs/binfmt_misc/qemu-aarch64");
-    let is_fixed = |entry: String| {
-        entry.lines().any(|line| line.starts_with("flags:") && line.contains('F'))
-    };
+    let is_fixed =
+        |entry: String| entry.lines().any(|line| line.starts_with("flags:") && line.contains('F'));
     if !entry.is_ok_and(is_fixed) {
         eprintln!("skipped: nothing plays an arm64 here (qemu-user-static with binfmt_misc)");
         return;

@@ -1,5 +1,6 @@
 //! Builds that are killed at any moment: nothing is broken after, nothing is left.
 
+use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,9 @@ fn kills(count: u64, seed: u64) -> u64 {
     bench.built(FILE, &["--no-cache"]);
     let longest = u64::try_from(begun.elapsed().as_micros()).unwrap() * 5 / 4;
     let (mut dice, mut struck) = (Dice(seed | 1), 0);
+    let place = bench.path("store/.corten/build/rooms");
+    let rooms = || std::fs::read_dir(&place).unwrap().flatten().map(|entry| entry.file_name());
+    let mut seen = BTreeSet::new();
     let context = bench.path("ctx").display().to_string();
     for number in 0..count {
         // Another file, so that nothing of the steps that see it is cached.
@@ -44,6 +48,7 @@ fn kills(count: u64, seed: u64) -> u64 {
         struck += u64::from(child.try_wait().unwrap().is_none());
         child.kill().unwrap();
         child.wait().unwrap();
+        seen.extend(rooms().map(|name| name.to_string_lossy().replace(".lock", "")));
     }
     std::fs::remove_file(bench.path("ctx/changed")).unwrap();
     assert_eq!(bench.built(FILE, &[])["digest"], expected, "seed {seed}");
@@ -51,13 +56,18 @@ fn kills(count: u64, seed: u64) -> u64 {
     assert_eq!(bench.cat("/all"), "one\ntwo\n");
     let checked = bench.corten("store", &["store", "check"]);
     assert_eq!(checked.code, 0, "{}{}", checked.out, checked.err);
-    let place = bench.path("store/.corten/build/rooms");
-    let left = || std::fs::read_dir(&place).unwrap().count();
+    let left = || rooms().count();
     let limit = Instant::now() + Duration::from_secs(20);
     while left() > 0 && Instant::now() < limit {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(left(), 0, "rooms are left");
+    let memory = std::fs::read_dir("/dev/shm/corten-0").into_iter().flatten().flatten();
+    for entry in memory {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_ours = name.split_once('.').is_some_and(|(room, _)| seen.contains(room));
+        assert!(!is_ours, "{name} is left in memory");
+    }
     let store = bench.path("store").display().to_string();
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let of_ours = |entry: &std::fs::DirEntry| {

@@ -16,6 +16,21 @@ pub(crate) fn built(bench: &Bench, more: &[&str]) -> Value {
     serde_json::from_str(&answer.out).unwrap()
 }
 
+/// Runs an image, whose name and arguments are `words`, without a network.
+fn run(bench: &Bench, words: &[&str]) -> Answer {
+    let store = bench.path("store").display().to_string();
+    let first = ["--rm", "--network", "none", "--user", "0", "--store", &store];
+    // What follows the image is the container's.
+    let out = std::process::Command::new(env!("CARGO_BIN_EXE_corten"))
+        .arg("run")
+        .args(first)
+        .args(words)
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Answer { code: out.status.code().unwrap(), out: text(&out.stdout), err: text(&out.stderr) }
+}
+
 /// A project with something in every place.
 fn whole(bench: &Bench) {
     bench.write(
@@ -66,6 +81,64 @@ mode = "0600"
     bench.write("p/templates/etc/app.conf.tmpl", "{% include '_part.tmpl' %}port {{ web.port }}\n");
     bench.write("p/templates/_part.tmpl", "{% for h in web.hosts %}host {{ h }}\n{% endfor %}");
     bench.write("p/templates/etc/other.tmpl", "$HOME {{ web.host }}\n");
+}
+
+#[test]
+fn templates_are_rendered_again_when_a_container_starts_with_other_values() {
+    let Some(bench) = Bench::new() else { return };
+    whole(&bench);
+    let file = std::fs::read_to_string(bench.path("p/image.toml")).unwrap();
+    bench.write(
+        "p/image.toml",
+        &file.replace("mode = \"0600\"\n", "mode = \"0600\"\nstart = true\n"),
+    );
+    built(&bench, &[]);
+    let cat = ["--entrypoint", "/bin/cat", "t", "/etc/app.conf", "/etc/other"];
+    let shown = |more: &[&str]| run(&bench, &[more, &cat].concat());
+    assert_eq!(shown(&[]).out, "host a\nhost b\nport 80\n$HOME h\n");
+    bench.write("web.toml", "[web]\nport = 81\nhosts = ['c']\nhost = 'elsewhere'\n");
+    let values = bench.path("web.toml").display().to_string();
+    let answer = shown(&["--attributes", &values]);
+    assert_eq!(answer.out, "host c\nport 81\n$HOME h\n", "{}", answer.err);
+    let answer = shown(&["--attributes", &values, "--set", "web.port=82", "--read-only"]);
+    assert_eq!(answer.out, "host c\nport 82\n$HOME h\n", "{}", answer.err);
+    let stat = ["--set", "web.port=83", "--entrypoint", "/bin/stat", "t", "-c", "%u:%g %a"];
+    assert_eq!(run(&bench, &[&stat[..], &["/etc/app.conf"]].concat()).out, "1:2 600\n");
+    let wrong = shown(&["--set", "web.hosts=5"]);
+    assert!(wrong.code != 0 && wrong.err.contains("app.conf.tmpl"), "{}", wrong.err);
+    let none = run(&bench, &["--set", "a=1", "base", "true"]);
+    assert!(none.code != 0 && none.err.contains("no templates"), "{}", none.err);
+}
+
+/// An image is anybody's: what it says is rendered is written inside of it alone.
+#[test]
+fn what_is_rendered_at_a_start_stays_in_the_container() {
+    let Some(bench) = Bench::new() else { return };
+    let outside = bench.write("outside", "as it was\n");
+    bench.write("p/Dockerfile", &format!(
+        "FROM base\nRUN mkdir -p /etc/corten && ln -s {0} /link && ln -s ../../../../../..{0} /up && mkfifo /pipe\n\
+         COPY start.json /etc/corten/start.json\n", outside.display()));
+    for path in
+        ["/link", "/up", "/pipe", "/../../../../../../../../../proc/sys/kernel/core_pattern"]
+    {
+        let text = json!({"attributes": {}, "templates": {"x": "{{ a }}"}, "files": {path: "x"}});
+        bench.write("p/start.json", &text.to_string());
+        let context = bench.path("p").display().to_string();
+        let words = [
+            "build",
+            "-t",
+            "h",
+            "--network",
+            "none",
+            "-f",
+            &format!("{context}/Dockerfile"),
+            &context,
+        ];
+        assert_eq!(bench.corten("store", &words).code, 0);
+        let answer = run(&bench, &["--set", "a=1", "h", "true"]);
+        assert!(answer.code != 0 && answer.err.contains(path), "{path}: {}", answer.err);
+    }
+    assert_eq!(std::fs::read_to_string(outside).unwrap(), "as it was\n");
 }
 
 #[test]

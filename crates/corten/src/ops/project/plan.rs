@@ -6,7 +6,7 @@ use corten_dockerfile::{
     Action, Command, CommandLine, Copy, Dockerfile, InlineFile, KeyValue, LineForm, MountFlag,
     PairForm, Position, Run, RunFile, RunNetwork, Security, Sources, Span, Trigger,
 };
-use corten_project::{ProjectConfig, TemplateRule};
+use corten_project::{ProjectConfig, START_FILE, TemplateRule};
 
 use super::super::steps::literal;
 use super::read::ReadProject;
@@ -104,7 +104,11 @@ fn image(project: &ReadProject) -> Result<Vec<Command>, Failure> {
     };
     let mut commands = lines("build", &file.build.run);
     for taken in file.builder.iter().flat_map(|builder| &builder.take) {
-        let rule = TemplateRule { owner: taken.owner.clone(), mode: taken.mode.clone() };
+        let rule = TemplateRule {
+            owner: taken.owner.clone(),
+            mode: taken.mode.clone(),
+            ..TemplateRule::default()
+        };
         let copy = copy(&rule, Some(BUILDER), sources(vec![literal(&taken.from)], &taken.to));
         commands.push(command("builder.take", &taken.from, copy));
     }
@@ -113,9 +117,13 @@ fn image(project: &ReadProject) -> Result<Vec<Command>, Failure> {
         commands.push(command("files", "/", copy(&file.files, Some(FILES_CONTEXT), sources)));
     }
     commands.extend(templates(project));
+    if let Some(text) = &project.start {
+        let files = vec![(START_FILE, text.clone())];
+        commands.push(command("templates", START_FILE, inline(&TemplateRule::default(), files)));
+    }
     if !file.prestart.run.is_empty() {
         let text = format!("#!/bin/sh\nset -e\n{}\nexec \"$@\"\n", file.prestart.run.join("\n"));
-        let rule = TemplateRule { owner: None, mode: Some("0755".to_owned()) };
+        let rule = TemplateRule { mode: Some("0755".to_owned()), ..TemplateRule::default() };
         commands.push(command("prestart", PRESTART, inline(&rule, vec![(PRESTART, text)])));
     }
     commands.extend(lines("build-late", &file.build_late.run));

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use corten_project::{
-    MAX_PROJECT, MAX_TEMPLATES, ProjectError, ProjectFile, ProjectValues, Templates,
+    MAX_PROJECT, MAX_TEMPLATES, ProjectError, ProjectFile, ProjectValues, StartFile, Templates,
 };
 
 use super::ProjectWanted;
@@ -35,6 +35,8 @@ pub(super) struct ReadProject {
     /// Scripts that test, by name.
     pub(super) tests: Vec<(String, String)>,
     pub(super) has_files: bool,
+    /// What the image keeps, to render templates again at a start.
+    pub(super) start: Option<String>,
 }
 
 /// Reads a project and renders its templates.
@@ -57,8 +59,11 @@ pub(super) fn read(wanted: &ProjectWanted) -> Result<ReadProject, Failure> {
     let mut templates = Templates::new(&values);
     let mut names = Vec::new();
     walk(&root.join(TEMPLATES), "", &mut names, MAX_DEPTH)?;
+    let mut start = StartFile { attributes: values.all().clone(), ..StartFile::default() };
     for (name, path) in &names {
-        templates.add(name, &text(path)?).map_err(told)?;
+        let text = text(path)?;
+        templates.add(name, &text).map_err(told)?;
+        start.templates.insert(name.clone(), text);
     }
     let written = templates.render_text(super::PROJECT, &source).map_err(told)?;
     let project = ProjectFile::parse(&written).map_err(told)?;
@@ -75,6 +80,10 @@ pub(super) fn read(wanted: &ProjectWanted) -> Result<ReadProject, Failure> {
         let text = format!("{shown}: templates.'{path}': there is no {TEMPLATES}{path}{TEMPLATE}");
         return Err(Failure::Usage(text));
     }
+    for (path, _) in project.templates.iter().filter(|(_, rule)| rule.start) {
+        start.files.insert(path.clone(), format!("{}{TEMPLATE}", path.trim_start_matches('/')));
+    }
+    let start = if start.files.is_empty() { None } else { Some(start.text().map_err(told)?) };
     let mut tests = Vec::new();
     for (name, path) in listed(&root.join(TESTS))? {
         if name.ends_with(".sh") {
@@ -82,7 +91,7 @@ pub(super) fn read(wanted: &ProjectWanted) -> Result<ReadProject, Failure> {
         }
     }
     let has_files = root.join(FILES).is_dir();
-    Ok(ReadProject { root, shown, file: project, source, rendered, tests, has_files })
+    Ok(ReadProject { root, shown, file: project, source, rendered, tests, has_files, start })
 }
 
 /// A project that is none is the mistake of whoever wrote it.

@@ -10,6 +10,7 @@ mod overrides;
 mod own;
 mod recipe;
 mod seed;
+pub(super) mod templates;
 mod volumes;
 
 use std::path::PathBuf;

@@ -74,6 +74,8 @@ pub struct RunOptions {
     pub hostname: Option<String>,
     /// Network.
     pub network: Network,
+    /// Values that the image's templates are rendered with at each start, over those of its build.
+    pub values: serde_json::Map<String, serde_json::Value>,
     /// Annotations of the runtime config.
     pub annotations: Vec<(String, String)>,
 }

@@ -25,7 +25,7 @@ use oci_spec::runtime::Mount;
 use serde::{Deserialize, Serialize};
 
 use super::options::{Network, RunOptions, Shared};
-use super::{etc, overrides, own};
+use super::{etc, overrides, own, templates};
 use crate::config::FormWord;
 use crate::context::RENDERED;
 use crate::environment::powers;
@@ -171,6 +171,9 @@ impl Prepare for Recipes {
         let rootfs = recipe.mount(directory, powers)?;
         let id = container.id.as_str();
         let pod = container.asked.pod.as_ref().map(PodId::as_str);
+        if !recipe.options.values.is_empty() {
+            templates::render(&rootfs, &recipe.options.values)?;
+        }
         let site = Site { directory, rootfs: &rootfs, pod };
         let converted = recipe.convert(id, site, powers)?;
         converted.notices.iter().for_each(|notice| (self.tell)(notice));
