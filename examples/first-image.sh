@@ -4,7 +4,8 @@
 #
 #   examples/first-image.sh [DIR]     DIR keeps the result [default: target/first-image]
 #
-# Needs Debian (or any Linux with a shell) and a Rust toolchain; no root, no registry, no engine.
+# Needs Debian (or any Linux with a shell) and a Rust toolchain, or CORTEN, a corten that is built; no root, no
+# registry, no engine.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -19,6 +20,10 @@ show() {
   corten "$@"
 }
 corten() {
+  if [[ -n ${CORTEN:-} ]]; then
+    "$CORTEN" --store "$place/store" "$@"
+    return
+  fi
   cargo run --release --quiet --manifest-path "$here/Cargo.toml" --package corten -- \
     --store "$place/store" "$@"
 }
@@ -58,8 +63,11 @@ step "a root filesystem from the programs of this machine"
 make_rootfs
 du -sh "$rootfs"
 
-step "build corten"
-cargo build --release --manifest-path "$here/Cargo.toml" --package corten
+if [[ -z ${CORTEN:-} ]]; then
+  step "build corten"
+  cargo build --release --manifest-path "$here/Cargo.toml" --package corten
+fi
+begun=$SECONDS
 
 step "import: the tree becomes an image; the same tree gives the same digest, as a tar too"
 config=(--cmd '["/bin/sh"]' --env PATH=/usr/bin:/bin --user app --owner 0:0)
@@ -102,4 +110,4 @@ else
   echo "this machine allows no user namespaces: skipped"
 fi
 
-printf '\nDone. What was made is in %s\n' "$place"
+printf '\nDone, %s s after the compilation. What was made is in %s\n' "$((SECONDS - begun))" "$place"

@@ -214,7 +214,7 @@ impl StageRun<'_> {
         let mut converted = runtime_config(&image, &overrides, &host, &root)?;
         if let Some(process) = converted.spec.process_mut() {
             let mut user = process.user().clone();
-            within(&mut user, powers)?;
+            within(&mut user, powers);
             process.set_user(user);
         }
         let path = room.join("bundle/config.json");

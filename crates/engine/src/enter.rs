@@ -45,13 +45,16 @@ pub(crate) fn mount_namespace(process: impl AsFd) -> Result<OwnedFd> {
     Ok(file)
 }
 
-/// Enters the user namespace of the process `pid` and becomes its root, for a process with one thread that is
+/// Enters the user namespace that owns the mounts of the process `pid` and becomes its root, for a process with one thread that is
 /// the namespace's owner: an ordinary user reaches the containers that run inside it so. `start` is the
 /// process's start time as [`crate::start_time`] gave it.
 pub fn join_user_namespace_of(pid: i32, start: u64) -> Result<()> {
     let held =
         hold(pid, start)?.ok_or_else(|| Error::Stage { text: format!("process {pid} is gone") })?;
-    sys::join(&held, libc::CLONE_NEWUSER)
+    // The process itself may be in one further in, which is its user's alone.
+    let owner = sys::owner_of(mount_namespace(&held)?)
+        .doing(|| format!("find the user namespace of process {pid}"))?;
+    sys::join(&owner, libc::CLONE_NEWUSER)
         .doing(|| format!("join the user namespace of process {pid}"))?;
     crate::namespaces::become_root()
 }

@@ -26,6 +26,7 @@ mod limits;
 mod mapping;
 mod mounts;
 mod namespaces;
+mod one_id;
 mod options;
 mod order;
 mod oversight;

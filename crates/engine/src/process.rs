@@ -2,7 +2,7 @@
 
 use crate::error::{Doing, Error, Result};
 use crate::root::{Links, Root};
-use crate::{filter, init, limits, rights, sys, terminal};
+use crate::{filter, init, limits, one_id, rights, sys, terminal};
 use oci_spec::runtime::{Linux, LinuxPersonalityDomain, Process};
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
@@ -201,6 +201,7 @@ impl Prepared<'_> {
             sys::personality(domain).doing(|| "set the personality")?;
         }
         limits::apply(process)?;
+        one_id::rename(process.user())?;
         own_streams(process);
         if let Some(filter) = self.filter.as_ref().filter(|_| !no_new_privileges) {
             // Without no_new_privs only who has all rights may install it, so it comes first.

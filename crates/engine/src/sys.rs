@@ -267,6 +267,17 @@ pub(crate) fn unshare_mounts() -> io::Result<()> {
     checked(i64::from(unsafe { libc::unshare(libc::CLONE_NEWNS | libc::CLONE_FS) })).map(drop)
 }
 
+/// The user namespace that owns a namespace (`NS_GET_USERNS`, ioctl_nsfs(2)).
+pub(crate) fn owner_of(namespace: impl AsFd) -> io::Result<OwnedFd> {
+    const NS_GET_USERNS: libc::Ioctl = 0xb701;
+    let namespace = namespace.as_fd().as_raw_fd();
+    // SAFETY: a descriptor and a number; what is given back is a new descriptor.
+    let found = checked(i64::from(unsafe { libc::ioctl(namespace, NS_GET_USERNS) }))?;
+    let found = i32::try_from(found).map_err(io::Error::other)?;
+    // SAFETY: it was just opened, for this alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(found) })
+}
+
 /// Enters the namespaces of kinds `kinds` behind a namespace file or a pidfd.
 pub(crate) fn join(namespace: impl AsFd, kinds: i32) -> io::Result<()> {
     // SAFETY: a descriptor and a number.

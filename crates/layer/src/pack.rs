@@ -23,6 +23,8 @@ pub struct PackOptions {
     pub precision: Precision,
     /// Everything belongs to this owner; `None` keeps the owners.
     pub owner: Option<Owner>,
+    /// Whom some paths belong to all the same.
+    pub owners: BTreeMap<TreePath, Owner>,
     /// Which extended attributes are kept.
     pub xattrs: XattrChoice,
     /// Whether the root directory itself has an entry.
@@ -43,6 +45,7 @@ impl PackOptions {
             latest_mtime: None,
             precision: Precision::Seconds,
             owner: None,
+            owners: BTreeMap::new(),
             xattrs: XattrChoice::Portable,
             root: RootEntry::Omit,
             marks: Marks::Nothing,
@@ -135,7 +138,7 @@ impl PackOptions {
         entry.records.clear();
         entry.sparse = None;
         entry.xattrs.retain(|name, _| self.keeps_xattr(name));
-        if let Some(Owner { uid, gid }) = self.owner {
+        if let Some(Owner { uid, gid }) = self.owners.get(path).copied().or(self.owner) {
             (entry.uid, entry.gid) = (uid, gid);
         }
         if let Some(latest) = self.latest_mtime

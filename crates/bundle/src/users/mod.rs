@@ -70,17 +70,6 @@ pub enum UserError {
         /// Which.
         file: &'static str,
     },
-    /// There is one id for the container, and it is root's.
-    #[error(
-        "the container cannot have the user {uid}:{gid}: there is one id for it alone, that of its root (more \
-         come from ranges in /etc/subuid and /etc/subgid, by newuidmap and newgidmap)"
-    )]
-    OneId {
-        /// The user.
-        uid: u32,
-        /// The group.
-        gid: u32,
-    },
     /// A user has more groups than a process can.
     #[error("user '{name}' is in more than {MAX_GROUPS} groups")]
     TooManyGroups {

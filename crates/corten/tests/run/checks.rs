@@ -86,7 +86,15 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check {
         needs: Needs::OneId,
-        ..refused("a user who cannot be", "run --user app $IMAGE true", "= 125", "user 1000:1000: there is one id")
+        ..check(
+            "the one id is whoever it is to be",
+            "run --user app $IMAGE sh -c 'id -u; id -g; echo x >/tmp/f && stat -c %u:%g /tmp/f; grep CapEff /proc/self/status
+                 mount -t tmpfs none /tmp 2>/dev/null || echo refused; cat /proc/self/uid_map | wc -l'
+             run --init --user 7:8 $IMAGE id -u
+             quiet run -d --user app --name other --network none $FLAGS $IMAGE sleep 100 >id
+             quiet exec other id -u; quiet exec --user root other id -u; quiet exec --user 3 other id -u; quiet stop -t 0 other >id; quiet rm other >id",
+            "1000\n1000\n1000:1000\nCapEff:\t0000000000000000\nrefused\n1\n= 0\n7\n= 0\n1000\n0\n3",
+        )
     },
     refused("a user who is not known", "run --user nobody-here $IMAGE true", "= 125", "nobody-here"),
     check(

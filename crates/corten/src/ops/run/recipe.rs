@@ -19,7 +19,7 @@ use corten_bundle::users::{RootDirectory, within};
 use corten_bundle::{Powers, Purpose, RootMount, Snapshots, Writable};
 use corten_layer::Limits;
 use corten_run::network::{self, Private, Way};
-use corten_run::{Container, Hold, Pod, PodId, Prepare};
+use corten_run::{Container, Hold, Pod, PodId, Prepare, RuntimeChoice};
 use corten_spec::{DiffId, ImageConfig};
 use oci_spec::runtime::Mount;
 use serde::{Deserialize, Serialize};
@@ -123,7 +123,7 @@ impl Recipe {
         }
         if let Some(process) = converted.spec.process_mut() {
             let mut user = process.user().clone();
-            within(&mut user, powers).map_err(told)?;
+            within(&mut user, powers);
             process.set_user(user);
             // Who names a capability is told that it cannot be had; who says all means what there is.
             let all = self.options.privileged
@@ -176,6 +176,9 @@ impl Prepare for Recipes {
         }
         let site = Site { directory, rootfs: &rootfs, pod };
         let converted = recipe.convert(id, site, powers)?;
+        if powers == Powers::OneId && container.asked.runtime != RuntimeChoice::Engine {
+            only_root(&converted)?;
+        }
         converted.notices.iter().for_each(|notice| (self.tell)(notice));
         std::fs::write(directory.join("bundle/config.json"), converted.bytes())
     }
@@ -252,6 +255,19 @@ impl NetworkRecipe {
             }
             Err(error) => Err(told(error)),
         }
+    }
+}
+
+/// Other runtimes than our own cannot give the one id that there is to somebody else than root.
+fn only_root(converted: &Converted) -> io::Result<()> {
+    let user = converted.spec.process().as_ref().map(|process| process.user());
+    match user.map(|user| (user.uid(), user.gid())) {
+        Some((0, 0)) | None => Ok(()),
+        Some((uid, gid)) => Err(io::Error::other(format!(
+            "this runtime cannot give the container the user {uid}:{gid}: there is one id for it alone, that of its \
+             root (more come from ranges in /etc/subuid and /etc/subgid, by newuidmap and newgidmap; corten's own \
+             runtime needs none)"
+        ))),
     }
 }
 
