@@ -12,9 +12,10 @@ use corten_spec::Digest;
 use crate::address::{Address, GitPlace, file_name, redacted};
 use crate::archive;
 use crate::assemble::{Assembly, Content, Item};
+use crate::copy::told_inline;
 use crate::copying::{Copying, Pick};
 use crate::error::{Result, StepError, refused};
-use crate::key::KeyHasher;
+use crate::key::{KeyHasher, KeyInput};
 use crate::remote::RemoteFile;
 use crate::source::{Owners, Source};
 use crate::stage::StageRun;
@@ -88,16 +89,17 @@ impl StageRun<'_> {
         }
         let mut key = self
             .key("add")
-            .field(&whole.destination)
-            .field(whole.changes.text())
-            .field(format!("{:?}", add.unpack))
+            .named("destination", &whole.destination)
+            .named("owner and mode", whole.changes.text())
+            .named("flags", format!("{:?}", add.unpack))
             .list(&add.exclude)
-            .list(whole.inline.iter().flat_map(|(name, data)| [name.as_bytes(), data]));
+            .list(whole.inline.iter().flat_map(|(name, data)| [name.as_bytes(), data]))
+            .telling(told_inline(whole));
         for part in &parts {
             key = self.part_key(key, part)?;
         }
         let unpack = add.unpack == Some(true);
-        self.layer(&key.finish(), |run| {
+        self.layer(key, |run| {
             let view = run.ground.view(&run.state.layers)?;
             let mut assembly = Assembly::new(&view);
             for part in parts {
@@ -116,7 +118,7 @@ impl StageRun<'_> {
             }
             whole.write(&mut assembly, Vec::new())?;
             let items = assembly.items;
-            run.packed(items)
+            Ok((run.packed(items)?, Vec::new()))
         })
     }
 
@@ -150,10 +152,15 @@ impl StageRun<'_> {
 
     fn part_key(&self, key: KeyHasher, part: &Part<'_>) -> Result<KeyHasher> {
         Ok(match part {
-            Part::Local(copying, picks) => copying.key(key.field("local"), picks, self.session)?,
+            Part::Local(copying, picks) => {
+                let (key, digests) = copying.key(key.field("local"), picks, self.session)?;
+                key.telling(Copying::inputs(picks, &digests))
+            }
             Part::File(fetch) => {
                 let digest = fetch.digest(self)?;
-                key.field("file").field(file_name(fetch.url)).field(digest.as_str())
+                let told =
+                    KeyInput::of_text(format!("address {}", redacted(fetch.url)), digest.as_str());
+                key.field("file").field(file_name(fetch.url)).field(digest.as_str()).telling([told])
             }
             Part::Git(place, commit) => {
                 // What is kept of git names the repository and what was asked of it.
@@ -168,6 +175,10 @@ impl StageRun<'_> {
                     .field(&place.subdir)
                     .field(format!("{} {:?}", place.skip_submodules, place.times))
                     .field(kept)
+                    .telling([KeyInput::of_text(
+                        format!("repository {}", redacted(&place.remote)),
+                        commit,
+                    )])
             }
         })
     }

@@ -18,16 +18,18 @@ use corten_store::LayoutStore;
 
 use crate::assemble::How;
 use crate::base::{Base, Bases, BuiltLayer, NamedContext};
-use crate::cache::{Cache, STEPS};
+use crate::builds::{BuildTitle, PastBuild, PastStep, remember};
+use crate::cache::Cache;
 use crate::error::{BuildError, Result, StepError};
 use crate::event::BuildListener;
+use crate::kept_memo::FILES;
 use crate::memo::Memo;
 use crate::pending::Pending;
 use crate::plan::Plan;
 use crate::remote::Remotes;
 use crate::source::{Owners, Source};
 use crate::stage::{StageState, run_stage};
-use crate::work::Work;
+use crate::work::{ROOMS, Work};
 
 /// What builds: this machine, as far as a build knows it.
 pub struct Builder<'a> {
@@ -127,6 +129,8 @@ pub struct BuildRequest {
     pub times: Times,
     /// How layers are packed.
     pub compression: Compression,
+    /// How it is remembered; without it, it is not.
+    pub title: Option<BuildTitle>,
 }
 
 /// What was built.
@@ -157,6 +161,7 @@ pub(crate) struct Session<'a> {
     images: Mutex<BTreeMap<(String, String), Base>>,
     contexts: Mutex<BTreeMap<PathBuf, Arc<Source>>>,
     counts: Mutex<(usize, usize)>,
+    past: Mutex<Vec<PastStep>>,
 }
 
 impl Builder<'_> {
@@ -170,20 +175,21 @@ impl Builder<'_> {
         request: &BuildRequest,
     ) -> std::result::Result<Built, BuildError> {
         let place = |error| BuildError::Place(Box::new(error));
-        let cache = Cache::open(self.place.join(STEPS)).map_err(place)?;
+        let cache = Cache::open(&self.place).map_err(place)?;
         let session = Session {
             builder: self,
             plan,
             request,
             pending: Pending::new(self.store.clone(), cache),
-            memo: Memo::open(self.place.join("files"), self.now),
-            work: Work::begin(&self.place.join("rooms"), self.memory.as_deref()).map_err(place)?,
+            memo: Memo::open(self.place.join(FILES), self.now),
+            work: Work::begin(&self.place.join(ROOMS), self.memory.as_deref()).map_err(place)?,
             failed: AtomicBool::new(false),
             ended: Mutex::default(),
             bell: Condvar::new(),
             images: Mutex::default(),
             contexts: Mutex::default(),
             counts: Mutex::default(),
+            past: Mutex::default(),
         };
         let mut first: Option<BuildError> = None;
         std::thread::scope(|scope| {
@@ -201,6 +207,8 @@ impl Builder<'_> {
         });
         // What was made before something failed is of use to the next build.
         let flushed = session.pending.flush().map_err(place);
+        // Who asks later asks about those that failed, too.
+        let _ = session.remember();
         if let Some(error) = first {
             return Err(error);
         }
@@ -299,6 +307,30 @@ impl Session<'_> {
     pub(crate) fn count(&self, is_cached: bool) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if is_cached { counts.1 += 1 } else { counts.0 += 1 }
+    }
+
+    /// Notes how a step ended.
+    pub(crate) fn past(&self, step: PastStep) {
+        self.past.lock().unwrap_or_else(PoisonError::into_inner).push(step);
+    }
+
+    /// Remembers the build.
+    fn remember(&self) -> Result<()> {
+        let Some(BuildTitle { file, names }) = self.request.title.clone() else { return Ok(()) };
+        let mut steps =
+            std::mem::take(&mut *self.past.lock().unwrap_or_else(PoisonError::into_inner));
+        steps.sort_by_key(|step| (step.stage_number, step.number));
+        let began = self.builder.now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let build = PastBuild {
+            file,
+            names,
+            target: self.plan.name(self.plan.target),
+            platform: self.request.platform.to_string(),
+            began: u64::try_from(began.as_millis()).unwrap_or_default(),
+            no_cache: self.request.no_cache,
+            steps,
+        };
+        remember(&self.builder.place, &build)
     }
 
     /// How layers are packed.

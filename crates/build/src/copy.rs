@@ -10,6 +10,7 @@ use crate::config::{self, Row};
 use crate::copying::{Copying, absolute};
 use crate::error::{Result, StepError, refused};
 use crate::flags::Changes;
+use crate::key::KeyInput;
 use crate::stage::StageRun;
 
 impl StageRun<'_> {
@@ -85,28 +86,42 @@ impl StageRun<'_> {
     ) -> Result<()> {
         let mut key = self
             .key("copy")
-            .field(&copying.destination)
-            .field(copying.changes.text())
-            .field(format!("{} {}", copying.parents, copying.unpack != Unpack::Never))
-            .list(copying.inline.iter().flat_map(|(name, data)| [name.as_bytes(), data]));
-        let mut picks = None;
+            .named("destination", &copying.destination)
+            .named("owner and mode", copying.changes.text())
+            .named("flags", format!("{} {}", copying.parents, copying.unpack != Unpack::Never))
+            .list(copying.inline.iter().flat_map(|(name, data)| [name.as_bytes(), data]))
+            .telling(told_inline(copying));
+        let mut known = None;
         match &from {
-            Some(from) => key = key.field(from).list(copying.paths).list(exclude),
+            Some(from) => {
+                key = key.named("the layers that it takes from", from);
+                key = key.list(copying.paths).list(exclude);
+                let paths = copying.paths.join(" ");
+                key = key.telling([KeyInput::of_text("paths", &paths)]);
+            }
             None => {
                 let found = copying.picks()?;
-                key = copying.key(key, &found, self.session)?;
-                picks = Some(found);
+                let digests;
+                (key, digests) = copying.key(key, &found, self.session)?;
+                known = Some((found, digests));
             }
         }
-        self.layer(&key.finish(), |run| {
-            let picks = picks.map_or_else(|| copying.picks(), Ok)?;
+        self.layer(key, |run| {
+            let told = known.as_ref().map(|(picks, digests)| Copying::inputs(picks, digests));
+            let picks = known.map_or_else(|| copying.picks(), |(picks, _)| Ok(picks))?;
             let view = run.ground.view(&run.state.layers)?;
             let mut assembly = Assembly::new(&view);
             copying.write(&mut assembly, picks)?;
             let items = assembly.items;
-            run.packed(items)
+            Ok((run.packed(items)?, told.unwrap_or_default()))
         })
     }
+}
+
+/// The files that stand in the Dockerfile.
+pub(crate) fn told_inline(copying: &Copying<'_>) -> Vec<KeyInput> {
+    let inline = copying.inline.iter();
+    inline.map(|(name, data)| KeyInput::of_bytes(format!("here-document {name}"), data)).collect()
 }
 
 fn is_address(path: &str) -> bool {

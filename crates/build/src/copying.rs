@@ -1,7 +1,7 @@
 //! COPY and ADD: what is taken from a tree, and what becomes of it in a stage. Nothing is written to a root
 //! filesystem: the layer is made of the sources.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::assemble::{Assembly, Content, Item};
 use crate::builder::Session;
 use crate::error::{Result, refused};
 use crate::flags::Changes;
-use crate::key::KeyHasher;
+use crate::key::{KeyHasher, KeyInput};
 use crate::lookup::{LastLink, Tree as _, is_directory, resolve};
 use crate::source::{Found, Source, below};
 
@@ -36,6 +36,14 @@ pub(crate) struct Copying<'a> {
     /// Whether archives are unpacked.
     pub(crate) unpack: Unpack<'a>,
 }
+
+/// Digests of the files of picks, each pick's own and those below it.
+pub(crate) type Digests = Vec<Vec<[u8; 32]>>;
+
+/// Most files of a step that are told one by one.
+const MAX_TOLD: usize = 512;
+/// How deep their paths are told.
+const MAX_TOLD_DEPTH: usize = 16;
 
 /// One source, looked at.
 pub(crate) struct Pick {
@@ -80,27 +88,27 @@ impl Copying<'_> {
         Ok(picks)
     }
 
-    /// Adds what decides the result to a key: the contents of the sources.
+    /// Adds what decides the result to a key: the contents of the sources. Also gives the digests of the files, pick
+    /// by pick.
     pub(crate) fn key(
         &self,
         mut key: KeyHasher,
         picks: &[Pick],
         session: &Session<'_>,
-    ) -> Result<KeyHasher> {
+    ) -> Result<(KeyHasher, Digests)> {
         // Names of one file stay names of one file: which it is says the first of them, so that a copy of the
         // context elsewhere has the same key.
         let mut files: BTreeMap<(u64, u64), usize> = BTreeMap::new();
+        let mut told = Vec::new();
         for pick in picks {
             let kept = pick.kept.clone().unwrap_or_default();
             key = key.field("source").field(&pick.name).field(kept);
             let all: Vec<&Found> = std::iter::once(&pick.found).chain(&pick.entries).collect();
-            for (found, digest) in all.iter().zip(self.digests(&all, session)?) {
+            let digests = self.digests(&all, session)?;
+            for (found, digest) in all.iter().zip(&digests) {
                 let entry = &found.entry;
                 let path = below(&found.path, &pick.found.path);
-                let metadata = format!(
-                    "{:?} {:o} {}:{} {} {:?}",
-                    entry.kind, entry.mode, entry.uid, entry.gid, entry.size, entry.device
-                );
+                let metadata = metadata(entry);
                 let links = if found.identity.links > 1 && entry.kind == EntryKind::File {
                     let (file, next) = ((found.identity.device, found.identity.inode), files.len());
                     files.entry(file).or_insert(next).to_string()
@@ -109,8 +117,39 @@ impl Copying<'_> {
                 };
                 key = key.field(path).field(metadata).field(&entry.link).field(links).field(digest);
             }
+            told.push(digests);
         }
-        Ok(key)
+        Ok((key, told))
+    }
+
+    /// What is told of the files of a key: each by its path, or directories of them where there are many.
+    pub(crate) fn inputs(picks: &[Pick], digests: &Digests) -> Vec<KeyInput> {
+        let all = || {
+            picks.iter().zip(digests).flat_map(|(pick, digests)| {
+                std::iter::once(&pick.found).chain(&pick.entries).zip(digests)
+            })
+        };
+        let depth = (1..=MAX_TOLD_DEPTH).rev().find(|depth| {
+            let folded: BTreeSet<&[u8]> =
+                all().map(|(found, _)| folded(found.path.as_bytes(), *depth)).collect();
+            folded.len() <= MAX_TOLD
+        });
+        let mut hashers: BTreeMap<&[u8], blake3::Hasher> = BTreeMap::new();
+        for (found, digest) in all() {
+            let entry = &found.entry;
+            let hasher =
+                hashers.entry(folded(found.path.as_bytes(), depth.unwrap_or(0))).or_default();
+            for field in [found.path.as_bytes(), metadata(entry).as_bytes(), &entry.link, digest] {
+                hasher.update(&(field.len() as u64).to_le_bytes());
+                hasher.update(field);
+            }
+        }
+        let input = |(path, hasher): (&[u8], blake3::Hasher)| {
+            let path = String::from_utf8_lossy(path);
+            let shown = if path.is_empty() { ".".into() } else { path };
+            KeyInput::of_bytes(format!("file {shown}"), hasher.finalize().as_bytes())
+        };
+        hashers.into_iter().map(input).collect()
     }
 
     /// The digests of files, on all threads.
@@ -300,6 +339,22 @@ impl Copying<'_> {
         }
         self.contents(assembly, pick, &path)
     }
+}
+
+/// What a key has of a file beside its content.
+fn metadata(entry: &Entry) -> String {
+    let Entry { kind, mode, uid, gid, size, device, .. } = entry;
+    format!("{kind:?} {mode:o} {uid}:{gid} {size} {device:?}")
+}
+
+/// The first names of a path.
+fn folded(path: &[u8], depth: usize) -> &[u8] {
+    let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    let end = match depth.checked_sub(1) {
+        None => 0,
+        Some(depth) => slashes.map(|(at, _)| at).nth(depth).unwrap_or(path.len()),
+    };
+    path.get(..end).unwrap_or_default()
 }
 
 /// A path of several names below another one.

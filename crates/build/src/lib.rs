@@ -8,6 +8,9 @@
 //!                                     └ miss ─ COPY: context ─► tar    RUN: overlay ─ engine ─► upper ─► tar
 //!
 //! <place>/steps/<key>      which layer a step gave: a hint that is checked when it is used
+//! <place>/origins/<key>    what the step was made by, for people who ask
+//! <place>/builds/<time>-…  the steps of the last builds
+//! <place>/lock             of the three
 //! <place>/files            digests of files of contexts, by what stat says of them
 //! <place>/caches/<id>/     what RUN --mount=type=cache keeps
 //! <place>/rooms/<n>/       one build's own, locked while it lives; swept by the next one
@@ -23,15 +26,21 @@ mod archive;
 mod assemble;
 mod base;
 mod builder;
+mod builds;
 mod cache;
+mod cache_mounts;
 mod config;
 mod context;
 mod copy;
 mod copying;
+mod disk;
 mod error;
 mod event;
+mod explain;
 mod flags;
 mod foreign;
+mod kept_memo;
+mod kept_mounts;
 mod key;
 mod lookup;
 mod memo;
@@ -52,10 +61,18 @@ pub use address::{Address, GitPlace, GitTimes, redacted};
 pub use archive::plain_tar;
 pub use base::{Base, Bases, BuiltLayer, NamedContext};
 pub use builder::{BuildRequest, Builder, Built, ContextKind, SecretValue, StepNetwork, Times};
-pub use cache::forget_lost;
+pub use builds::{BuildTitle, PastBuild, PastStep, StepEnd, kept_builds};
+pub use cache::{CacheLock, KeptStep, StepOrigin, kept_steps, step_origin};
 pub use context::{ContextError, read_ignore};
+pub use disk::disk_size;
 pub use error::{BuildError, StepError};
 pub use event::{BuildEvent, BuildListener};
-pub use key::{CacheKey, KeyHasher};
+pub use explain::{
+    ExplainedStep, InputChange, InputChangeKind, StepReason, explain_step, named_steps,
+};
+pub use kept_memo::{KeptMemo, kept_memo};
+pub use kept_mounts::{KeptMount, kept_mounts, sweep_mounts};
+pub use key::{CacheKey, KeyHasher, KeyInput};
 pub use plan::{Plan, Step};
 pub use remote::{RemoteFile, Remotes};
+pub use work::building_since;

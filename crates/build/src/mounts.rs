@@ -1,5 +1,6 @@
 //! What a RUN sees beside the files of its stage: binds, caches, memory and secrets.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::{PermissionsExt as _, lchown};
 use std::path::{Path, PathBuf};
@@ -7,12 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use corten_bundle::{MountPoint, Purpose};
-use corten_dockerfile::{
-    FileAccess, IgnoreFile, Mount, MountAccess, MountKind, Run, Sharing, StageSource,
-};
-use corten_layer::Compression;
+use corten_dockerfile::{FileAccess, IgnoreFile, Mount, MountAccess, MountKind, Run, StageSource};
+use corten_layer::{Compression, Entry, TreePath};
 use oci_spec::runtime::Mount as RuntimeMount;
-use rustix::fs::FlockOperation;
 
 use crate::archive::Unpack;
 use crate::assemble::{Assembly, How, pack};
@@ -21,7 +19,7 @@ use crate::error::{Result, StepError, failed, refused};
 use crate::flags::Changes;
 use crate::key::KeyHasher;
 use crate::lookup::{LastLink, is_directory, resolve};
-use crate::rootfs::{Laid, Made};
+use crate::rootfs::{Laid, Look, Made};
 use crate::stage::{StageRun, chain};
 
 /// A mount of a RUN, its variables replaced.
@@ -40,8 +38,18 @@ pub(crate) struct Mounted {
     pub(crate) points: Vec<MountPoint>,
     /// Variables that hold secrets.
     pub(crate) env: Vec<(String, String)>,
-    /// Keeps others out of caches.
-    locks: Vec<File>,
+    /// Caches by their names: one that is mounted twice is one.
+    pub(crate) caches: BTreeMap<String, PathBuf>,
+    /// Keeps others out of them.
+    pub(crate) locks: Vec<File>,
+}
+
+/// What a mount takes: layers, a look at them, and what is where in them.
+pub(crate) struct Taken {
+    layers: Vec<Laid>,
+    pub(crate) look: Look,
+    pub(crate) path: TreePath,
+    pub(crate) entry: Entry,
 }
 
 impl StageRun<'_> {
@@ -70,11 +78,6 @@ impl StageRun<'_> {
             if let MountKind::Ssh { .. } = mount.kind {
                 return refused("--mount=type=ssh: agents are not reached yet");
             }
-            if let MountKind::Cache { from: Some(from), .. } = &mount.kind {
-                return refused(format!(
-                    "--mount=type=cache,from={from}: caches begin empty for now"
-                ));
-            }
             all.push(Wanted { mount, target, from });
         }
         Ok(all)
@@ -85,20 +88,18 @@ impl StageRun<'_> {
     pub(crate) fn mounts_key(&self, mut key: KeyHasher, all: &[Wanted]) -> Result<KeyHasher> {
         for wanted in all {
             key = key.field(&wanted.target).field(format!("{:?}", wanted.mount.access));
+            let told = format!("mount {}", wanted.target);
             key = match &wanted.mount.kind {
                 MountKind::Bind { source, .. } => {
-                    let layers =
-                        wanted.from.as_ref().map(|from| self.layers_of(from)).transpose()?;
-                    match layers.flatten() {
-                        Some(layers) => key.field("bind").field(chain(&layers)).field(source),
-                        None => {
-                            let paths = [source.clone()];
-                            let copying = self.bound(wanted, &paths)?;
-                            copying.key(key.field("bind"), &copying.picks()?, self.session)?
-                        }
+                    self.taken_key(key.field("bind"), wanted, source)?
+                }
+                MountKind::Cache { .. } => {
+                    let key = key.field("cache");
+                    match self.cache_name(wanted)?.base {
+                        Some(base) => key.named(&told, base),
+                        None => key,
                     }
                 }
-                MountKind::Cache { .. } => key.field("cache"),
                 MountKind::Tmpfs { size } => key.field("tmpfs").field(size.to_string()),
                 MountKind::Secret { id, env, .. } => {
                     key.field("secret").field(id).field(env.clone().unwrap_or_default())
@@ -109,6 +110,27 @@ impl StageRun<'_> {
         Ok(key)
     }
 
+    /// Adds to a key what a mount takes from layers or from a directory.
+    pub(crate) fn taken_key(
+        &self,
+        key: KeyHasher,
+        wanted: &Wanted,
+        source: &str,
+    ) -> Result<KeyHasher> {
+        let told = format!("mount {}", wanted.target);
+        let layers = wanted.from.as_ref().map(|from| self.layers_of(from)).transpose()?;
+        match layers.flatten() {
+            Some(layers) => Ok(key.named(&told, chain(&layers)).field(source)),
+            None => {
+                let paths = [source.to_owned()];
+                let copying = self.bound(wanted, &paths)?;
+                let picks = copying.picks()?;
+                let (key, digests) = copying.key(key, &picks, self.session)?;
+                Ok(key.telling(Copying::inputs(&picks, &digests)))
+            }
+        }
+    }
+
     /// Makes the mounts in `room`. `layers` are those of the stage.
     pub(crate) fn mounted(&self, all: &[Wanted], room: &Path, layers: &[Laid]) -> Result<Mounted> {
         let mut made = Mounted::default();
@@ -116,9 +138,8 @@ impl StageRun<'_> {
             let place = room.join(format!("mount-{number}"));
             let is_directory = match &wanted.mount.kind {
                 MountKind::Bind { source, .. } => self.bind(wanted, source, (&place, &mut made))?,
-                MountKind::Cache { id, sharing, access, .. } => {
-                    let id = id.as_deref().unwrap_or(&wanted.target);
-                    self.cache(id, (*sharing, *access), wanted, &mut made)?;
+                MountKind::Cache { .. } => {
+                    self.cache(wanted, &mut made)?;
                     true
                 }
                 MountKind::Tmpfs { size } => {
@@ -183,6 +204,21 @@ impl StageRun<'_> {
         source: &str,
         (place, made): (&Path, &mut Mounted),
     ) -> Result<bool> {
+        let Taken { layers, look, path, entry } = self.taken(wanted, source)?;
+        let root = match wanted.mount.access {
+            MountAccess::ReadOnly => look.path,
+            MountAccess::ReadWrite => {
+                self.ground.write_over(&layers, place.to_owned(), Purpose::Look, &[])?.rootfs
+            }
+        };
+        let path = root.join(path.to_path_buf());
+        let is_read_only = wanted.mount.access == MountAccess::ReadOnly;
+        made.mounts.push(bound(&path, &wanted.target, is_read_only));
+        Ok(is_directory(&entry))
+    }
+
+    /// What a mount takes, made ready to be looked at.
+    pub(crate) fn taken(&self, wanted: &Wanted, source: &str) -> Result<Taken> {
         let layers = wanted.from.as_ref().map(|from| self.layers_of(from)).transpose()?.flatten();
         let (layers, source) = match layers {
             Some(layers) => (layers, source.to_owned()),
@@ -202,69 +238,11 @@ impl StageRun<'_> {
         let look = self.ground.look(&layers)?;
         let found = resolve(&*look.source, source.as_bytes(), LastLink::Follow)?;
         let Some(entry) = found.entry else {
-            return refused(format!("--mount=type=bind: {source} is not there"));
+            let kind =
+                if matches!(wanted.mount.kind, MountKind::Cache { .. }) { "cache" } else { "bind" };
+            return refused(format!("--mount=type={kind}: {source} is not there"));
         };
-        let root = match wanted.mount.access {
-            MountAccess::ReadOnly => look.path,
-            MountAccess::ReadWrite => {
-                self.ground.write_over(&layers, place.to_owned(), Purpose::Look, &[])?.rootfs
-            }
-        };
-        let path = root.join(found.path.to_path_buf());
-        let is_read_only = wanted.mount.access == MountAccess::ReadOnly;
-        made.mounts.push(bound(&path, &wanted.target, is_read_only));
-        Ok(is_directory(&entry))
-    }
-
-    fn cache(
-        &self,
-        id: &str,
-        (sharing, access): (Sharing, FileAccess),
-        wanted: &Wanted,
-        made: &mut Mounted,
-    ) -> Result<()> {
-        let namespace = self.session.plan.inputs.args.get("BUILDKIT_CACHE_MOUNT_NS");
-        let namespace = namespace.map(String::as_str).unwrap_or_default();
-        // An id is any text: it becomes no path.
-        let name = KeyHasher::new("cache mount").field(namespace).field(id).finish();
-        let place = self.session.builder.place.join("caches").join(name.as_str());
-        std::fs::create_dir_all(&place).map_err(failed(place.display(), "creation"))?;
-        let mut number = 0;
-        let data = loop {
-            let data = place.join(number.to_string());
-            if sharing == Sharing::Shared {
-                break data;
-            }
-            let lock = place.join(format!("{number}.lock"));
-            let file = File::options().create(true).truncate(false).write(true).open(&lock);
-            let file = file.map_err(failed(lock.display(), "opening"))?;
-            let operation = match sharing {
-                Sharing::Locked => FlockOperation::LockExclusive,
-                _ => FlockOperation::NonBlockingLockExclusive,
-            };
-            match rustix::fs::flock(&file, operation) {
-                Ok(()) => {
-                    made.locks.push(file);
-                    break data;
-                }
-                Err(rustix::io::Errno::WOULDBLOCK) => number += 1,
-                Err(errno) => return Err(failed(lock.display(), "lock")(errno)),
-            }
-        };
-        if !data.exists() {
-            let shown = data.display();
-            let staged = tempfile::tempdir_in(&place).map_err(failed(&shown, "creation"))?;
-            set_access(staged.path(), access, 0o755)?;
-            match std::fs::rename(staged.path(), &data) {
-                Ok(()) => drop(staged.keep()),
-                // Another build was faster.
-                Err(_) if data.exists() => {}
-                Err(error) => return Err(failed(&shown, "creation")(error)),
-            }
-        }
-        let is_read_only = wanted.mount.access == MountAccess::ReadOnly;
-        made.mounts.push(bound(&data, &wanted.target, is_read_only));
-        Ok(())
+        Ok(Taken { layers, look, path: found.path, entry })
     }
 
     /// Whether there is a file to mount.
@@ -301,7 +279,7 @@ impl StageRun<'_> {
     }
 }
 
-fn set_access(path: &Path, access: FileAccess, mode: u32) -> Result<()> {
+pub(crate) fn set_access(path: &Path, access: FileAccess, mode: u32) -> Result<()> {
     let mode = access.mode.unwrap_or(mode);
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
         .map_err(failed(path.display(), "change of mode"))?;

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use corten_store::{LayoutStore, Staged};
 
 use crate::base::BuiltLayer;
-use crate::cache::Cache;
+use crate::cache::{Cache, StepOrigin};
 use crate::error::{Result, refused};
 use crate::key::CacheKey;
 
@@ -28,7 +28,7 @@ pub(crate) struct Pending {
 #[derive(Default)]
 struct Waiting {
     staged: Vec<(Staged, BuiltLayer)>,
-    steps: BTreeMap<CacheKey, BuiltLayer>,
+    steps: BTreeMap<CacheKey, (BuiltLayer, StepOrigin)>,
     /// Why something could not be put on disk: it is lost then, and the build with it.
     broken: Option<String>,
 }
@@ -68,16 +68,22 @@ impl Pending {
     /// The layer that a step gave, in this build or an earlier one.
     pub(crate) fn layer(&self, key: &CacheKey) -> Option<BuiltLayer> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.steps.get(key).cloned().or_else(|| self.cache.layer(key, &self.store))
+        let fresh = state.steps.get(key).map(|(layer, _)| layer.clone());
+        fresh.or_else(|| self.cache.layer(key, &self.store))
     }
 
     /// Remembers which layer a step gave, once that is on disk.
-    pub(crate) fn keep(&self, key: &CacheKey, layer: &BuiltLayer) -> Result<()> {
+    pub(crate) fn keep(
+        &self,
+        key: &CacheKey,
+        layer: &BuiltLayer,
+        origin: StepOrigin,
+    ) -> Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.staged.is_empty() {
-            return self.cache.keep(key, layer);
+            return self.cache.keep(key, layer, &origin);
         }
-        state.steps.insert(key.clone(), layer.clone());
+        state.steps.insert(key.clone(), (layer.clone(), origin));
         Ok(())
     }
 
@@ -97,8 +103,8 @@ impl Pending {
             state.broken = Some(format!("layers could not be put on disk: {error}"));
             return Err(error.into());
         }
-        for (key, layer) in take(&mut state.steps) {
-            self.cache.keep(&key, &layer)?;
+        for (key, (layer, origin)) in take(&mut state.steps) {
+            self.cache.keep(&key, &layer, &origin)?;
         }
         Ok(())
     }

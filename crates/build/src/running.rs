@@ -25,6 +25,7 @@ use crate::config::{self, Row};
 use crate::error::{Result, StepError, failed, of_layer, refused};
 use crate::event::BuildEvent;
 use crate::foreign;
+use crate::key::KeyInput;
 use crate::lookup::{LastLink, Tree as _, resolve};
 use crate::mounts::{Mounted, Wanted, bound};
 use crate::rootfs::{Laid, Made, make};
@@ -75,7 +76,7 @@ impl StageRun<'_> {
             RunNetwork::Host => StepNetwork::Host,
         };
         let (env, proxies) = (self.variables(), self.proxies());
-        let told = format!(
+        let row = format!(
             "RUN {}{} # buildkit",
             config::told_arguments(&self.state.scope),
             args.join(" ")
@@ -86,12 +87,13 @@ impl StageRun<'_> {
             .key("run")
             .list(&process.args)
             .list(process.env.iter().map(|(name, value)| format!("{name}={value}")))
-            .field(self.state.user())
-            .field(self.state.working_dir())
+            .telling(told(&process))
+            .named("user", self.state.user())
+            .named("working directory", self.state.working_dir())
             .field(format!("{:?}", (&process.network, &process.script)));
-        let key = self.mounts_key(key, &wanted)?.finish();
-        self.layer(&key, |stage| stage.made(&process, &wanted))?;
-        config::note(&mut self.state.config, told, Row::Layer, self.session.request.times);
+        let key = self.mounts_key(key, &wanted)?;
+        self.layer(key, |stage| Ok((stage.made(&process, &wanted)?, Vec::new())))?;
+        config::note(&mut self.state.config, row, Row::Layer, self.session.request.times);
         Ok(())
     }
 
@@ -304,6 +306,21 @@ impl StageRun<'_> {
             }
         }
     }
+}
+
+/// What is told of a process: its variables one by one.
+fn told(process: &Process) -> Vec<KeyInput> {
+    let mut told = vec![
+        KeyInput::of_text("command", &process.args.join(" ")),
+        KeyInput::of_text("network", &format!("{:?}", process.network)),
+    ];
+    let script = process.script.iter();
+    told.extend(
+        script.map(|(name, data)| KeyInput::of_bytes(format!("here-document {name}"), data)),
+    );
+    let variables = process.env.iter();
+    told.extend(variables.map(|(name, value)| KeyInput::of_variable(name, value)));
+    told
 }
 
 /// The files of `/etc` that tell a process its names: bound over those of the stage, and never in its layer.

@@ -13,12 +13,15 @@ use crate::address::redacted;
 use crate::assemble::{Assembly, Item, pack};
 use crate::base::NamedContext;
 use crate::builder::Session;
+use crate::builds::{PastStep, StepEnd};
+use crate::cache::StepOrigin;
 use crate::config::{self, Row};
 use crate::copying::absolute;
 use crate::error::{BuildError, Result, StepError, refused};
 use crate::event::BuildEvent;
+use crate::explain::BELOW;
 use crate::flags::owner_of;
-use crate::key::{CacheKey, KeyHasher};
+use crate::key::{CacheKey, KeyHasher, KeyInput};
 use crate::lookup::{LastLink, is_directory, resolve};
 use crate::plan::Step;
 use crate::rootfs::{Ground, Laid, Made};
@@ -66,7 +69,19 @@ pub(crate) struct StageRun<'a> {
     pub(crate) ground: Ground<'a>,
     pub(crate) state: StageState,
     pub(crate) step: Step,
+    pub(crate) place: StepPlace,
     has_cmd: bool,
+}
+
+/// Where a step stands among those of its build.
+#[derive(Clone)]
+pub(crate) struct StepPlace {
+    /// The stage, and its number in the Dockerfile.
+    pub(crate) stage: String,
+    pub(crate) stage_number: usize,
+    /// Which of its steps, from 1, and how many it has.
+    pub(crate) number: usize,
+    pub(crate) total: usize,
 }
 
 type Ended<T> = std::result::Result<T, BuildError>;
@@ -96,15 +111,17 @@ pub(crate) fn run_stage(session: &Session<'_>, number: usize) -> Ended<StageStat
     let makes = |command: &&Command| makes_layer(&command.action);
     let (total, name) = (commands.iter().filter(makes).count() + 1, plan.name(number));
     let step = Step { span: stage.span, text: stage.original.clone(), label: String::new() };
-    let mut run = StageRun { session, ground, state, step, has_cmd: false };
-    let mut count = 1;
+    let place = StepPlace { stage: name, stage_number: number, number: 1, total };
+    let mut run = StageRun { session, ground, state, step, place, has_cmd: false };
+    run.note(None, StepEnd::Base, Some(run.state.chain()));
     for command in &commands {
         if session.is_over() {
             return Err(wrong(command.span, &command.original, StepError::Cancelled));
         }
-        count += usize::from(makes_layer(&command.action));
+        run.place.number += usize::from(makes_layer(&command.action));
         let text = command.original.trim().to_owned();
-        let label = format!("[{name} {count}/{total}] {}", shortened(&text));
+        let StepPlace { stage, number, .. } = &run.place;
+        let label = format!("[{stage} {number}/{total}] {}", shortened(&text));
         run.step = Step { span: command.span, text, label };
         run.command(command).map_err(|error| wrong(command.span, &command.original, error))?;
     }
@@ -198,37 +215,76 @@ impl StageRun<'_> {
         let request = self.session.request;
         let (times, compression) = (format!("{:?}", request.times), request.compression.as_str());
         KeyHasher::new(kind)
-            .field(self.state.config.platform.to_string())
-            .field(times)
-            .field(compression)
-            .field(format!("{:?}", self.session.builder.powers))
-            .field(self.state.chain())
+            .named("platform", self.state.config.platform.to_string())
+            .named("times", times)
+            .named("compression", compression)
+            .named("what this user may do", format!("{:?}", self.session.builder.powers))
+            .named(BELOW, self.state.chain())
     }
 
     /// The layer of a key: from the cache, or made.
     pub(crate) fn layer(
         &mut self,
-        key: &CacheKey,
-        make: impl FnOnce(&mut Self) -> Result<Laid>,
+        key: KeyHasher,
+        make: impl FnOnce(&mut Self) -> Result<(Laid, Vec<KeyInput>)>,
     ) -> Result<()> {
         let (session, label) = (self.session, self.step.label.clone());
-        let cached = if session.request.no_cache { None } else { session.pending.layer(key) };
+        let (key, mut inputs) = key.told();
+        let cached = if session.request.no_cache { None } else { session.pending.layer(&key) };
         session.count(cached.is_some());
         let laid = match cached {
             Some(layer) => {
                 self.tell(BuildEvent::Cached { step: &label });
+                self.note(Some(&key), StepEnd::Cached, Some(PastStep::contents_of(&layer.diff_id)));
                 Laid::known(layer)
             }
             None => {
                 self.tell(BuildEvent::Started { step: &label });
-                let laid = make(self)?;
-                session.pending.keep(key, &laid.layer)?;
+                let made = make(self);
+                if made.is_err() {
+                    self.note(Some(&key), StepEnd::Failed, None);
+                }
+                let (laid, more) = made?;
+                inputs.extend(more);
+                session.pending.keep(&key, &laid.layer, self.origin(inputs))?;
+                let contents = PastStep::contents_of(&laid.layer.diff_id);
+                self.note(Some(&key), StepEnd::Ran, Some(contents));
                 self.tell(BuildEvent::Done { step: &label });
                 laid
             }
         };
         self.state.layers.push(laid);
         Ok(())
+    }
+
+    /// Notes how this step ended, for who asks later.
+    pub(crate) fn note(&self, key: Option<&CacheKey>, end: StepEnd, contents: Option<String>) {
+        let StepPlace { stage, stage_number, number, total } = self.place.clone();
+        let (line, text) = (self.step.span.start.line, shortened(&self.step.text));
+        let key = key.map(|key| key.as_str().to_owned());
+        self.session.past(PastStep {
+            stage,
+            stage_number,
+            number,
+            total,
+            line,
+            text,
+            key,
+            end,
+            contents,
+        });
+    }
+
+    /// What this step was made by.
+    fn origin(&self, inputs: Vec<KeyInput>) -> StepOrigin {
+        let now = self.session.builder.now.duration_since(std::time::SystemTime::UNIX_EPOCH);
+        StepOrigin {
+            stage: self.place.stage.clone(),
+            line: self.step.span.start.line,
+            text: shortened(&self.step.text),
+            made: now.unwrap_or_default().as_secs(),
+            inputs,
+        }
     }
 
     /// Packs what was assembled.
@@ -247,9 +303,9 @@ impl StageRun<'_> {
         let row = if path == "/" { Row::Empty } else { Row::Layer };
         if row == Row::Layer {
             let user = self.state.user().to_owned();
-            let key = self.key("workdir").field(&path).field(&user).finish();
+            let key = self.key("workdir").named("path", &path).named("user", &user);
             let target = path.clone();
-            self.layer(&key, |run| {
+            self.layer(key, |run| {
                 let layers = &run.state.layers;
                 let owner = match user.as_str() {
                     "" => (0, 0),
@@ -271,7 +327,7 @@ impl StageRun<'_> {
                     }
                 }
                 let items = assembly.items;
-                run.packed(items)
+                Ok((run.packed(items)?, Vec::new()))
             })?;
         }
         self.state.config.config.get_or_insert_default().working_dir = Some(path.clone());

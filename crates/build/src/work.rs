@@ -9,6 +9,9 @@ use rustix::fs::FlockOperation;
 
 use crate::error::{Result, StepError, failed, refused};
 
+/// Where they are, below the builder's place.
+pub(crate) const ROOMS: &str = "rooms";
+
 /// The directory.
 #[derive(Debug)]
 pub(crate) struct Work {
@@ -32,6 +35,8 @@ impl Work {
     /// Makes a new one in `place`, and sweeps those of the dead. What is needed briefly is kept in `memory`.
     pub(crate) fn begin(place: &Path, memory: Option<&Path>) -> Result<Self> {
         std::fs::create_dir_all(place).map_err(failed(place.display(), "creation"))?;
+        // Between its making and its lock, a new one looks like one that was left.
+        let _all = all_locked(place).map_err(failed(place.display(), "lock"))?;
         sweep_dead(place);
         let id = ContainerId::random()?;
         let path = place.join(id.short());
@@ -108,6 +113,39 @@ impl Drop for Work {
         let _ = corten_run::sweep(&self.path);
         let _ = std::fs::remove_file(self.path.with_extension("lock"));
     }
+}
+
+/// Keeps others from beginning and from looking who lives.
+fn all_locked(place: &Path) -> std::io::Result<File> {
+    let all = File::open(place)?;
+    rustix::fs::flock(&all, FlockOperation::LockExclusive)?;
+    Ok(all)
+}
+
+/// When the oldest of the builds began that go on now; `None` where none does. `place` is that of the builder.
+///
+/// # Errors
+/// Where the rooms of builds cannot be looked at.
+pub fn building_since(place: &Path) -> std::io::Result<Option<std::time::SystemTime>> {
+    let rooms = place.join(ROOMS);
+    let _all = match all_locked(&rooms) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        locked => locked?,
+    };
+    let mut since = None;
+    for entry in std::fs::read_dir(&rooms)? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != "lock") {
+            continue;
+        }
+        // One that ends meanwhile takes its lock away.
+        let Ok(file) = File::open(&path) else { continue };
+        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_err() {
+            let began = file.metadata()?.modified()?;
+            since = Some(since.map_or(began, |since: std::time::SystemTime| since.min(began)));
+        }
+    }
+    Ok(since)
 }
 
 /// What cannot be swept now, the next build sweeps.

@@ -10,6 +10,9 @@
 //! [run]
 //! form = "directories"           # how layers are kept ready; without it what the kernel can
 //!
+//! [build]
+//! cache-max = "20g"              # most bytes of the builder's cache after a build
+//!
 //! [registry."registry.example.com:5000"]
 //! insecure = "http"              # or "skip-verify": TLS without checking the certificate
 //! ca = "/etc/ssl/example-ca.pem" # an extra certificate authority
@@ -37,6 +40,9 @@ pub struct Config {
     /// How containers run.
     #[serde(default)]
     pub run: RunSettings,
+    /// How images are built.
+    #[serde(default)]
+    pub build: BuildSettings,
     /// Settings by registry host.
     #[serde(default)]
     pub registry: BTreeMap<String, RegistryConfig>,
@@ -57,6 +63,21 @@ pub struct AdmissionConfig {
 pub struct RunSettings {
     /// How layers are kept ready.
     pub form: Option<FormWord>,
+}
+
+/// How images are built.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct BuildSettings {
+    /// Most bytes of the builder's cache after a build; no limit without it.
+    #[serde(default, deserialize_with = "size")]
+    pub cache_max: Option<u64>,
+}
+
+/// A size as the command line takes it.
+fn size<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    let text = String::deserialize(from)?;
+    crate::cli::size(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
 /// How layers are kept ready.

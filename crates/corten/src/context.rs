@@ -105,6 +105,11 @@ impl Context {
         self.jobs
     }
 
+    /// Most bytes of the builder's cache after a build, where the configuration says.
+    pub(crate) fn cache_max(&self) -> Option<u64> {
+        self.config.build.cache_max
+    }
+
     /// Who is told what happens.
     pub fn progress(&self) -> Arc<dyn Progress> {
         self.progress.clone()

@@ -53,7 +53,7 @@ mod word;
 pub use builtin::{BUILTIN_ARGS, BuiltinArg, BuiltinGroup, builtin_arg};
 pub use check::{
     Advice, BaseImage, BaseImages, Check, CheckError, CheckOptions, CheckOptionsError, CheckReport,
-    CheckRequest, CommandError, NoBases, check,
+    CheckRequest, CommandError, NoBases, check, names_a_secret,
 };
 pub use chmod::{FileMode, ModeError, parse_chmod};
 pub use command::{

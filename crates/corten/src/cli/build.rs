@@ -73,6 +73,9 @@ pub(super) struct BuildArgs {
     /// Load the image into an engine that runs here: docker or podman.
     #[arg(long, value_enum, value_name = "ENGINE", num_args = 0..=1, require_equals = true, default_missing_value = "docker")]
     load: Option<LoadInto>,
+    /// Most bytes of the builder's cache after the build, such as 10g; what was not used for longest goes first.
+    #[arg(long, value_name = "SIZE", value_parser = super::words::size)]
+    cache_max: Option<u64>,
     /// Carry out every step, whatever is cached.
     #[arg(long)]
     no_cache: bool,
@@ -176,6 +179,7 @@ impl BuildArgs {
             compression: self.compression.into(),
             outputs: self.outputs()?,
             fetched: None,
+            cache_max: self.cache_max,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 mod append;
 mod build;
+mod cache;
 mod commit;
 mod completion;
 mod containers;
@@ -29,6 +30,8 @@ mod unit;
 mod validate;
 mod volume;
 mod words;
+
+pub(crate) use words::size;
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -108,6 +111,7 @@ impl Verb {
         match self {
             Self::Image(ImageVerb::Gc(_) | ImageVerb::Store(_)) => own(),
             Self::Image(ImageVerb::Build(args)) if args.builds() => own(),
+            Self::Image(ImageVerb::Cache(args)) if args.needs_root() => own(),
             Self::Container(verb) => match verb.needs_root() {
                 containers::NeedsRoot::Own => own(),
                 containers::NeedsRoot::Of(name) => match ops::first_process(context, name)? {
@@ -140,6 +144,7 @@ enum ImageVerb {
     Tag(local::TagArgs),
     Remove(local::RemoveArgs),
     Gc(local::GcArgs),
+    Cache(cache::CacheArgs),
     Store(store::StoreArgs),
     Inspect(inspect::InspectArgs),
     Ls(look::LsArgs),
@@ -278,6 +283,7 @@ async fn of_images(context: &Context, verb: ImageVerb, json: bool) -> Result<Exi
         ImageVerb::Tag(args) => local::tag(context, &args, json).await,
         ImageVerb::Remove(args) => local::remove(context, args, json).await,
         ImageVerb::Gc(args) => local::gc(context, &args, json).await,
+        ImageVerb::Cache(args) => cache::cache(context, args, json).await,
         ImageVerb::Store(args) => store::store(context, args, json).await,
         ImageVerb::Inspect(args) => inspect::inspect(context, args, json).await,
         ImageVerb::Ls(args) => look::ls(context, args, json).await,

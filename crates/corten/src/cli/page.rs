@@ -7,7 +7,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("Run", &["run", "exec", "ps", "logs", "stop", "rm"]),
     ("Make and take out", &["build", "import", "export", "unpack", "bundle"]),
     ("Move", &["pull", "push", "copy", "tags", "login", "logout"]),
-    ("Keep", &["images", "tag", "remove", "gc", "store"]),
+    ("Keep", &["images", "tag", "remove", "gc", "cache", "store"]),
     ("Look and check", &["inspect", "ls", "cat", "diff", "validate"]),
 ];
 

@@ -30,7 +30,7 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
 }
 
 /// Bytes: `1000`, `64k`, `512m`, `2g`, `1t`, in powers of 1024; a `b` or `ib` may follow.
-pub(super) fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     let wrong = || "write a number and k, m, g or t".to_owned();
     let lower = text.to_ascii_lowercase();
     let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use corten_build::BuiltLayer;
+use corten_build::{BuiltLayer, CacheLock};
 use corten_spec::{AnyDocument, RefName};
 use corten_store::{LayoutStore, Selector, Store, read_document};
 use schemars::JsonSchema;
@@ -197,9 +197,17 @@ pub async fn gc(context: &Context, grace: Duration) -> Result<GcReport, Failure>
     let drafts = super::steps::drafted_layers(&store)?;
     let more: Vec<_> =
         drafts.iter().flatten().map(|layer| layer.descriptor.digest.clone()).collect();
+    let built = store.path().join(super::build::BUILD);
     let work = move || {
+        // Builds find no layer meanwhile that goes away.
+        let cache = CacheLock::take(&built).map_err(clearing(&built))?;
         settled.map_or(Ok(()), |snapshots| snapshots.settle())?;
-        from.collect_beside(grace, now, &more).map_err(Failure::from)
+        let collected = from.collect_beside(grace, now, &more).map_err(Failure::from)?;
+        if let Some(cache) = cache {
+            cache.forget_lost(&from).map_err(clearing(&built))?;
+            cache.forget_origins().map_err(clearing(&built))?;
+        }
+        Ok(collected)
     };
     let collected = super::layers::on_thread("gc", work).await?;
     let mut keep = super::stacks::stacks(&store).await?;
@@ -210,11 +218,6 @@ pub async fn gc(context: &Context, grace: Duration) -> Result<GcReport, Failure>
     let there = context.containers_there()?;
     super::volume::sweep(context)?;
     let built = store.path().join(super::build::BUILD);
-    corten_build::forget_lost(&built, &store).map_err(|source| Failure::Io {
-        object: built.display().to_string(),
-        action: "clearing the cache of builds",
-        source,
-    })?;
     super::build::forget_fetched(&built, grace, now)?;
     let work = move || match snapshots {
         Some(snapshots) => snapshots.collect(
@@ -237,4 +240,9 @@ pub async fn gc(context: &Context, grace: Duration) -> Result<GcReport, Failure>
         unpacked: swept.forms,
         containers,
     })
+}
+
+fn clearing(place: &std::path::Path) -> impl FnOnce(std::io::Error) -> Failure {
+    let object = place.display().to_string();
+    move |source| Failure::Io { object, action: "clearing the cache of builds", source }
 }

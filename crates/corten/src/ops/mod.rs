@@ -6,6 +6,7 @@
 mod append;
 mod build;
 mod bundle;
+mod cache;
 mod check;
 mod commit;
 mod containers;
@@ -44,6 +45,10 @@ pub use build::{
     fetch_context,
 };
 pub use bundle::{BundleReport, bundle};
+pub use cache::{
+    CacheEntry, CacheFilter, CacheGcReport, CacheGcRequest, CacheKind, CacheReport,
+    ExplainCacheReport, ExplainedChange, cache, cache_gc, explain_cache,
+};
 pub use check::validate;
 pub use commit::{CommitRequest, commit};
 pub(crate) use containers::first_process;

@@ -7,12 +7,14 @@ mod base;
 mod form;
 mod options;
 mod rule;
+mod secret;
 mod stage;
 mod walk;
 
 pub use base::{BaseImage, BaseImages, CommandError, NoBases};
 pub use options::{CheckOptions, CheckOptionsError};
 pub use rule::Check;
+pub use secret::names_a_secret;
 
 use crate::dockerfile::{Dockerfile, DockerfileError};
 use crate::link::{self, LinkError};

@@ -276,22 +276,7 @@ impl Steps<'_> {
     }
 
     fn check_secret(&mut self, command: &Command, keyword: &str, key: &str) {
-        const TOLD: [&str; 10] = [
-            "apikey",
-            "auth",
-            "credential",
-            "credentials",
-            "key",
-            "password",
-            "pword",
-            "passwd",
-            "secret",
-            "token",
-        ];
-        const HARMLESS: [&str; 3] = ["public", "file", "version"];
-        let lower = key.to_lowercase();
-        let has = |words: &[&str]| lower.split('_').any(|word| words.contains(&word));
-        if has(&TOLD) && !has(&HARMLESS) {
+        if super::names_a_secret(key) {
             let text =
                 format!("{keyword} `{key}` seems to be a secret, which the image would keep");
             self.say(command, Check::SecretsUsedInArgOrEnv, text);

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use corten_spec::{AnyDocument, Descriptor, Digest};
 use rustix::fs::FlockOperation;
 
-use super::lease::{Held, LEASE_LIMIT, Lock};
+use super::lease::{Held, LEASE_LIMIT, Lock, Whose};
 use super::{BLOBS, LayoutStore, STAGED, TYPES, blob_path, edit};
 use crate::beneath::io_error;
 use crate::walk::{MAX_DEPTH, children};
@@ -46,11 +46,8 @@ impl LayoutStore {
     ) -> Result<Collected, StoreError> {
         self.inner.root.make_dir(STAGED)?;
         let lock = self.lock(Lock::Exclusive)?;
-        let mut cutoff = now.checked_sub(grace).unwrap_or(SystemTime::UNIX_EPOCH);
-        if let Some(lease) = self.oldest_lease()? {
-            let limit = now.checked_sub(LEASE_LIMIT).unwrap_or(SystemTime::UNIX_EPOCH);
-            cutoff = cutoff.min(lease.max(limit));
-        }
+        let cutoff = now.checked_sub(grace).unwrap_or(SystemTime::UNIX_EPOCH);
+        let cutoff = self.leased(cutoff, now, Whose::All)?;
         let awaited = self.drop_orphans(&lock, cutoff)?;
         let mut collected = Collected::default();
         let mut reachable = self.reach(self.roots()?)?;
@@ -60,6 +57,40 @@ impl LayoutStore {
         self.sweep_types()?;
         self.sweep_staged(cutoff, &mut collected)?;
         Ok(collected)
+    }
+
+    /// Deletes those of `blobs` that no entry of `index.json` leads to, that are not among `more`, and that nobody
+    /// else can be about to name: what this handle itself wrote or found here is deleted, too.
+    pub fn discard(
+        &self,
+        blobs: &[Digest],
+        now: SystemTime,
+        more: &[Digest],
+    ) -> Result<Collected, StoreError> {
+        let _lock = self.lock(Lock::Exclusive)?;
+        let cutoff = self.leased(now, now, Whose::Others)?;
+        let mut needed = self.needed()?;
+        needed.extend(more.iter().cloned());
+        let mut collected = Collected::default();
+        self.sweep(blobs.iter().cloned(), &needed, cutoff, &mut collected)?;
+        Ok(collected)
+    }
+
+    /// Everything that entries of `index.json` lead to, whether it is here or not.
+    pub fn needed(&self) -> Result<HashSet<Digest>, StoreError> {
+        self.reach(self.roots()?)
+    }
+
+    /// The time before which a blob is older than every lease.
+    fn leased(
+        &self,
+        cutoff: SystemTime,
+        now: SystemTime,
+        whose: Whose,
+    ) -> Result<SystemTime, StoreError> {
+        let Some(lease) = self.oldest_lease(whose)? else { return Ok(cutoff) };
+        let limit = now.checked_sub(LEASE_LIMIT).unwrap_or(SystemTime::UNIX_EPOCH);
+        Ok(cutoff.min(lease.max(limit)))
     }
 
     /// Takes out the unnamed entries older than `cutoff` whose subject is here and is garbage.
@@ -155,7 +186,17 @@ impl LayoutStore {
         cutoff: SystemTime,
         collected: &mut Collected,
     ) -> Result<(), StoreError> {
-        for digest in self.blobs()? {
+        self.sweep(self.blobs()?, reachable, cutoff, collected)
+    }
+
+    fn sweep(
+        &self,
+        blobs: impl IntoIterator<Item = Digest>,
+        reachable: &HashSet<Digest>,
+        cutoff: SystemTime,
+        collected: &mut Collected,
+    ) -> Result<(), StoreError> {
+        for digest in blobs {
             if reachable.contains(&digest) {
                 collected.reachable += 1;
                 continue;

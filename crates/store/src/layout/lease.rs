@@ -24,6 +24,15 @@ pub(super) enum Lock {
     Exclusive,
 }
 
+/// Whose leases count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// Everybody's.
+    All,
+    /// Everybody's but that of the handle that asks.
+    Others,
+}
+
 /// Holds the lock until dropped. Each holder opens the file anew, so threads of one process
 /// exclude each other as processes do.
 pub(super) struct Held {
@@ -60,6 +69,12 @@ impl LayoutStore {
         self.inner.lease.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
+    /// Keeps what this handle finds here or writes from collections, as long as it lives and for at most
+    /// [`LEASE_LIMIT`]. A handle that writes does so by itself.
+    pub fn hold(&self) -> Result<(), StoreError> {
+        self.take_lease()
+    }
+
     /// Takes the lease of this handle, where it has none yet.
     pub(super) fn take_lease(&self) -> Result<(), StoreError> {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
@@ -90,11 +105,16 @@ impl LayoutStore {
 
     /// When the oldest living lease was taken; leases of the dead are removed. To be called under
     /// the exclusive lock.
-    pub(super) fn oldest_lease(&self) -> Result<Option<SystemTime>, StoreError> {
+    pub(super) fn oldest_lease(&self, whose: Whose) -> Result<Option<SystemTime>, StoreError> {
         let root = &self.inner.root;
+        let own = self.inner.lease.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = own.as_ref().map(|lease| lease.path.clone());
         let mut oldest = None;
         for name in root.list(LEASES)? {
             let path = format!("{LEASES}/{name}");
+            if whose == Whose::Others && own.as_ref() == Some(&path) {
+                continue;
+            }
             let Some(file) = root.read(&path)? else {
                 continue;
             };

@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use corten_build::{
-    Base, BuildError, BuildListener, BuildRequest, Builder, Built, NamedContext, Plan, StepNetwork,
-    redacted,
+    Base, BuildError, BuildListener, BuildRequest, BuildTitle, Builder, Built, NamedContext, Plan,
+    StepNetwork, redacted,
 };
 use corten_dockerfile::{BuildInputs, Dockerfile, IgnoreFile};
 use corten_layer::Compression;
@@ -24,8 +24,8 @@ use serde::Serialize;
 
 pub use outputs::{BuildOutput, LoadInto};
 
-pub(super) use elsewhere::forget_fetched;
 pub use elsewhere::{FetchedContext, fetch_context};
+pub(super) use elsewhere::{KeptSource, forget_fetched, kept_sources};
 pub use looking::{
     AdviceReport, ArgReport, BuildCheckReport, NeedReport, OutlineReport, TargetReport,
     TargetsReport, build_check, build_outline, build_targets,
@@ -122,6 +122,8 @@ pub struct BuildWanted {
     pub outputs: Vec<BuildOutput>,
     /// What [`fetch_context`] made the context of.
     pub fetched: Option<FetchedContext>,
+    /// Most bytes that the builder's cache has after it; what the configuration says if absent.
+    pub cache_max: Option<u64>,
 }
 
 impl BuildWanted {
@@ -144,6 +146,7 @@ impl BuildWanted {
             compression: Compression::Gzip,
             outputs: Vec::new(),
             fetched: None,
+            cache_max: None,
         }
     }
 }
@@ -213,6 +216,7 @@ pub async fn build(
         let sent = outputs::send(context, output, (&digest, &wanted.tags)).await?;
         report.outputs.extend(sent);
     }
+    super::cache::hold_limit(context, wanted.cache_max, report.ran > 0).await?;
     Ok(report)
 }
 
@@ -241,10 +245,18 @@ async fn built(
         no_cache: wanted.no_cache,
         times: times(context, wanted)?,
         compression: wanted.compression,
+        title: Some(title(wanted, shown)),
     };
     let images = (wanted.pull, BTreeMap::new());
     let built = carry_out(context, plan, request, images, told).await?;
     built.map_err(|error| failure(shown, text, error))
+}
+
+/// How a build is remembered.
+pub(super) fn title(wanted: &BuildWanted, shown: &str) -> BuildTitle {
+    let file = std::fs::canonicalize(shown).map(|path| path.display().to_string());
+    let names = wanted.tags.iter().map(ToString::to_string).collect();
+    BuildTitle { file: file.unwrap_or_else(|_| shown.to_owned()), names }
 }
 
 /// Runs the builder on a thread; images that are not among `own` are asked for on the runtime.
@@ -262,6 +274,8 @@ pub(super) async fn carry_out(
     });
     let bases = Images { asking, places: places.collect(), own };
     let store = context.store()?;
+    // What this build finds in the cache stays until it has its name.
+    store.hold()?;
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let (snapshots, powers) = (context.snapshots()?, context.powers());
     let form = context.form(&snapshots);

@@ -134,6 +134,7 @@ pub async fn build_project(
         let sent = build::outputs::send(context, output, (&descriptor.digest, &names)).await?;
         outputs.extend(sent);
     }
+    super::cache::hold_limit(context, asked.cache_max, ran > 0).await?;
     Ok(ProjectReport {
         outputs,
         names: names.iter().map(ToString::to_string).collect(),
@@ -190,6 +191,7 @@ fn request(
         action: "reading",
         source: std::io::Error::other(error),
     })?;
+    let shown = root.join(PROJECT).display().to_string();
     Ok(BuildRequest {
         platform: context.platform(),
         kind: ContextKind::default(),
@@ -202,6 +204,7 @@ fn request(
         no_cache,
         times: build::times(context, &wanted.build)?,
         compression: wanted.build.compression,
+        title: Some(build::title(&wanted.build, &shown)),
     })
 }
 

@@ -154,6 +154,7 @@ async fn carry_out(
         no_cache: wanted.choices.no_cache,
         times: build::times_of_environment(context)?,
         compression: wanted.choices.compression,
+        title: None,
     };
     let own = BTreeMap::from([(DRAFT.to_owned(), base)]);
     let built = build::carry_out(context, plan, request, (Pull::Missing, own), told).await?;

@@ -47,10 +47,13 @@ impl Fetched {
 
 /// What is noted of an address.
 #[derive(Serialize, Deserialize)]
-struct Note {
+pub(super) struct Note {
+    /// The address, for people.
+    #[serde(default)]
+    pub(super) shown: Option<String>,
     etag: Option<String>,
     modified: Option<String>,
-    digest: Digest,
+    pub(super) digest: Digest,
     size: u64,
 }
 
@@ -184,7 +187,8 @@ impl Staged {
         let file = self.file.persist(&path);
         let file = Arc::new(file.map_err(|error| failed(&shown, "writing")(error.error))?);
         let Validators { etag, modified } = validators.clone();
-        write(note, &Note { etag, modified, digest: digest.clone(), size })?;
+        let shown = Some(redacted(url));
+        write(note, &Note { shown, etag, modified, digest: digest.clone(), size })?;
         Ok(Fetched { file, size, digest, modified: validators.seconds() })
     }
 }
@@ -204,7 +208,7 @@ fn mismatch(url: &str, expected: &Digest, found: &Digest) -> Failure {
     .into()
 }
 
-fn read(path: &Path) -> Option<Note> {
+pub(super) fn read(path: &Path) -> Option<Note> {
     let mut bytes = Vec::new();
     File::open(path).ok()?.take(MAX_NOTE).read_to_end(&mut bytes).ok()?;
     serde_json::from_slice(&bytes).ok()

@@ -10,6 +10,7 @@ mod context;
 mod files;
 mod forget;
 mod git;
+mod kept;
 mod repository;
 mod room;
 
@@ -28,6 +29,7 @@ pub use context::{FetchedContext, fetch_context};
 use files::{Fetched, Files};
 pub(in crate::ops) use forget::forget_fetched;
 use git::{Git, Local};
+pub(in crate::ops) use kept::{KeptSource, kept_sources};
 use repository::Resolved;
 
 type Problem = Box<dyn std::error::Error + Send + Sync>;

@@ -164,6 +164,8 @@ fn fetched(
         kept(bare.clone())?;
         let format = format!("--object-format={object_format}");
         run(&["init", "--quiet", "--bare", "--template=", &format])?;
+        let about = bare.with_extension("about");
+        std::fs::write(&about, redacted(remote)).map_err(failed(about.display(), "writing"))?;
     }
     // What a killed run has left; nobody else is here.
     let _ = std::fs::remove_file(bare.join("shallow.lock"));
