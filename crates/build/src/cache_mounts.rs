@@ -76,13 +76,30 @@ impl StageRun<'_> {
         Ok(CacheName { name, base, about: CacheAbout { id, target: wanted.target.clone() } })
     }
 
-    /// Mounts a cache, which is made where it is missing.
+    /// Takes the caches of a step, all before anything is mounted and in one order: two steps never wait for each
+    /// other.
+    pub(crate) fn take_caches(&self, all: &[Wanted], made: &mut Mounted) -> Result<()> {
+        let is_cache = |wanted: &&Wanted| matches!(wanted.mount.kind, MountKind::Cache { .. });
+        let named = all.iter().filter(is_cache).map(|wanted| Ok((self.cache_name(wanted)?, wanted)));
+        let mut named = named.collect::<Result<Vec<_>>>()?;
+        named.sort_by(|a, b| a.0.name.cmp(&b.0.name));
+        named.into_iter().try_for_each(|(named, wanted)| self.take_cache(named, wanted, made))
+    }
+
+    /// Mounts a cache that was taken.
     pub(crate) fn cache(&self, wanted: &Wanted, made: &mut Mounted) -> Result<()> {
-        let MountKind::Cache { sharing, access, .. } = &wanted.mount.kind else { return Ok(()) };
         let named = self.cache_name(wanted)?;
         let is_read_only = wanted.mount.access == MountAccess::ReadOnly;
         if let Some(data) = made.caches.get(&named.name) {
             made.mounts.push(bound(data, &wanted.target, is_read_only));
+        }
+        Ok(())
+    }
+
+    /// Takes a cache, which is made where it is missing.
+    fn take_cache(&self, named: CacheName, wanted: &Wanted, made: &mut Mounted) -> Result<()> {
+        let MountKind::Cache { sharing, access, .. } = &wanted.mount.kind else { return Ok(()) };
+        if made.caches.contains_key(&named.name) {
             return Ok(());
         }
         let place = self.session.builder.place.join(CACHES).join(&named.name);
@@ -96,7 +113,6 @@ impl StageRun<'_> {
             write(&about, &named.about)?;
         }
         made.locks.push(lock);
-        made.mounts.push(bound(&data, &wanted.target, is_read_only));
         made.caches.insert(named.name, data);
         Ok(())
     }

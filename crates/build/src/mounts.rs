@@ -134,6 +134,7 @@ impl StageRun<'_> {
     /// Makes the mounts in `room`. `layers` are those of the stage.
     pub(crate) fn mounted(&self, all: &[Wanted], room: &Path, layers: &[Laid]) -> Result<Mounted> {
         let mut made = Mounted::default();
+        self.take_caches(all, &mut made)?;
         for (number, wanted) in all.iter().enumerate() {
             let place = room.join(format!("mount-{number}"));
             let is_directory = match &wanted.mount.kind {

@@ -130,7 +130,9 @@ impl StageRun<'_> {
         let room = self.ground.brief()?;
         make(&room.join("bundle"))?;
         let layers = self.state.layers.clone();
-        let mounted = self.mounted(wanted, &room, &layers)?;
+        let mut mounted = self.mounted(wanted, &room, &layers)?;
+        // Caches are taken until the process has ended.
+        let locks = std::mem::take(&mut mounted.locks);
         let rootfs = room.join("bundle/rootfs");
         let written = self.ground.write_over(&layers, rootfs, Purpose::Step, &mounted.points)?;
         self.working_directory(&written.rootfs)?;
@@ -138,6 +140,7 @@ impl StageRun<'_> {
         self.write_config(process, mounted, (&room, &written.rootfs))?;
         let ended = self.process(process, &id, &room);
         written.end()?;
+        drop(locks);
         ended?;
         let layer = self.packed_upper(&written.upper)?;
         // What cannot be removed now goes with the build's directory.

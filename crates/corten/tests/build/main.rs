@@ -7,6 +7,7 @@
 mod archives;
 mod bench;
 mod cache;
+mod cache_kept;
 mod contexts;
 mod copies;
 mod foreign;
