@@ -108,7 +108,7 @@ impl StageRun<'_> {
                     Part::File(fetch) => run.file(&mut assembly, whole, &fetch, unpack)?,
                     Part::Git(place, commit) => {
                         let copying = Copying {
-                            source: run.checkout(&place, &commit)?,
+                            source: OnceLock::from(run.checkout(&place, &commit)?),
                             paths: &[String::from("/")],
                             ..whole.alone()
                         };

@@ -21,6 +21,7 @@ use crate::base::{Base, Bases, BuiltLayer, NamedContext};
 use crate::builds::{BuildTitle, PastBuild, PastStep, remember};
 use crate::cache::Cache;
 use crate::error::{BuildError, Result, StepError};
+use crate::imports::{Imported, Imports, Results, Spoiled, StepResult};
 use crate::event::BuildListener;
 use crate::kept_memo::FILES;
 use crate::memo::Memo;
@@ -129,6 +130,8 @@ pub struct BuildRequest {
     pub times: Times,
     /// How layers are packed.
     pub compression: Compression,
+    /// Caches elsewhere.
+    pub imports: Option<Arc<dyn Imports>>,
     /// How it is remembered; without it, it is not.
     pub title: Option<BuildTitle>,
 }
@@ -143,6 +146,10 @@ pub struct Built {
     pub ran: usize,
     /// How many were in the cache.
     pub cached: usize,
+    /// What each step gave, those in the cache too.
+    pub steps: Vec<StepResult>,
+    /// The cache mounts of its steps, by their names: the `id=` of each.
+    pub mounts: BTreeMap<String, String>,
     /// Keeps the layers of the base.
     pub held: Vec<Arc<dyn Any + Send + Sync>>,
 }
@@ -162,6 +169,8 @@ pub(crate) struct Session<'a> {
     contexts: Mutex<BTreeMap<PathBuf, Arc<Source>>>,
     counts: Mutex<(usize, usize)>,
     past: Mutex<Vec<PastStep>>,
+    pub(crate) results: Results,
+    pub(crate) imported: Imported<'a>,
 }
 
 impl Builder<'_> {
@@ -173,6 +182,24 @@ impl Builder<'_> {
         &self,
         plan: &Plan,
         request: &BuildRequest,
+    ) -> std::result::Result<Built, BuildError> {
+        let spoiled = Spoiled::default();
+        loop {
+            let before = spoiled.count();
+            let built = self.attempt(plan, request, &spoiled);
+            // A layer from elsewhere that is not what it must be is as good as none: its step is carried out.
+            if built.is_err() && spoiled.count() > before {
+                continue;
+            }
+            return built;
+        }
+    }
+
+    fn attempt(
+        &self,
+        plan: &Plan,
+        request: &BuildRequest,
+        spoiled: &Spoiled,
     ) -> std::result::Result<Built, BuildError> {
         let place = |error| BuildError::Place(Box::new(error));
         let cache = Cache::open(&self.place).map_err(place)?;
@@ -190,6 +217,8 @@ impl Builder<'_> {
             contexts: Mutex::default(),
             counts: Mutex::default(),
             past: Mutex::default(),
+            results: Results::default(),
+            imported: Imported::new(spoiled),
         };
         let mut first: Option<BuildError> = None;
         std::thread::scope(|scope| {
@@ -213,6 +242,7 @@ impl Builder<'_> {
             return Err(error);
         }
         flushed?;
+        session.bring_image().map_err(place)?;
         // What is not remembered is only read again.
         let _ = session.memo.keep();
         session.built()
@@ -245,9 +275,10 @@ impl Session<'_> {
         config.config.get_or_insert_default().labels.extend(labels);
         let created = config.history.last().and_then(|row| row.created.clone());
         config.created = created.or(config.created);
+        let (steps, mounts) = self.results.take();
         let layers: Vec<BuiltLayer> = state.layers.into_iter().map(|laid| laid.layer).collect();
         config.rootfs.diff_ids = layers.iter().map(|layer| layer.diff_id.clone()).collect();
-        Ok(Built { config, layers, ran, cached, held: state.held })
+        Ok(Built { config, layers, ran, cached, steps, mounts, held: state.held })
     }
 
     /// The result of another stage, once it is there.
@@ -307,6 +338,19 @@ impl Session<'_> {
     pub(crate) fn count(&self, is_cached: bool) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if is_cached { counts.1 += 1 } else { counts.0 += 1 }
+    }
+
+    /// The layers of the target.
+    pub(crate) fn target_layers(&self) -> Vec<BuiltLayer> {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = ended.get(&self.plan.target).and_then(Option::as_ref);
+        let layers = state.into_iter().flat_map(|state| &state.layers);
+        layers.map(|laid| laid.layer.clone()).collect()
+    }
+
+    /// Has everything else end.
+    pub(crate) fn give_up(&self) {
+        self.failed.store(true, Ordering::Relaxed);
     }
 
     /// Notes how a step ended.

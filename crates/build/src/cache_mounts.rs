@@ -45,7 +45,7 @@ pub(crate) struct CacheName {
     pub(crate) name: String,
     /// What it begins with, where that is something.
     pub(crate) base: Option<String>,
-    about: CacheAbout,
+    pub(crate) about: CacheAbout,
 }
 
 /// What the name of a cache stands for.
@@ -106,7 +106,7 @@ impl StageRun<'_> {
         let (lock, number) = taken(&place, *sharing)?;
         let data = place.join(number.to_string());
         if !data.exists() {
-            self.fresh(wanted, *access, &data)?;
+            self.fresh(wanted, *access, (&data, &named.name))?;
         }
         let about = place.join(ABOUT);
         if !about.exists() {
@@ -118,12 +118,19 @@ impl StageRun<'_> {
     }
 
     /// Makes a cache: empty, or with what it begins with. It gets its name when it is whole.
-    fn fresh(&self, wanted: &Wanted, access: FileAccess, data: &Path) -> Result<()> {
+    fn fresh(
+        &self,
+        wanted: &Wanted,
+        access: FileAccess,
+        (data, name): (&Path, &str),
+    ) -> Result<()> {
         let shown = data.display();
         let place = data.parent().unwrap_or(data);
         let staged = tempfile::tempdir_in(place).map_err(failed(&shown, "creation"))?;
         let MountKind::Cache { source, .. } = &wanted.mount.kind else { return Ok(()) };
-        if wanted.from.is_some() {
+        if self.session.import_mount(name, staged.path())? {
+            // It is as it was there.
+        } else if wanted.from.is_some() {
             let taken = self.taken(wanted, source)?;
             if !is_directory(&taken.entry) {
                 return refused(format!("--mount=type=cache: {source} is not a directory"));

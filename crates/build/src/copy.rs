@@ -1,5 +1,7 @@
 //! COPY and ADD: from the words of an instruction to what is copied, its key and its row of the history.
 
+use std::sync::OnceLock;
+
 use corten_dockerfile::{Add, Command, Copy, IgnoreFile};
 
 use crate::adding::addresses;
@@ -11,7 +13,8 @@ use crate::copying::{Copying, absolute};
 use crate::error::{Result, StepError, refused};
 use crate::flags::Changes;
 use crate::key::KeyInput;
-use crate::stage::StageRun;
+use crate::rootfs::Laid;
+use crate::stage::{StageRun, chain};
 
 impl StageRun<'_> {
     /// Carries out a COPY.
@@ -23,11 +26,15 @@ impl StageRun<'_> {
         let flags = flags.into_iter().chain(owner_flags(&copy.chown, &copy.chmod));
         let told = told("COPY", flags, &copy.sources);
         let (source, from) = match &copy.from {
-            None => (self.session.context()?, None),
+            None => (OnceLock::from(self.session.context()?), None),
             Some(_) => {
                 let uses = self.uses(command)?;
                 let Some(used) = uses.into_iter().next() else { return Err(StepError::Cancelled) };
-                self.source(&used)?
+                match self.layers_of(&used)? {
+                    // They need not be made ready for a key.
+                    Some(layers) => (OnceLock::new(), Some(layers)),
+                    None => (OnceLock::from(self.source(&used)?), None),
+                }
             }
         };
         let copying = Copying {
@@ -51,7 +58,7 @@ impl StageRun<'_> {
         let told = told("ADD", owner_flags(&add.chown, &add.chmod), &add.sources);
         let unpacks = add.unpack.unwrap_or(true);
         let copying = Copying {
-            source: self.session.context()?,
+            source: OnceLock::from(self.session.context()?),
             paths: &add.sources.paths,
             inline: inline(&add.sources),
             destination: absolute(Some(self.state.working_dir()), &add.sources.destination),
@@ -81,7 +88,7 @@ impl StageRun<'_> {
     fn copied(
         &mut self,
         copying: &Copying<'_>,
-        from: Option<String>,
+        from: Option<Vec<Laid>>,
         exclude: &[String],
     ) -> Result<()> {
         let mut key = self
@@ -94,7 +101,7 @@ impl StageRun<'_> {
         let mut known = None;
         match &from {
             Some(from) => {
-                key = key.named("the layers that it takes from", from);
+                key = key.named("the layers that it takes from", chain(from));
                 key = key.list(copying.paths).list(exclude);
                 let paths = copying.paths.join(" ");
                 key = key.telling([KeyInput::of_text("paths", &paths)]);
@@ -107,6 +114,10 @@ impl StageRun<'_> {
             }
         }
         self.layer(key, |run| {
+            if let Some(layers) = from {
+                let look = run.ground.look(&layers)?;
+                copying.source.get_or_init(|| look.source);
+            }
             let told = known.as_ref().map(|(picks, digests)| Copying::inputs(picks, digests));
             let picks = known.map_or_else(|| copying.picks(), |(picks, _)| Ok(picks))?;
             let view = run.ground.view(&run.state.layers)?;

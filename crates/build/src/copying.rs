@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use corten_dockerfile::IgnoreFile;
 use corten_layer::{Entry, EntryKind, TreePath, WHITEOUT_PREFIX};
@@ -11,7 +11,7 @@ use corten_layer::{Entry, EntryKind, TreePath, WHITEOUT_PREFIX};
 use crate::archive::{self, Unpack};
 use crate::assemble::{Assembly, Content, Item};
 use crate::builder::Session;
-use crate::error::{Result, refused};
+use crate::error::{Result, StepError, refused};
 use crate::flags::Changes;
 use crate::key::{KeyHasher, KeyInput};
 use crate::lookup::{LastLink, Tree as _, is_directory, resolve};
@@ -19,8 +19,8 @@ use crate::source::{Found, Source, below};
 
 /// What is copied, and how.
 pub(crate) struct Copying<'a> {
-    /// Where it is taken from.
-    pub(crate) source: Arc<Source>,
+    /// Where it is taken from; filled once it is looked into.
+    pub(crate) source: OnceLock<Arc<Source>>,
     /// Paths and patterns.
     pub(crate) paths: &'a [String],
     /// Files that stand in the Dockerfile: name and content.
@@ -60,6 +60,10 @@ pub(crate) struct Pick {
 }
 
 impl Copying<'_> {
+    fn source(&self) -> Result<&Arc<Source>> {
+        self.source.get().ok_or(StepError::Cancelled)
+    }
+
     /// Finds all that is copied.
     pub(crate) fn picks(&self) -> Result<Vec<Pick>> {
         let mut picks = Vec::new();
@@ -70,12 +74,12 @@ impl Copying<'_> {
             };
             let root = corten_dockerfile::clean_path(&format!("/{pivot}"));
             let root = root.trim_start_matches('/');
-            for path in self.source.matches(&format!("{pivot}{rest}"))? {
-                let Some(found) = self.source.follow(&path)? else {
+            for path in self.source()?.matches(&format!("{pivot}{rest}"))? {
+                let Some(found) = self.source()?.follow(&path)? else {
                     return refused(format!("{path}: there is no such file in the source"));
                 };
                 let entries = match is_directory(&found.entry) {
-                    true => self.source.walk(&found.path, &self.exclude, usize::MAX)?,
+                    true => self.source()?.walk(&found.path, &self.exclude, usize::MAX)?,
                     false => Vec::new(),
                 };
                 let name = path.rsplit('/').next().unwrap_or_default().as_bytes().to_vec();
@@ -157,7 +161,7 @@ impl Copying<'_> {
         let one = |found: &&Found| match found.entry.kind {
             EntryKind::File => session
                 .memo
-                .digest(&found.identity, || self.source.read(&found.path, &found.identity)),
+                .digest(&found.identity, || self.source()?.read(&found.path, &found.identity)),
             _ => Ok([0; 32]),
         };
         let size = all.len().div_ceil(session.builder.threads.get()).max(64);
@@ -249,13 +253,13 @@ impl Copying<'_> {
 
     fn item(&self, found: &Found, pick: usize) -> Result<Item> {
         let mut entry = found.entry.clone();
-        entry.xattrs = self.source.kept_attributes(found)?;
+        entry.xattrs = self.source()?.kept_attributes(found)?;
         self.changes.apply(&mut entry);
         if entry.kind != EntryKind::File {
             return Ok(Item::plain(entry));
         }
         let identity = found.identity;
-        let content = Content::File(self.source.clone(), found.path.clone(), identity);
+        let content = Content::File(self.source()?.clone(), found.path.clone(), identity);
         let is_shared = identity.links > 1;
         let file = is_shared.then_some((pick, identity.device, identity.inode));
         Ok(Item { entry, content, file })
@@ -266,7 +270,7 @@ impl Copying<'_> {
             if let Unpack::Archives { spool } = self.unpack
                 && pick.found.entry.kind == EntryKind::File
             {
-                let file = self.source.read(&pick.found.path, &pick.found.identity)?;
+                let file = self.source()?.read(&pick.found.path, &pick.found.identity)?;
                 if let Some(archive) = archive::open(file, spool)? {
                     return self.unpacked(assembly, archive);
                 }
@@ -320,7 +324,7 @@ impl Copying<'_> {
                 break;
             }
             let from = all.get(skipped + number + 1);
-            let found = from.map(|from| self.source.follow(&from.to_string())).transpose()?;
+            let found = from.map(|from| self.source()?.follow(&from.to_string())).transpose()?;
             let item = match found.flatten() {
                 Some(found) if is_directory(&found.entry) => self.item(&found, pick.number)?,
                 _ => Item::plain(self.changes.directory()),

@@ -4,11 +4,15 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use corten_layer::{Compression, pack_directory};
 use rustix::fs::{FlockOperation, flock};
 
+use crate::assemble::built;
+use crate::base::BuiltLayer;
 use crate::cache::{read_small, write};
-use crate::cache_mounts::{ABOUT, CACHES, CacheAbout, lock_of, locked};
+use crate::cache_mounts::{ABOUT, CACHES, CacheAbout, cache_options, lock_of, locked};
 use crate::disk::disk_size;
+use crate::error::{StepError, of_layer};
 
 /// Most bytes of what is noted of one.
 const MAX_NOTE: u64 = 64 * 1024;
@@ -113,6 +117,29 @@ impl KeptMount {
         clear(&directory);
         Ok(true)
     }
+}
+
+/// Packs a cache mount, in zstd, with owners, modes and times: the same files give the same layer. `None` where it is
+/// not here or a step uses it.
+///
+/// # Errors
+/// Where its files cannot be packed.
+pub fn pack_mount<W: std::io::Write>(
+    place: &Path,
+    name: &str,
+    out: W,
+) -> Result<Option<(BuiltLayer, W)>, StepError> {
+    let directory = place.join(CACHES).join(name);
+    let data = directory.join("0");
+    if !data.is_dir() {
+        return Ok(None);
+    }
+    // Nobody else reads the directory in the meantime, and nobody writes to it.
+    let held = locked(&directory, 0, FlockOperation::NonBlockingLockExclusive)?;
+    let Some(_held) = held else { return Ok(None) };
+    let options = cache_options(Compression::Zstd);
+    let (tree, out) = pack_directory(&data, &options, out).map_err(of_layer(data.display()))?;
+    Ok(Some((built(tree.packed), out)))
 }
 
 /// Removes what killed removals have left, and killed steps that began before `cutoff`.

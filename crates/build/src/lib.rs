@@ -39,6 +39,7 @@ mod event;
 mod explain;
 mod flags;
 mod foreign;
+mod imports;
 mod kept_memo;
 mod kept_mounts;
 mod key;
@@ -70,8 +71,9 @@ pub use event::{BuildEvent, BuildListener};
 pub use explain::{
     ExplainedStep, InputChange, InputChangeKind, StepReason, explain_step, named_steps,
 };
+pub use imports::{Imports, StepResult};
 pub use kept_memo::{KeptMemo, kept_memo};
-pub use kept_mounts::{KeptMount, kept_mounts, sweep_mounts};
+pub use kept_mounts::{KeptMount, kept_mounts, pack_mount, sweep_mounts};
 pub use key::{CacheKey, KeyHasher, KeyInput};
 pub use plan::{Plan, Step};
 pub use remote::{RemoteFile, Remotes};

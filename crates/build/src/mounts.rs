@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::unix::fs::{PermissionsExt as _, lchown};
 use std::path::{Path, PathBuf};
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use corten_bundle::{MountPoint, Purpose};
 use corten_dockerfile::{FileAccess, IgnoreFile, Mount, MountAccess, MountKind, Run, StageSource};
@@ -95,7 +95,9 @@ impl StageRun<'_> {
                 }
                 MountKind::Cache { .. } => {
                     let key = key.field("cache");
-                    match self.cache_name(wanted)?.base {
+                    let named = self.cache_name(wanted)?;
+                    self.session.results.add_mount(&named.name, &named.about.id);
+                    match named.base {
                         Some(base) => key.named(&told, base),
                         None => key,
                     }
@@ -183,11 +185,11 @@ impl StageRun<'_> {
     /// What a bind of a directory takes, as a copy would.
     fn bound<'p>(&self, wanted: &Wanted, paths: &'p [String]) -> Result<Copying<'p>> {
         let source = match &wanted.from {
-            Some(from) => self.source(from)?.0,
+            Some(from) => self.source(from)?,
             None => self.session.context()?,
         };
         Ok(Copying {
-            source,
+            source: OnceLock::from(source),
             paths,
             inline: Vec::new(),
             destination: "/source".to_owned(),

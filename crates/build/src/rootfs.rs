@@ -110,7 +110,7 @@ impl<'a> Ground<'a> {
 
     /// Makes layers ready to run; they stay so as long as this ground does.
     fn ready(&self, layers: &[Laid]) -> Result<Stacked> {
-        let (builder, pending) = (self.session.builder, &self.session.pending);
+        let builder = self.session.builder;
         let diff_ids = diff_ids(layers);
         let known = |(stack, _): &&(Stacked, Lease)| stack.diff_ids() == diff_ids;
         if let Some((stack, _)) = self.state.borrow().ready.iter().find(known) {
@@ -119,7 +119,7 @@ impl<'a> Ground<'a> {
         let lease = builder.snapshots.lease(&diff_ids)?;
         for Laid { layer, .. } in layers {
             if !builder.snapshots.has(builder.form, &layer.diff_id) {
-                let packed = pending.packed(layer)?;
+                let packed = self.session.packed(layer)?;
                 let packed = std::io::BufReader::with_capacity(256 * 1024, packed);
                 builder.snapshots.render(builder.form, &layer.diff_id, packed)?;
             }

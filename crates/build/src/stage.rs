@@ -21,6 +21,7 @@ use crate::error::{BuildError, Result, StepError, refused};
 use crate::event::BuildEvent;
 use crate::explain::BELOW;
 use crate::flags::owner_of;
+use crate::imports::StepResult;
 use crate::key::{CacheKey, KeyHasher, KeyInput};
 use crate::lookup::{LastLink, is_directory, resolve};
 use crate::plan::Step;
@@ -230,12 +231,15 @@ impl StageRun<'_> {
     ) -> Result<()> {
         let (session, label) = (self.session, self.step.label.clone());
         let (key, mut inputs) = key.told();
-        let cached = if session.request.no_cache { None } else { session.pending.layer(&key) };
+        let cached = if session.request.no_cache { None } else { session.cached(&key) };
         session.count(cached.is_some());
         let laid = match cached {
-            Some(layer) => {
+            Some((layer, end)) => {
                 self.tell(BuildEvent::Cached { step: &label });
-                self.note(Some(&key), StepEnd::Cached, Some(PastStep::contents_of(&layer.diff_id)));
+                self.note(Some(&key), end, Some(PastStep::contents_of(&layer.diff_id)));
+                if end == StepEnd::Imported {
+                    session.imported.note(&key, &layer, self.origin(inputs));
+                }
                 Laid::known(layer)
             }
             None => {
@@ -253,6 +257,12 @@ impl StageRun<'_> {
                 laid
             }
         };
+        session.results.add(StepResult {
+            key,
+            layer: laid.layer.clone(),
+            stage: self.place.stage.clone(),
+            text: shortened(&self.step.text),
+        });
         self.state.layers.push(laid);
         Ok(())
     }
@@ -360,10 +370,10 @@ impl StageRun<'_> {
         }
     }
 
-    /// A tree to take from, and what names it where it is layers.
-    pub(crate) fn source(&self, used: &StageSource) -> Result<(Arc<Source>, Option<String>)> {
+    /// A tree to take from.
+    pub(crate) fn source(&self, used: &StageSource) -> Result<Arc<Source>> {
         if let Some(layers) = self.layers_of(used)? {
-            return Ok((self.ground.look(&layers)?.source, Some(chain(&layers))));
+            return Ok(self.ground.look(&layers)?.source);
         }
         let StageSource::Context(name) = used else { return Err(StepError::Cancelled) };
         match self.session.request.contexts.get(name) {
@@ -373,11 +383,11 @@ impl StageRun<'_> {
                     name: name.clone(),
                     source: Box::new(error),
                 })?;
-                Ok((self.session.directory(path, &ignore, Owners::Root)?, None))
+                self.session.directory(path, &ignore, Owners::Root)
             }
             Some(NamedContext::Fetched(path)) => {
                 let ignore = IgnoreFile::default();
-                Ok((self.session.directory(path, &ignore, Owners::Keep)?, None))
+                self.session.directory(path, &ignore, Owners::Keep)
             }
             _ => refused(format!("there is no context {name}")),
         }

@@ -129,7 +129,7 @@ impl Context {
     }
 }
 
-fn location_of(reference: &Reference) -> Location {
+pub(crate) fn location_of(reference: &Reference) -> Location {
     let (host, repository) = (reference.name.host(), reference.name.path());
     Location { host: host.to_owned(), repository: repository.to_owned() }
 }

@@ -10,6 +10,7 @@ use corten_build::{Address, BuildEvent, BuildListener};
 use corten_spec::Platform;
 use serde_json::json;
 
+use super::cache_places::{cache_from, cache_to};
 use super::import::CompressionWord;
 use super::project::{self, ProjectArgs};
 use super::steps::{self, StepVerb, WorkArgs};
@@ -73,6 +74,12 @@ pub(super) struct BuildArgs {
     /// Load the image into an engine that runs here: docker or podman.
     #[arg(long, value_enum, value_name = "ENGINE", num_args = 0..=1, require_equals = true, default_missing_value = "docker")]
     load: Option<LoadInto>,
+    /// Where the cache goes: type=registry,ref=NAME or type=local,dest=DIR, with mode=min, mounts=true; may repeat.
+    #[arg(long, value_name = "CACHE")]
+    cache_to: Vec<String>,
+    /// A cache to take from: type=registry,ref=NAME or type=local,src=DIR; may repeat.
+    #[arg(long, value_name = "CACHE")]
+    cache_from: Vec<String>,
     /// Most bytes of the builder's cache after the build, such as 10g; what was not used for longest goes first.
     #[arg(long, value_name = "SIZE", value_parser = super::words::size)]
     cache_max: Option<u64>,
@@ -180,6 +187,12 @@ impl BuildArgs {
             outputs: self.outputs()?,
             fetched: None,
             cache_max: self.cache_max,
+            cache_to: self.cache_to.iter().map(|text| cache_to(text)).collect::<Result<_, _>>()?,
+            cache_from: self
+                .cache_from
+                .iter()
+                .map(|text| cache_from(text))
+                .collect::<Result<_, _>>()?,
         })
     }
 }

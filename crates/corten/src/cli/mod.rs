@@ -3,6 +3,7 @@
 mod append;
 mod build;
 mod cache;
+mod cache_places;
 mod commit;
 mod completion;
 mod containers;

@@ -46,7 +46,8 @@ pub use build::{
 };
 pub use bundle::{BundleReport, bundle};
 pub use cache::{
-    CacheEntry, CacheFilter, CacheGcReport, CacheGcRequest, CacheKind, CacheReport,
+    CacheEntry, CacheFilter, CacheGcReport, CacheGcRequest, CacheKind, CacheMounts, CachePlace,
+    CacheReport, CacheSteps, CacheTo,
     ExplainCacheReport, ExplainedChange, cache, cache_gc, explain_cache,
 };
 pub use check::validate;

@@ -8,6 +8,7 @@ mod archives;
 mod bench;
 mod cache;
 mod cache_kept;
+mod cache_travels;
 mod contexts;
 mod copies;
 mod foreign;

@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use corten_build::{
-    Base, BuildError, BuildListener, BuildRequest, BuildTitle, Builder, Built, NamedContext, Plan,
+    Base, BuildError, BuildListener, BuildRequest, BuildTitle, Builder, Built, Imports,
+    NamedContext, Plan,
     StepNetwork, redacted,
 };
 use corten_dockerfile::{BuildInputs, Dockerfile, IgnoreFile};
@@ -31,6 +32,7 @@ pub use looking::{
     TargetsReport, build_check, build_outline, build_targets,
 };
 
+use super::cache::{self, CachePlace, CacheTo};
 use super::import::{put_config, write};
 use super::ready::Pull;
 use crate::failure::ContainerFailure;
@@ -124,6 +126,10 @@ pub struct BuildWanted {
     pub fetched: Option<FetchedContext>,
     /// Most bytes that the builder's cache has after it; what the configuration says if absent.
     pub cache_max: Option<u64>,
+    /// Where its cache goes.
+    pub cache_to: Vec<CacheTo>,
+    /// Caches that it takes from.
+    pub cache_from: Vec<CachePlace>,
 }
 
 impl BuildWanted {
@@ -147,6 +153,8 @@ impl BuildWanted {
             outputs: Vec::new(),
             fetched: None,
             cache_max: None,
+            cache_to: Vec::new(),
+            cache_from: Vec::new(),
         }
     }
 }
@@ -168,6 +176,8 @@ pub struct BuildReport {
     pub cached: usize,
     /// Where else it is.
     pub outputs: Vec<String>,
+    /// Where its cache is, besides here.
+    pub caches: Vec<String>,
 }
 
 /// The image of a platform.
@@ -207,16 +217,21 @@ pub async fn build(
     }
     outputs::check(&wanted.outputs, &wanted.tags, platforms.len())?;
     let read = read(context, &wanted)?;
+    let imported = cache::import(context, &wanted.cache_from, &told).await?;
     let mut all = Vec::with_capacity(platforms.len());
     for platform in &platforms {
-        all.push(built(context, &wanted, &read, platform, told.clone()).await?);
+        let imports = imported.clone();
+        all.push(built(context, &wanted, &read, (platform, imports), told.clone()).await?);
     }
+    let sendable = cache::Sendable::of(&all);
     let (mut report, digest) = named(context, all, &wanted.tags, &read.shown).await?;
     for output in &wanted.outputs {
         let sent = outputs::send(context, output, (&digest, &wanted.tags)).await?;
         report.outputs.extend(sent);
     }
-    super::cache::hold_limit(context, wanted.cache_max, report.ran > 0).await?;
+    let imported = (imported.as_ref(), &told);
+    report.caches = cache::export(context, &wanted.cache_to, &sendable, imported).await?;
+    cache::hold_limit(context, wanted.cache_max, report.ran > 0).await?;
     Ok(report)
 }
 
@@ -225,7 +240,7 @@ async fn built(
     context: &Context,
     wanted: &BuildWanted,
     read: &Read,
-    platform: &Platform,
+    (platform, imported): (&Platform, Option<Arc<cache::Imported>>),
     told: BuildTold,
 ) -> Result<Built, Failure> {
     let inputs = BuildInputs { target: values(platform), ..read.inputs.clone() };
@@ -245,6 +260,7 @@ async fn built(
         no_cache: wanted.no_cache,
         times: times(context, wanted)?,
         compression: wanted.compression,
+        imports: imported.map(|imported| imported as Arc<dyn Imports>),
         title: Some(title(wanted, shown)),
     };
     let images = (wanted.pull, BTreeMap::new());
@@ -365,6 +381,7 @@ async fn named(
         ran,
         cached,
         outputs: Vec::new(),
+        caches: Vec::new(),
     };
     Ok((report, digest))
 }

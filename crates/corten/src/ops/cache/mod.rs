@@ -1,8 +1,12 @@
 //! `cache`: what the builder keeps from build to build, as people manage it.
 
+mod document;
 mod explain;
+mod export;
+mod import;
 mod kept;
 mod limit;
+mod places;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,7 +18,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use explain::{ExplainCacheReport, ExplainedChange, explain_cache};
+pub(super) use export::{Sendable, export};
+pub(super) use import::{Imported, import};
 pub(super) use limit::hold_limit;
+pub use places::{CacheMounts, CachePlace, CacheSteps, CacheTo};
 
 use super::build::BUILD;
 use super::layers::on_thread;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use corten_build::{
-    Base, BuildError, BuildRequest, Built, ContextKind, NamedContext, Plan, read_ignore,
+    Base, BuildError, BuildRequest, Built, ContextKind, Imports, NamedContext, Plan, read_ignore,
 };
 use corten_dockerfile::BuildInputs;
 use corten_spec::{AnyDocument, Manifest, MediaType, RefName};
@@ -20,6 +20,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::build::{self, BuildTold, BuildWanted};
+use super::cache;
 use super::import::{put_config, write};
 use crate::failure::ContainerFailure;
 use crate::{Context, Failure};
@@ -62,6 +63,8 @@ pub struct ProjectReport {
     pub attestation: Option<String>,
     /// Where else it is.
     pub outputs: Vec<String>,
+    /// Where its cache is, besides here.
+    pub caches: Vec<String>,
 }
 
 /// The project's file, where a build is one of a project: it is named, or is there and a Dockerfile is not.
@@ -106,7 +109,9 @@ pub async fn build_project(
         let text = format!("{} must be tested, and no test runs", project.shown);
         return Err(Failure::Usage(text));
     }
-    let built = carry_out(context, &wanted, &project, told.clone()).await?;
+    let imported = cache::import(context, &asked.cache_from, &told).await?;
+    let built = carry_out(context, &wanted, &project, imported.clone(), told.clone()).await?;
+    let sendable = cache::Sendable::of([&built]);
     let (ran, cached, layers) = (built.ran, built.cached, built.layers.len());
     let config = write(&project.shown, MediaType::OCI_CONFIG, built.config.clone())?;
     let store = context.store()?;
@@ -118,7 +123,7 @@ pub async fn build_project(
     let mut passed = Vec::new();
     if !wanted.no_test {
         let image = Base { config: built.config, layers: built.layers, held: Arc::new(built.held) };
-        passed = trial::run(context, &wanted, &project, (tests, image), told).await?;
+        passed = trial::run(context, &wanted, &project, (tests, image), told.clone()).await?;
     }
     let document = AnyDocument::Manifest(manifest);
     store.push(&document).await?;
@@ -134,9 +139,12 @@ pub async fn build_project(
         let sent = build::outputs::send(context, output, (&descriptor.digest, &names)).await?;
         outputs.extend(sent);
     }
-    super::cache::hold_limit(context, asked.cache_max, ran > 0).await?;
+    let imported = (imported.as_ref(), &told);
+    let caches = cache::export(context, &asked.cache_to, &sendable, imported).await?;
+    cache::hold_limit(context, asked.cache_max, ran > 0).await?;
     Ok(ProjectReport {
         outputs,
+        caches,
         names: names.iter().map(ToString::to_string).collect(),
         digest: descriptor.digest.to_string(),
         config: config.digest().to_string(),
@@ -164,6 +172,7 @@ async fn carry_out(
     context: &Context,
     wanted: &ProjectWanted,
     project: &ReadProject,
+    imported: Option<Arc<cache::Imported>>,
     told: BuildTold,
 ) -> Result<Built, Failure> {
     let file = plan::dockerfile(project)?;
@@ -176,6 +185,8 @@ async fn carry_out(
     let fails = |error| failure(&project.shown, error);
     let plan = Plan::new(file, BuildInputs::default(), None, &names).map_err(fails)?;
     let request = request(context, wanted, (&project.root, contexts), wanted.build.no_cache)?;
+    let imports = imported.map(|imported| imported as Arc<dyn Imports>);
+    let request = BuildRequest { imports, ..request };
     let images = (wanted.build.pull, BTreeMap::new());
     build::carry_out(context, plan, request, images, told).await?.map_err(fails)
 }
@@ -204,6 +215,7 @@ fn request(
         no_cache,
         times: build::times(context, &wanted.build)?,
         compression: wanted.build.compression,
+        imports: None,
         title: Some(build::title(&wanted.build, &shown)),
     })
 }

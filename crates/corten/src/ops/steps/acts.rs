@@ -154,6 +154,7 @@ async fn carry_out(
         no_cache: wanted.choices.no_cache,
         times: build::times_of_environment(context)?,
         compression: wanted.choices.compression,
+        imports: None,
         title: None,
     };
     let own = BTreeMap::from([(DRAFT.to_owned(), base)]);
