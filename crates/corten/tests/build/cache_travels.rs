@@ -67,23 +67,20 @@ fn a_registry_takes_a_cache_and_gives_what_is_needed() {
     bench.bring("store2");
     let (report, _) = bench.travels("store2", &["--cache-from", &name]);
     assert_eq!((&report["ran"], &report["cached"]), (&0.into(), &6.into()));
-    let fetched: Vec<_> =
-        registry.requests("GET").into_iter().filter(|one| one.target().contains("/blobs/")).collect();
+    let fetched = registry.requests("GET /blobs/");
     // The config, and the three layers of the image: those of other stages stay there.
     assert_eq!(fetched.len(), 4, "{:?}", fetched.iter().map(|one| one.line()).collect::<Vec<_>>());
     // What came is here now.
     registry.clear_log();
     let (again, _) = bench.travels("store2", &[]);
-    assert_eq!(again["ran"], 3, "the stages that did not come: {again}");
+    assert_eq!(again["ran"], 1, "the one layer that did not come and is none of the image: {again}");
     // What changes fetches what it stands on, and nothing else.
     bench.bring("store3");
     bench.write("ctx/Dockerfile", &FILE.replace("echo here >/here", "echo there >/here"));
     registry.clear_log();
     let (report, _) = bench.travels("store3", &["--cache-from", &name]);
     assert_eq!(report["ran"], 3, "{report}");
-    let fetched = registry.requests("GET");
-    let fetched = fetched.iter().filter(|one| one.target().contains("/blobs/"));
-    assert_eq!(fetched.count(), 4, "the config, and the layers of both stages: 1 and 2");
+    assert_eq!(registry.requests("GET /blobs/").len(), 4, "the config, and the layers of both stages: 1 and 2");
     bench.checked("store3");
 }
 
@@ -102,7 +99,7 @@ fn a_layout_takes_a_cache_with_mounts() {
     bench.write("ctx/Dockerfile", &FILE.replace("cp /things/log /big", "cp /things/log /big; :"));
     let (report, told) = bench.travels("store3", &["--cache-from", &from]);
     assert_eq!(bench.mount_of("store3").unwrap(), log, "{told}");
-    assert_eq!(report["ran"], 2, "the step with the mount gives other bytes than before: {told}");
+    assert_eq!(report["ran"], 1, "what the mount held gives the same bytes, and all else is cached: {told}");
     let validated = bench.corten("store", &["validate", &format!("oci:{directory}:latest")]);
     assert_eq!(validated.code, 0, "{}", validated.out);
     // Owners, modes and times travel.

@@ -12,10 +12,10 @@ const FILE: &str = "FROM base AS one\nRUN --mount=type=cache,target=/cache echo 
                     RUN find /work -type f | wc -l >/count\nCOPY --from=one /one /two /out/\nRUN cat /out/one /out/two >/all\n";
 
 /// A number that is the same in every run of one seed.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn roll(&mut self, most: u64) -> u64 {
+    pub(crate) fn roll(&mut self, most: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

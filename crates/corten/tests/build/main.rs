@@ -8,6 +8,8 @@ mod archives;
 mod bench;
 mod cache;
 mod cache_kept;
+mod cache_kills;
+mod cache_seeds;
 mod cache_travels;
 mod contexts;
 mod copies;
