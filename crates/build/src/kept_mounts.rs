@@ -149,15 +149,37 @@ pub fn pack_mount<W: std::io::Write>(
 pub fn sweep_mounts(place: &Path, cutoff: SystemTime) -> std::io::Result<()> {
     for (directory, _) in crate::cache::entries(&place.join(CACHES))? {
         for entry in std::fs::read_dir(&directory)?.flatten() {
-            let name = entry.file_name();
+            let (name, path) = (entry.file_name(), entry.path());
             let name = name.to_string_lossy();
             let is_staged = name.starts_with(".tmp")
                 && entry.metadata()?.modified().is_ok_and(|made| made < cutoff);
-            if name.starts_with(LEAVING) || is_staged {
-                corten_run::erase(&entry.path())?;
+            if name.starts_with(LEAVING) || (is_staged && path.is_dir()) {
+                corten_run::erase(&path)?;
+            } else if is_staged {
+                std::fs::remove_file(&path)?;
+            } else if let Some((number, "lock" | "size")) = name.split_once('.')
+                && let Ok(number) = number.parse()
+            {
+                remove_notes(&directory, number)?;
             }
         }
         clear(&directory);
+    }
+    Ok(())
+}
+
+/// Removes the lock and the size of a cache that is gone.
+fn remove_notes(directory: &Path, number: usize) -> std::io::Result<()> {
+    let data = directory.join(number.to_string());
+    if data.exists() {
+        return Ok(());
+    }
+    let operation = FlockOperation::NonBlockingLockExclusive;
+    let held = locked(directory, number, operation).map_err(std::io::Error::other)?;
+    // Who makes it anew has the lock.
+    if held.is_some() && !data.exists() {
+        let _ = std::fs::remove_file(directory.join(format!("{number}.size")));
+        std::fs::remove_file(lock_of(directory, number))?;
     }
     Ok(())
 }
