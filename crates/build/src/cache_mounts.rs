@@ -80,7 +80,8 @@ impl StageRun<'_> {
     /// other.
     pub(crate) fn take_caches(&self, all: &[Wanted], made: &mut Mounted) -> Result<()> {
         let is_cache = |wanted: &&Wanted| matches!(wanted.mount.kind, MountKind::Cache { .. });
-        let named = all.iter().filter(is_cache).map(|wanted| Ok((self.cache_name(wanted)?, wanted)));
+        let named =
+            all.iter().filter(is_cache).map(|wanted| Ok((self.cache_name(wanted)?, wanted)));
         let mut named = named.collect::<Result<Vec<_>>>()?;
         named.sort_by(|a, b| a.0.name.cmp(&b.0.name));
         named.into_iter().try_for_each(|(named, wanted)| self.take_cache(named, wanted, made))

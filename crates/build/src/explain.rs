@@ -144,6 +144,9 @@ pub fn explain_step(
     Ok(told(StepReason::Changed(changes), Some(before.made)))
 }
 
+/// Whether a step of another build is the same instruction.
+type Likeness<'a> = &'a dyn Fn(&PastStep) -> bool;
+
 /// The most recent other result of the same instruction: of the same text in a stage of the same name, else of the
 /// same place in a build of the same Dockerfile.
 fn earlier<'a>(
@@ -159,8 +162,7 @@ fn earlier<'a>(
             && word(&other.text) == word(&step.text)
     };
     let of_file = |other: &&PastBuild| other.file == build.file && other.platform == build.platform;
-    let looks: [(bool, &dyn Fn(&PastStep) -> bool); 3] =
-        [(true, &is_same), (true, &is_there), (false, &is_same)];
+    let looks: [(bool, Likeness<'_>); 3] = [(true, &is_same), (true, &is_there), (false, &is_same)];
     for (only_of_file, is_it) in looks {
         for other in others.iter().filter(|other| !only_of_file || of_file(other)) {
             let keyed = other.steps.iter().filter(|step| is_it(step));

@@ -156,9 +156,14 @@ impl Session<'_> {
                 .chunks(size)
                 .map(|part| scope.spawn(|| part.iter().try_for_each(|layer| self.bring(layer))))
                 .collect();
-            let ended = parts.into_iter().map(|part| part.join().unwrap_or(Err(StepError::Cancelled)));
+            let ended =
+                parts.into_iter().map(|part| part.join().unwrap_or(Err(StepError::Cancelled)));
             // All of them end, so that everything that is wrong is known before another try.
-            ended.fold(Ok(()), |all, one| all.and(one))
+            let mut all = Ok(());
+            for one in ended {
+                all = all.and(one);
+            }
+            all
         })
     }
 

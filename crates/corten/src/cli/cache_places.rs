@@ -52,7 +52,8 @@ fn fields(text: &str) -> Result<BTreeMap<&str, &str>, &'static str> {
     if !text.contains('=') {
         return Ok(BTreeMap::from([("type", "registry"), ("ref", text)]));
     }
-    let field = |field: &'_ str| -> Option<(usize, usize)> { field.find('=').map(|at| (at, at + 1)) };
+    let field =
+        |field: &'_ str| -> Option<(usize, usize)> { field.find('=').map(|at| (at, at + 1)) };
     let mut fields = BTreeMap::new();
     for one in text.split(',') {
         let (end, start) = field(one).ok_or("it is not KEY=VALUE,…")?;

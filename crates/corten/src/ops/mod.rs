@@ -47,8 +47,8 @@ pub use build::{
 pub use bundle::{BundleReport, bundle};
 pub use cache::{
     CacheEntry, CacheFilter, CacheGcReport, CacheGcRequest, CacheKind, CacheMounts, CachePlace,
-    CacheReport, CacheSteps, CacheTo,
-    ExplainCacheReport, ExplainedChange, cache, cache_gc, explain_cache,
+    CacheReport, CacheSteps, CacheTo, ExplainCacheReport, ExplainedChange, cache, cache_gc,
+    explain_cache,
 };
 pub use check::validate;
 pub use commit::{CommitRequest, commit};

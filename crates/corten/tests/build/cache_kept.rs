@@ -90,7 +90,9 @@ fn a_step_that_ran_again_says_which_input_changed() {
     assert_eq!(bench.why("3")["reason"], "no-cache");
     let context = bench.path("ctx").display().to_string();
     assert_eq!(bench.cache(&["explain", "3", &context])["reason"], "no-cache");
-    for (words, told) in [(["explain", "9"], "no step of that build"), (["explain", "R"], "more than one")] {
+    for (words, told) in
+        [(["explain", "9"], "no step of that build"), (["explain", "R"], "more than one")]
+    {
         let answer = bench.corten("store", &[&["cache"], &words[..]].concat());
         assert_eq!((answer.code, answer.err.contains(told)), (2, true), "{}", answer.err);
     }
@@ -99,18 +101,23 @@ fn a_step_that_ran_again_says_which_input_changed() {
 #[test]
 fn values_of_secrets_are_nowhere() {
     let Some(bench) = Bench::new() else { return };
-    let file = "FROM base\nARG API_TOKEN\nARG PLACE\nRUN --mount=type=secret,id=s,env=S echo done >/x\n";
+    let file =
+        "FROM base\nARG API_TOKEN\nARG PLACE\nRUN --mount=type=secret,id=s,env=S echo done >/x\n";
     let built = |token: &str, secret: &str, place: &str| {
         bench.write("secret", secret);
         let source = format!("id=s,src={}", bench.path("secret").display());
-        let (token, place) = (format!("API_TOKEN={token}"), format!("PLACE=https://me:{place}@host/"));
+        let (token, place) =
+            (format!("API_TOKEN={token}"), format!("PLACE=https://me:{place}@host/"));
         let words = ["--build-arg", &token, "--build-arg", &place, "--secret", &source];
         bench.built(file, &words);
     };
     built("hush-one", "whisper-one", "murmur-one");
     built("hush-two", "whisper-two", "murmur-one");
     let why = bench.why("2");
-    assert_eq!((names(&why), &why["changes"][0]["after"]), (vec!["variable API_TOKEN"], &Value::Null));
+    assert_eq!(
+        (names(&why), &why["changes"][0]["after"]),
+        (vec!["variable API_TOKEN"], &Value::Null)
+    );
     built("hush-two", "whisper-three", "murmur-two");
     assert_eq!(names(&bench.why("2")), ["variable PLACE"]);
     for place in ["origins", "builds"] {
@@ -126,7 +133,9 @@ fn values_of_secrets_are_nowhere() {
 fn what_was_not_used_for_longest_goes_first() {
     let Some(bench) = Bench::new() else { return };
     let file = |number: u8| {
-        format!("FROM base AS one\nRUN head -c 1000000 /dev/urandom >/data; echo {number}\nFROM base\nCOPY --from=one /etc/group /group\n")
+        format!(
+            "FROM base AS one\nRUN head -c 1000000 /dev/urandom >/data; echo {number}\nFROM base\nCOPY --from=one /etc/group /group\n"
+        )
     };
     for number in [1, 2, 3] {
         bench.built(&file(number), &[]);
@@ -163,7 +172,9 @@ fn what_was_not_used_for_longest_goes_first() {
 fn limits_hold_after_every_build() {
     let Some(bench) = Bench::new() else { return };
     let file = |number: u8| {
-        format!("FROM base AS one\nRUN --mount=type=cache,target=/c head -c 1000000 /dev/urandom >/c/f{number}; cp /c/f{number} /data\nFROM base\nCOPY --from=one /etc/group /group\n")
+        format!(
+            "FROM base AS one\nRUN --mount=type=cache,target=/c head -c 1000000 /dev/urandom >/c/f{number}; cp /c/f{number} /data\nFROM base\nCOPY --from=one /etc/group /group\n"
+        )
     };
     let size = || bench.cache(&["ls"])["bytes"].as_u64().unwrap();
     for number in 1..5 {
@@ -187,7 +198,10 @@ fn what_a_running_build_uses_stays() {
     let Some(bench) = Bench::new() else { return };
     let file = "FROM base AS one\nRUN echo first >/first\nFROM base\nCOPY --from=one /first /first\n\
                 RUN --mount=type=cache,target=/c echo here >/c/here; while [ ! -e /c/go ]; do sleep 0.05; done; ls /c >/listed\n";
-    bench.built("FROM base AS one\nRUN echo first >/first\nFROM base\nCOPY --from=one /first /first\n", &[]);
+    bench.built(
+        "FROM base AS one\nRUN echo first >/first\nFROM base\nCOPY --from=one /first /first\n",
+        &[],
+    );
     bench.write("ctx/Dockerfile", file);
     let context = bench.path("ctx").display().to_string();
     let words = ["build", "-t", "t", "--json", "--network", "none", &context];

@@ -73,14 +73,21 @@ fn a_registry_takes_a_cache_and_gives_what_is_needed() {
     // What came is here now.
     registry.clear_log();
     let (again, _) = bench.travels("store2", &[]);
-    assert_eq!(again["ran"], 1, "the one layer that did not come and is none of the image: {again}");
+    assert_eq!(
+        again["ran"], 1,
+        "the one layer that did not come and is none of the image: {again}"
+    );
     // What changes fetches what it stands on, and nothing else.
     bench.bring("store3");
     bench.write("ctx/Dockerfile", &FILE.replace("echo here >/here", "echo there >/here"));
     registry.clear_log();
     let (report, _) = bench.travels("store3", &["--cache-from", &name]);
     assert_eq!(report["ran"], 3, "{report}");
-    assert_eq!(registry.requests("GET /blobs/").len(), 4, "the config, and the layers of both stages: 1 and 2");
+    assert_eq!(
+        registry.requests("GET /blobs/").len(),
+        4,
+        "the config, and the layers of both stages: 1 and 2"
+    );
     bench.checked("store3");
 }
 
@@ -88,10 +95,8 @@ fn a_registry_takes_a_cache_and_gives_what_is_needed() {
 fn a_layout_takes_a_cache_with_mounts() {
     let Some(bench) = Bench::new() else { return };
     let directory = bench.path("cache").display().to_string();
-    let (to, from) = (
-        format!("type=local,dest={directory},mounts=true"),
-        format!("type=local,src={directory}"),
-    );
+    let (to, from) =
+        (format!("type=local,dest={directory},mounts=true"), format!("type=local,src={directory}"));
     let (first, _, _) = round(&bench, &to, &from);
     assert_eq!(bench.mount_of("store2"), None, "no step wanted it");
     let log = bench.mount_of("store").unwrap();
@@ -99,7 +104,10 @@ fn a_layout_takes_a_cache_with_mounts() {
     bench.write("ctx/Dockerfile", &FILE.replace("cp /things/log /big", "cp /things/log /big; :"));
     let (report, told) = bench.travels("store3", &["--cache-from", &from]);
     assert_eq!(bench.mount_of("store3").unwrap(), log, "{told}");
-    assert_eq!(report["ran"], 1, "what the mount held gives the same bytes, and all else is cached: {told}");
+    assert_eq!(
+        report["ran"], 1,
+        "what the mount held gives the same bytes, and all else is cached: {told}"
+    );
     let validated = bench.corten("store", &["validate", &format!("oci:{directory}:latest")]);
     assert_eq!(validated.code, 0, "{}", validated.out);
     // Owners, modes and times travel.

@@ -13,8 +13,7 @@ use std::sync::Arc;
 
 use corten_build::{
     Base, BuildError, BuildListener, BuildRequest, BuildTitle, Builder, Built, Imports,
-    NamedContext, Plan,
-    StepNetwork, redacted,
+    NamedContext, Plan, StepNetwork, redacted,
 };
 use corten_dockerfile::{BuildInputs, Dockerfile, IgnoreFile};
 use corten_layer::Compression;

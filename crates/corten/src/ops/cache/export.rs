@@ -151,7 +151,8 @@ async fn mounts(
                 action: "packing",
                 source: std::io::Error::other(error),
             };
-            let Some((layer, staged)) = pack_mount(&place, &mount, store.stage()?).map_err(wrong)?
+            let Some((layer, staged)) =
+                pack_mount(&place, &mount, store.stage()?).map_err(wrong)?
             else {
                 return Ok(None);
             };
