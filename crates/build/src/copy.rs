@@ -9,10 +9,10 @@ use crate::address::{Address, redacted};
 use crate::archive::Unpack;
 use crate::assemble::Assembly;
 use crate::config::{self, Row};
-use crate::copying::{Copying, absolute};
+use crate::copying::{Copying, Pick, absolute};
 use crate::error::{Result, StepError, refused};
 use crate::flags::Changes;
-use crate::key::KeyInput;
+use crate::key::{KeyHasher, KeyInput};
 use crate::rootfs::Laid;
 use crate::stage::{StageRun, chain};
 
@@ -84,48 +84,81 @@ impl StageRun<'_> {
         Changes::read(chown, chmod, made, &self.ground, &self.state.layers)
     }
 
-    /// `from` names the source by its layers, where it has any: its files need not be read for a key then.
     fn copied(
         &mut self,
         copying: &Copying<'_>,
         from: Option<Vec<Laid>>,
         exclude: &[String],
     ) -> Result<()> {
-        let mut key = self
+        let key = self
             .key("copy")
             .named("destination", &copying.destination)
             .named("owner and mode", copying.changes.text())
             .named("flags", format!("{} {}", copying.parents, copying.unpack != Unpack::Never))
             .list(copying.inline.iter().flat_map(|(name, data)| [name.as_bytes(), data]))
             .telling(told_inline(copying));
-        let mut known = None;
-        match &from {
-            Some(from) => {
-                key = key.named("the layers that it takes from", chain(from));
-                key = key.list(copying.paths).list(exclude);
-                let paths = copying.paths.join(" ");
-                key = key.telling([KeyInput::of_text("paths", &paths)]);
-            }
-            None => {
-                let found = copying.picks()?;
-                let digests;
-                (key, digests) = copying.key(key, &found, self.session)?;
-                known = Some((found, digests));
-            }
+        if let Some(layers) = from {
+            return self.copied_from(copying, &layers, exclude, key);
         }
+        let picks = copying.picks()?;
+        let (key, digests) = copying.key(key, &picks, self.session)?;
         self.layer(key, |run| {
-            if let Some(layers) = from {
-                let look = run.ground.look(&layers)?;
-                copying.source.get_or_init(|| look.source);
-            }
-            let told = known.as_ref().map(|(picks, digests)| Copying::inputs(picks, digests));
-            let picks = known.map_or_else(|| copying.picks(), |(picks, _)| Ok(picks))?;
-            let view = run.ground.view(&run.state.layers)?;
-            let mut assembly = Assembly::new(&view);
-            copying.write(&mut assembly, picks)?;
-            let items = assembly.items;
-            Ok((run.packed(items)?, told.unwrap_or_default()))
+            let told = Copying::inputs(&picks, &digests);
+            Ok((run.copy_layer(copying, picks)?, told))
         })
+    }
+
+    /// Copies from layers. Their files need not be read for a key; where that is in no cache, those that are taken
+    /// may be what they were.
+    fn copied_from(
+        &mut self,
+        copying: &Copying<'_>,
+        layers: &[Laid],
+        exclude: &[String],
+        key: KeyHasher,
+    ) -> Result<()> {
+        let paths = KeyInput::of_text("paths", &copying.paths.join(" "));
+        let whole = key.clone().named("the layers that it takes from", chain(layers));
+        let whole = whole.list(copying.paths).list(exclude).telling([paths]);
+        let chained = whole.clone().finish();
+        let is_asked = !self.session.request.no_cache;
+        if is_asked && self.session.cached(&chained).is_some() {
+            return self.layer(whole, |run| {
+                // It went away meanwhile.
+                let look = run.ground.look(layers)?;
+                copying.source.get_or_init(|| look.source);
+                Ok((run.copy_layer(copying, copying.picks()?)?, Vec::new()))
+            });
+        }
+        let look = self.ground.look(layers)?;
+        copying.source.get_or_init(|| look.source);
+        let picks = copying.picks()?;
+        let key = key.field("by content");
+        let contents = copying.content_key(key, &picks, self.session.request.times)?;
+        let Some((key, digests)) = contents else {
+            return self.layer(whole, |run| Ok((run.copy_layer(copying, picks)?, Vec::new())));
+        };
+        let told = Copying::inputs(&picks, &digests);
+        let inputs = whole.clone().telling(told.clone()).told().1;
+        let by_content = key.clone().finish();
+        let is_same = is_asked && self.session.cached(&by_content).is_some();
+        let (key, other) = match is_same {
+            true => (key.telling(told), chained.clone()),
+            false => (whole.telling(told), by_content.clone()),
+        };
+        self.layer(key, |run| Ok((run.copy_layer(copying, picks)?, Vec::new())))?;
+        if is_same {
+            // What travels is known by the key that costs nothing, whichever it was found by.
+            self.session.results.rename(&by_content, &chained);
+        }
+        self.keep_also(&other, inputs)
+    }
+
+    fn copy_layer(&self, copying: &Copying<'_>, picks: Vec<Pick>) -> Result<Laid> {
+        let view = self.ground.view(&self.state.layers)?;
+        let mut assembly = Assembly::new(&view);
+        copying.write(&mut assembly, picks)?;
+        self.packed(assembly.items)
     }
 }
 

@@ -48,19 +48,19 @@ const MAX_TOLD_DEPTH: usize = 16;
 /// One source, looked at.
 pub(crate) struct Pick {
     /// Which of the sources it is: names of one file are kept together within one source.
-    number: usize,
+    pub(crate) number: usize,
     /// The last name of its path, as it is written.
-    name: Vec<u8>,
+    pub(crate) name: Vec<u8>,
     /// With `--parents`: its path below the pivot.
-    kept: Option<String>,
+    pub(crate) kept: Option<String>,
     /// What it is.
-    found: Found,
+    pub(crate) found: Found,
     /// What is below it.
-    entries: Vec<Found>,
+    pub(crate) entries: Vec<Found>,
 }
 
 impl Copying<'_> {
-    fn source(&self) -> Result<&Arc<Source>> {
+    pub(crate) fn source(&self) -> Result<&Arc<Source>> {
         self.source.get().ok_or(StepError::Cancelled)
     }
 
@@ -346,7 +346,7 @@ impl Copying<'_> {
 }
 
 /// What a key has of a file beside its content.
-fn metadata(entry: &Entry) -> String {
+pub(crate) fn metadata(entry: &Entry) -> String {
     let Entry { kind, mode, uid, gid, size, device, .. } = entry;
     format!("{kind:?} {mode:o} {uid}:{gid} {size} {device:?}")
 }

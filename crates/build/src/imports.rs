@@ -63,6 +63,14 @@ impl Results {
         self.steps.lock().unwrap_or_else(PoisonError::into_inner).push(step);
     }
 
+    /// Gives what a key gave to another one.
+    pub(crate) fn rename(&self, from: &CacheKey, to: &CacheKey) {
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        for step in steps.iter_mut().filter(|step| step.key == *from) {
+            step.key = to.clone();
+        }
+    }
+
     pub(crate) fn add_mount(&self, name: &str, id: &str) {
         let mut mounts = self.mounts.lock().unwrap_or_else(PoisonError::into_inner);
         mounts.insert(name.to_owned(), id.to_owned());
@@ -141,7 +149,8 @@ impl Session<'_> {
         }
     }
 
-    fn is_elsewhere(&self, layer: &BuiltLayer) -> bool {
+    /// Whether a layer was found elsewhere alone.
+    pub(crate) fn is_elsewhere(&self, layer: &BuiltLayer) -> bool {
         let steps = self.imported.steps.lock().unwrap_or_else(PoisonError::into_inner);
         steps.contains_key(&layer.descriptor.digest)
     }

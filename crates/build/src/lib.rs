@@ -30,6 +30,7 @@ mod builds;
 mod cache;
 mod cache_mounts;
 mod config;
+mod contents;
 mod context;
 mod copy;
 mod copying;

@@ -267,6 +267,16 @@ impl StageRun<'_> {
         Ok(())
     }
 
+    /// Keeps the layer that this step gave under another key, too.
+    pub(crate) fn keep_also(&self, key: &CacheKey, inputs: Vec<KeyInput>) -> Result<()> {
+        let Some(laid) = self.state.layers.last() else { return Ok(()) };
+        if self.session.is_elsewhere(&laid.layer) {
+            self.session.imported.note(key, &laid.layer, self.origin(inputs));
+            return Ok(());
+        }
+        self.session.pending.keep(key, &laid.layer, self.origin(inputs))
+    }
+
     /// Notes how this step ended, for who asks later.
     pub(crate) fn note(&self, key: Option<&CacheKey>, end: StepEnd, contents: Option<String>) {
         let StepPlace { stage, stage_number, number, total } = self.place.clone();

@@ -29,6 +29,43 @@ fn what_did_not_change_is_not_done_again() {
 }
 
 #[test]
+fn a_stage_that_gave_the_same_files_is_no_reason_to_copy_them_again() {
+    let Some(bench) = Bench::new() else { return };
+    let file = |make: &str| {
+        format!(
+            "FROM base AS one\nCOPY a /a\nRUN mkdir /out && echo same >/out/f && {make}\nFROM base\nCOPY --from=one /out /out\nRUN echo next >/next\n"
+        )
+    };
+    bench.write("ctx/a", "1");
+    let first = bench.built(&file("true"), &[]);
+    bench.write("ctx/a", "2");
+    let second = bench.built(&file("true"), &[]);
+    // COPY a and the RUN above it; what is taken from there is what it was.
+    assert_eq!((&second["ran"], &second["digest"]), (&2.into(), &first["digest"]));
+    let third = bench.built(&file("true"), &[]);
+    assert_eq!((&third["ran"], &third["digest"]), (&0.into(), &first["digest"]));
+    for other in [
+        "chmod 600 /out/f",
+        "chown 5 /out/f",
+        "ln /out/f /out/g",
+        "ln -s f /out/l",
+        "mkdir -m 700 /out/d",
+        "touch /out/e",
+    ] {
+        let made = bench.built(&file(other), &[]);
+        assert_ne!(made["digest"], first["digest"], "{other}");
+        let anew = bench.built(&file(other), &["--no-cache"]);
+        assert_eq!(made["digest"], anew["digest"], "{other}");
+    }
+    // Times count where they are kept.
+    let dated = |time: &str| {
+        let file = file(&format!("touch -d {time} /out/f"));
+        bench.built(&file, &["--build-arg", "SOURCE_DATE_EPOCH=1700000000"])["digest"].clone()
+    };
+    assert_ne!(dated("@1000000000"), dated("@1100000000"));
+}
+
+#[test]
 fn the_same_input_gives_the_same_digest_cold_warm_and_elsewhere() {
     let Some(bench) = Bench::new() else { return };
     bench.write("ctx/a", "1");

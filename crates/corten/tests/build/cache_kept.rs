@@ -155,7 +155,7 @@ fn what_was_not_used_for_longest_goes_first() {
     assert!(!blob(&done).exists());
     assert!(done["kept"].as_u64().unwrap() <= 2_500 * 1024, "{done}");
     assert_eq!(bench.built(&file(1), &[])["ran"], 0);
-    assert_eq!(bench.built(&file(2), &[])["ran"], 2, "its data are others each time");
+    assert_eq!(bench.built(&file(2), &[])["ran"], 1, "what is copied is the same");
     assert_eq!(bench.why("one 2/2")["reason"], "collected");
     let kept = bench.cache(&["gc", "--keep-duration", "1h"]);
     assert_eq!(kept["removed"].as_array().unwrap().len(), 0);
@@ -197,7 +197,7 @@ fn limits_hold_after_every_build() {
 fn what_a_running_build_uses_stays() {
     let Some(bench) = Bench::new() else { return };
     let file = "FROM base AS one\nRUN echo first >/first\nFROM base\nCOPY --from=one /first /first\n\
-                RUN --mount=type=cache,target=/c echo here >/c/here; while [ ! -e /c/go ]; do sleep 0.05; done; ls /c >/listed\n";
+                RUN --mount=type=cache,target=/c echo here >/c/here; n=0; while [ ! -e /c/go ] && [ $n -lt 1200 ]; do n=$((n+1)); sleep 0.05; done; ls /c >/listed\n";
     bench.built(
         "FROM base AS one\nRUN echo first >/first\nFROM base\nCOPY --from=one /first /first\n",
         &[],

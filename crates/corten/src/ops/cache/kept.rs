@@ -22,10 +22,44 @@ pub(super) struct Kept {
 
 /// What it is.
 pub(super) enum What {
-    Step(Digest),
+    /// Its layer, and all keys under which it is kept.
+    Step(Digest, Vec<String>),
     Mount(KeptMount),
     Memo(KeptMemo),
     Source(KeptSource),
+}
+
+/// Makes one of the entries of a step that is kept under more than one key: a copy from a stage, by its layers and by
+/// what it takes. Then says which of the others have a layer that another step gave, too.
+fn merged(all: Vec<Kept>) -> Vec<Kept> {
+    let mut one: BTreeMap<_, Kept> = BTreeMap::new();
+    for kept in all {
+        let entry = &kept.entry;
+        // Without an instruction it is not known whose it is.
+        let id = if entry.about.is_some() { String::new() } else { entry.id.clone() };
+        let name = (entry.layer.clone(), entry.stage.clone(), entry.line, entry.about.clone(), id);
+        match one.remove(&name) {
+            None => drop(one.insert(name, kept)),
+            Some(other) => {
+                let (mut newer, older) =
+                    if kept.used >= other.used { (kept, other) } else { (other, kept) };
+                newer.entry.in_use |= older.entry.in_use;
+                if let (What::Step(_, keys), What::Step(_, more)) = (&mut newer.what, older.what) {
+                    keys.extend(more);
+                }
+                one.insert(name, newer);
+            }
+        }
+    }
+    let mut all: Vec<Kept> = one.into_values().collect();
+    let mut counts: BTreeMap<Option<String>, usize> = BTreeMap::new();
+    for kept in &all {
+        *counts.entry(kept.entry.layer.clone()).or_default() += 1;
+    }
+    for kept in &mut all {
+        kept.entry.shared |= counts.get(&kept.entry.layer).is_some_and(|count| *count > 1);
+    }
+    all
 }
 
 /// Bytes that nothing but the cache needs, those of one layer once.
@@ -34,7 +68,7 @@ pub(super) fn total<K: Borrow<Kept>>(all: impl IntoIterator<Item = K>) -> u64 {
     for kept in all {
         let kept = kept.borrow();
         let counts = match &kept.what {
-            What::Step(layer) => !kept.is_needed && seen.insert(layer.clone()),
+            What::Step(layer, _) => !kept.is_needed && seen.insert(layer.clone()),
             _ => true,
         };
         bytes = bytes.saturating_add(if counts { kept.entry.size } else { 0 });
@@ -78,10 +112,6 @@ impl Look {
             true => Default::default(),
             false => self.store.needed()?,
         };
-        let mut counts: BTreeMap<Digest, usize> = BTreeMap::new();
-        for step in &steps {
-            *counts.entry(step.layer.descriptor.digest.clone()).or_default() += 1;
-        }
         let mut all = Vec::with_capacity(steps.len());
         for step in steps {
             let layer = step.layer.descriptor;
@@ -92,16 +122,17 @@ impl Look {
             let mut entry = self.entry(CacheKind::Step, step.key.clone(), step.used);
             let is_needed = needed.contains(&layer.digest) || self.drafted.contains(&layer.digest);
             entry.size = layer.size;
-            entry.shared = is_needed || counts.get(&layer.digest).is_some_and(|count| *count > 1);
+            entry.shared = is_needed;
             entry.in_use = step.used >= since;
             entry.layer = Some(layer.digest.to_string());
             if let Some(origin) = step_origin(&self.place, &step.key) {
                 (entry.about, entry.stage) = (Some(origin.text), Some(origin.stage));
                 (entry.line, entry.made) = (Some(origin.line), Some(origin.made));
             }
-            all.push(Kept { entry, used: step.used, what: What::Step(layer.digest), is_needed });
+            let what = What::Step(layer.digest, vec![step.key]);
+            all.push(Kept { entry, used: step.used, what, is_needed });
         }
-        Ok(all)
+        Ok(merged(all))
     }
 
     fn entry(&self, kind: CacheKind, id: String, used: SystemTime) -> CacheEntry {

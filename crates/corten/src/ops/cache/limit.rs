@@ -25,7 +25,7 @@ pub(super) fn choose(all: &[Kept], request: &CacheGcRequest, now: SystemTime) ->
     order.sort_by_key(|number| all.get(*number).map(|kept| kept.used));
     let mut holders: BTreeMap<&Digest, usize> = BTreeMap::new();
     for kept in all {
-        if let What::Step(layer) = &kept.what {
+        if let What::Step(layer, _) = &kept.what {
             *holders.entry(layer).or_default() += 1;
         }
     }
@@ -49,7 +49,7 @@ pub(super) fn choose(all: &[Kept], request: &CacheGcRequest, now: SystemTime) ->
             _ => {}
         }
         let frees = match &kept.what {
-            What::Step(layer) => match holders.get_mut(layer) {
+            What::Step(layer, _) => match holders.get_mut(layer) {
                 Some(count) => {
                     *count -= 1;
                     *count == 0 && !kept.is_needed

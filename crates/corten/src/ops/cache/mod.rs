@@ -223,12 +223,15 @@ impl Look {
         for number in chosen {
             let Some(kept) = all.get(*number) else { continue };
             let is_gone = match (&kept.what, &lock) {
-                (kept::What::Step(layer), Some(lock)) => {
-                    let is_gone = lock.forget(&kept.entry.id, since).map_err(wrong(place))?;
+                (kept::What::Step(layer, keys), Some(lock)) => {
+                    let mut is_gone = true;
+                    for key in keys {
+                        is_gone &= lock.forget(key, since).map_err(wrong(place))?;
+                    }
                     layers.extend(is_gone.then(|| layer.clone()));
                     is_gone
                 }
-                (kept::What::Step(_), None) => false,
+                (kept::What::Step(..), None) => false,
                 (kept::What::Mount(mount), _) => {
                     mount.remove(place, since).map_err(wrong(place))?
                 }

@@ -20,7 +20,7 @@ pub enum CachePlace {
 
 impl CachePlace {
     /// The place as a user would write it, without secrets.
-    pub(super) fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         match self {
             Self::Registry(reference) => reference.to_string(),
             Self::Layout(path, name) => format!("oci:{}:{name}", path.display()),
@@ -105,7 +105,7 @@ pub enum CacheMounts {
 }
 
 impl CacheMounts {
-    pub(super) fn takes(&self, id: &str) -> bool {
+    pub(crate) fn takes(&self, id: &str) -> bool {
         match self {
             Self::None => false,
             Self::All => true,
