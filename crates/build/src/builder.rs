@@ -21,6 +21,7 @@ use crate::base::{Base, Bases, BuiltLayer, NamedContext};
 use crate::cache::{Cache, STEPS};
 use crate::error::{BuildError, Result, StepError};
 use crate::event::BuildListener;
+use crate::grants::Grants;
 use crate::memo::Memo;
 use crate::pending::Pending;
 use crate::plan::Plan;
@@ -127,6 +128,8 @@ pub struct BuildRequest {
     pub times: Times,
     /// How layers are packed.
     pub compression: Compression,
+    /// What steps may have besides.
+    pub grants: Grants,
 }
 
 /// What was built.

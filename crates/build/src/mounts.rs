@@ -22,6 +22,7 @@ use crate::flags::Changes;
 use crate::key::KeyHasher;
 use crate::lookup::{LastLink, is_directory, resolve};
 use crate::rootfs::{Laid, Made};
+use crate::ssh::AgentProxy;
 use crate::stage::{StageRun, chain};
 
 /// A mount of a RUN, its variables replaced.
@@ -40,7 +41,11 @@ pub(crate) struct Mounted {
     pub(crate) points: Vec<MountPoint>,
     /// Variables that hold secrets.
     pub(crate) env: Vec<(String, String)>,
-    /// Keeps others out of caches.
+    /// Where the first ssh agent is.
+    pub(crate) agent: Option<String>,
+    /// The ways to agents, open as long as this is.
+    pub(crate) agents: Vec<AgentProxy>,
+    /// Keeps others out of caches, as long as this is there.
     locks: Vec<File>,
 }
 
@@ -53,7 +58,7 @@ impl StageRun<'_> {
     ) -> Result<Vec<Wanted>> {
         let escape = self.session.plan.file.escape();
         let mut uses = self.uses(command)?.into_iter();
-        let mut all = Vec::with_capacity(run.mounts.len());
+        let mut all: Vec<Wanted> = Vec::with_capacity(run.mounts.len());
         for flag in &run.mounts {
             let from = flag.from.as_ref().and_then(|_| uses.next());
             let mount = flag.resolve(escape, &self.state.scope);
@@ -62,13 +67,14 @@ impl StageRun<'_> {
                 MountKind::Secret { id, .. } if mount.target.is_empty() => {
                     format!("/run/secrets/{id}")
                 }
+                MountKind::Ssh { .. } if mount.target.is_empty() => {
+                    let is_ssh = |one: &&Wanted| matches!(one.mount.kind, MountKind::Ssh { .. });
+                    format!("/run/buildkit/ssh_agent.{}", all.iter().filter(is_ssh).count())
+                }
                 _ => absolute(Some(self.state.working_dir()), &mount.target),
             };
             if target.len() > 1 {
                 target.truncate(target.trim_end_matches('/').len());
-            }
-            if let MountKind::Ssh { .. } = mount.kind {
-                return refused("--mount=type=ssh: agents are not reached yet");
             }
             if let MountKind::Cache { from: Some(from), .. } = &mount.kind {
                 return refused(format!(
@@ -134,7 +140,12 @@ impl StageRun<'_> {
                     }
                     false
                 }
-                MountKind::Ssh { .. } => continue,
+                MountKind::Ssh { id, required, access } => {
+                    if !self.agent((id, *required), *access, (&wanted.target, &mut made))? {
+                        continue;
+                    }
+                    false
+                }
             };
             self.point(&wanted.target, is_directory, layers, &mut made)?;
         }
@@ -288,20 +299,24 @@ impl StageRun<'_> {
         if !has_file {
             return Ok(false);
         }
-        // In memory of this thread's mounts: it reaches no disk.
-        let room = self.ground.brief()?;
-        let flags = rustix::mount::MountFlags::NOSUID | rustix::mount::MountFlags::NODEV;
-        rustix::mount::mount("tmpfs", &room, "tmpfs", flags, Some(c"mode=0755"))
-            .map_err(failed("a secret", "mounting"))?;
-        let path = room.join("secret");
+        let path = self.memory_room()?.join("secret");
         std::fs::write(&path, &value.0).map_err(failed("a secret", "writing"))?;
         set_access(&path, access, 0o400)?;
         made.mounts.push(bound(&path, target, true));
         Ok(true)
     }
+
+    /// A directory in memory of this thread's mounts: what is in it reaches no disk, and nobody else sees it.
+    pub(crate) fn memory_room(&self) -> Result<PathBuf> {
+        let room = self.ground.brief()?;
+        let flags = rustix::mount::MountFlags::NOSUID | rustix::mount::MountFlags::NODEV;
+        rustix::mount::mount("tmpfs", &room, "tmpfs", flags, Some(c"mode=0755"))
+            .map_err(failed("memory for a step", "mounting"))?;
+        Ok(room)
+    }
 }
 
-fn set_access(path: &Path, access: FileAccess, mode: u32) -> Result<()> {
+pub(crate) fn set_access(path: &Path, access: FileAccess, mode: u32) -> Result<()> {
     let mode = access.mode.unwrap_or(mode);
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
         .map_err(failed(path.display(), "change of mode"))?;

@@ -9,8 +9,7 @@ use corten_bundle::Purpose;
 use corten_bundle::config::{Host, Overrides, Space, runtime_config};
 use corten_bundle::users::{RootDirectory, within};
 use corten_dockerfile::{
-    BuiltinGroup, Command, IgnoreFile, Invocation, Run, RunNetwork, Security, Variables as _,
-    builtin_arg,
+    BuiltinGroup, Command, IgnoreFile, Invocation, Run, Security, Variables as _, builtin_arg,
 };
 use corten_layer::{Marks, PackOptions, pack_directory};
 use corten_run::network::{self, Private, Way};
@@ -25,6 +24,7 @@ use crate::config::{self, Row};
 use crate::error::{Result, StepError, failed, of_layer, refused};
 use crate::event::BuildEvent;
 use crate::foreign;
+use crate::grants;
 use crate::lookup::{LastLink, Tree as _, resolve};
 use crate::mounts::{Mounted, Wanted, bound};
 use crate::rootfs::{Laid, Made, make};
@@ -39,6 +39,8 @@ const LAST_LINES: usize = 20;
 const LONGEST_LINE: u64 = 64 * 1024;
 /// What every hosts file begins with.
 const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
+/// The variable that leads to an ssh agent.
+const AGENT: &str = "SSH_AUTH_SOCK";
 /// Where here-documents that are programs stand.
 const SCRIPTS: &str = "/dev/pipes";
 
@@ -49,14 +51,14 @@ struct Process {
     proxies: Vec<(String, String)>,
     script: Option<(String, String)>,
     network: StepNetwork,
+    security: Security,
 }
 
 impl StageRun<'_> {
     /// Carries out a RUN.
     pub(crate) fn run(&mut self, command: &Command, run: &Run) -> Result<()> {
-        if run.security == Security::Insecure {
-            return refused("--security=insecure: steps are always confined");
-        }
+        let request = self.session.request;
+        let (network, security) = request.grants.of(run, request.network)?;
         if !run.devices.is_empty() {
             return refused("--device: devices are not given to steps yet");
         }
@@ -69,18 +71,13 @@ impl StageRun<'_> {
                 (config::through_shell(config, &path), Some((name, data)))
             }
         };
-        let network = match run.network {
-            RunNetwork::Default => self.session.request.network,
-            RunNetwork::None => StepNetwork::None,
-            RunNetwork::Host => StepNetwork::Host,
-        };
         let (env, proxies) = (self.variables(), self.proxies());
         let told = format!(
             "RUN {}{} # buildkit",
             config::told_arguments(&self.state.scope),
             args.join(" ")
         );
-        let process = Process { args, env, proxies, script, network };
+        let process = Process { args, env, proxies, script, network, security };
         let wanted = self.wanted(command, run)?;
         let key = self
             .key("run")
@@ -89,6 +86,10 @@ impl StageRun<'_> {
             .field(self.state.user())
             .field(self.state.working_dir())
             .field(format!("{:?}", (&process.network, &process.script)));
+        let key = match process.security {
+            Security::Sandbox => key,
+            Security::Insecure => key.field("insecure"),
+        };
         let key = self.mounts_key(key, &wanted)?.finish();
         self.layer(&key, |stage| stage.made(&process, &wanted))?;
         config::note(&mut self.state.config, told, Row::Layer, self.session.request.times);
@@ -128,13 +129,15 @@ impl StageRun<'_> {
         let room = self.ground.brief()?;
         make(&room.join("bundle"))?;
         let layers = self.state.layers.clone();
-        let mounted = self.mounted(wanted, &room, &layers)?;
+        let mut mounted = self.mounted(wanted, &room, &layers)?;
         let rootfs = room.join("bundle/rootfs");
         let written = self.ground.write_over(&layers, rootfs, Purpose::Step, &mounted.points)?;
         self.working_directory(&written.rootfs)?;
         let id = ContainerId::random()?;
-        self.write_config(process, mounted, (&room, &written.rootfs))?;
-        let ended = self.process(process, &id, &room);
+        let env = self.write_config(process, &mut mounted, (&room, &written.rootfs))?;
+        let ended = self.process((process, &env), &id, &room);
+        // Caches are others' again, and nobody reaches an agent any more.
+        drop(mounted);
         written.end()?;
         ended?;
         let layer = self.packed_upper(&written.upper)?;
@@ -177,9 +180,9 @@ impl StageRun<'_> {
     fn write_config(
         &self,
         process: &Process,
-        mounted: Mounted,
+        mounted: &mut Mounted,
         (room, rootfs): (&Path, &Path),
-    ) -> Result<()> {
+    ) -> Result<Vec<(String, String)>> {
         let powers = self.session.builder.powers;
         let image = ImageConfig {
             config: Some(ContainerConfig {
@@ -195,18 +198,27 @@ impl StageRun<'_> {
             // Nothing can be run from where memory is, on some machines.
             mounts.push(script(&self.ground.room()?, name, data)?);
         }
-        mounts.extend(mounted.mounts);
-        let mut env = process.proxies.clone();
-        env.extend(mounted.env);
+        mounts.append(&mut mounted.mounts);
+        let has_agent = process.env.iter().any(|(name, _)| name == AGENT);
+        let agent = mounted.agent.take().filter(|_| !has_agent);
+        // Of this step alone, and on no disk.
+        let mut unwritten = process.proxies.clone();
+        unwritten.extend(agent.map(|path| (AGENT.to_owned(), path)));
+        unwritten.append(&mut mounted.env);
+        let cap_drop = match process.security {
+            Security::Sandbox => Vec::new(),
+            Security::Insecure => grants::lacking()?,
+        };
         let overrides = Overrides {
             entrypoint: Some(process.args.clone()),
-            env,
             hostname: Some(HOSTNAME.to_owned()),
             mounts,
             network: match process.network {
                 StepNetwork::Host => Space::Host,
                 StepNetwork::Private | StepNetwork::None => Space::New,
             },
+            privileged: process.security == Security::Insecure,
+            cap_drop,
             ..Overrides::default()
         };
         let host = Host::here(self.session.builder.native.architecture.clone(), powers);
@@ -218,18 +230,24 @@ impl StageRun<'_> {
             process.set_user(user);
         }
         let path = room.join("bundle/config.json");
-        std::fs::write(&path, converted.bytes()).map_err(failed(path.display(), "writing"))
+        std::fs::write(&path, converted.bytes()).map_err(failed(path.display(), "writing"))?;
+        Ok(unwritten)
     }
 
     /// Runs the process to its end, and tells its output line by line.
-    fn process(&self, process: &Process, id: &ContainerId, room: &Path) -> Result<()> {
+    fn process(
+        &self,
+        (process, env): (&Process, &[(String, String)]),
+        id: &ContainerId,
+        room: &Path,
+    ) -> Result<()> {
         let session = self.session;
         let piping = || failed("the output of the step", "opening");
         let (read, write) = std::io::pipe().map_err(piping())?;
         let stderr = OwnedFd::from(write.try_clone().map_err(piping())?);
         let streams = Streams { stdin: None, stdout: write.into(), stderr };
         let bundle = room.join("bundle");
-        let once = Once { directory: session.work.path(), bundle: &bundle, streams };
+        let once = Once { directory: session.work.path(), bundle: &bundle, streams, env };
         let (label, listener) = (self.step.label.as_str(), session.builder.listener);
         let reader = || {
             let mut last = std::collections::VecDeque::new();

@@ -6,10 +6,11 @@ use crate::front;
 use crate::model::Enforcement;
 use crate::runtime::{Runtime as _, Streams, Wires};
 use crate::{ContainerId, ExitStatus};
-use corten_engine::{Engine, Force, Groups, Unenforced};
+use corten_engine::{Engine, Force, Groups, Unenforced, Unwritten};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::ffi::OsString;
+use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
@@ -26,7 +27,6 @@ const RUNTIME: &str = "runtime";
 const BUNDLES: &str = "bundles";
 
 /// What is run once.
-#[derive(Debug)]
 pub struct Once<'a> {
     /// A directory that [`make_room`] made and a [`Guard`] may keep; the runtime's state is below it.
     pub directory: &'a Path,
@@ -34,6 +34,15 @@ pub struct Once<'a> {
     pub bundle: &'a Path,
     /// Its streams.
     pub streams: Streams,
+    /// Variables besides those of `config.json`, which they replace: handed on in memory, written nowhere.
+    pub env: &'a [(String, String)],
+}
+
+impl fmt::Debug for Once<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The variables may be secrets.
+        f.debug_struct("Once").field("bundle", &self.bundle).finish_non_exhaustive()
+    }
 }
 
 /// Makes a directory for [`run_once`]: it must not be there, and its parent must. What a process needs only while
@@ -89,7 +98,9 @@ pub fn run_once(
 ) -> Result<ExitStatus> {
     let root = wanted.directory.join(RUNTIME);
     let native = crate::runtime::native(root, Enforcement::Required);
-    let pid = native.create(id, wanted.bundle, Wires::Streams(wanted.streams))?;
+    let wires = Wires::Streams(wanted.streams);
+    let env = Unwritten(wanted.env.to_vec());
+    let pid = native.create_with(id, wanted.bundle, wires, &env)?;
     let started = created(pid).doing(|| "prepare the start".to_owned()).and_then(|held| {
         native.start(id)?;
         Ok(held)

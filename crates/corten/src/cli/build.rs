@@ -10,6 +10,7 @@ use corten_build::{Address, BuildEvent, BuildListener};
 use corten_spec::Platform;
 use serde_json::json;
 
+use super::granted::GrantArgs;
 use super::import::CompressionWord;
 use super::project::{self, ProjectArgs};
 use super::steps::{self, StepVerb, WorkArgs};
@@ -88,6 +89,8 @@ pub(super) struct BuildArgs {
     /// A secret for RUN --mount=type=secret: id=ID,src=FILE or id=ID,env=VARIABLE; may repeat.
     #[arg(long, value_name = "SECRET")]
     secret: Vec<String>,
+    #[command(flatten)]
+    grants: GrantArgs,
     /// Tell what could be better, and build nothing.
     #[arg(long)]
     check: bool,
@@ -175,6 +178,7 @@ impl BuildArgs {
             real_times: self.timestamps == TimesWord::Real,
             compression: self.compression.into(),
             outputs: self.outputs()?,
+            grants: self.grants.wanted()?,
             fetched: None,
         })
     }

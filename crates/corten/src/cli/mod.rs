@@ -9,6 +9,7 @@ mod copy;
 mod cp;
 mod diff;
 mod edit;
+mod granted;
 mod import;
 mod inspect;
 mod local;

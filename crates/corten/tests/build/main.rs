@@ -10,6 +10,7 @@ mod cache;
 mod contexts;
 mod copies;
 mod foreign;
+mod grants;
 mod hostile;
 #[allow(dead_code)]
 #[path = "../run/image.rs"]

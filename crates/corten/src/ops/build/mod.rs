@@ -3,6 +3,7 @@
 pub(super) mod bases;
 mod elsewhere;
 mod given;
+mod granted;
 mod looking;
 pub(super) mod outputs;
 
@@ -26,6 +27,7 @@ pub use outputs::{BuildOutput, LoadInto};
 
 pub(super) use elsewhere::forget_fetched;
 pub use elsewhere::{FetchedContext, fetch_context};
+pub use granted::{AgentWord, GrantWords};
 pub use looking::{
     AdviceReport, ArgReport, BuildCheckReport, NeedReport, OutlineReport, TargetReport,
     TargetsReport, build_check, build_outline, build_targets,
@@ -39,6 +41,7 @@ use bases::Images;
 use elsewhere::Elsewhere;
 use given::{contexts, read, values};
 pub(super) use given::{secrets, times, times_of_environment};
+pub(super) use granted::grants;
 
 /// Where the builder keeps its things, below the local store.
 pub(super) const BUILD: &str = ".corten/build";
@@ -120,6 +123,8 @@ pub struct BuildWanted {
     pub compression: Compression,
     /// Where the image goes besides the local store.
     pub outputs: Vec<BuildOutput>,
+    /// What steps may have besides.
+    pub grants: GrantWords,
     /// What [`fetch_context`] made the context of.
     pub fetched: Option<FetchedContext>,
 }
@@ -143,6 +148,7 @@ impl BuildWanted {
             real_times: false,
             compression: Compression::Gzip,
             outputs: Vec::new(),
+            grants: GrantWords::default(),
             fetched: None,
         }
     }
@@ -241,6 +247,7 @@ async fn built(
         no_cache: wanted.no_cache,
         times: times(context, wanted)?,
         compression: wanted.compression,
+        grants: grants(context, &wanted.grants)?,
     };
     let images = (wanted.pull, BTreeMap::new());
     let built = carry_out(context, plan, request, images, told).await?;

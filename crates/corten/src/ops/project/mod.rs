@@ -202,6 +202,7 @@ fn request(
         no_cache,
         times: build::times(context, &wanted.build)?,
         compression: wanted.build.compression,
+        grants: build::grants(context, &wanted.build.grants)?,
     })
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use corten_build::{
-    Base, BuildError, BuildRequest, Built, ContextKind, NamedContext, Plan, SecretValue,
+    Base, BuildError, BuildRequest, Built, ContextKind, Grants, NamedContext, Plan, SecretValue,
     StepNetwork,
 };
 use corten_dockerfile::{
@@ -154,6 +154,7 @@ async fn carry_out(
         no_cache: wanted.choices.no_cache,
         times: build::times_of_environment(context)?,
         compression: wanted.choices.compression,
+        grants: Grants::default(),
     };
     let own = BTreeMap::from([(DRAFT.to_owned(), base)]);
     let built = build::carry_out(context, plan, request, (Pull::Missing, own), told).await?;

@@ -1,0 +1,207 @@
+//! What steps may have where whoever builds says so: agents, the machine's network, all of the machine; and secrets,
+//! which reach no disk.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use crate::bench::Bench;
+
+/// Says which kinds of messages it got; answers every list with no keys, and all else with success.
+fn fake_agent(path: &Path) -> Arc<Mutex<Vec<u8>>> {
+    let listener = UnixListener::bind(path).unwrap();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let kinds = Arc::clone(&heard);
+    let answer = move |mut stream: UnixStream| {
+        let mut head = [0; 5];
+        while stream.read_exact(&mut head).is_ok() {
+            let size = u32::from_be_bytes(head[..4].try_into().unwrap());
+            let mut rest = vec![0; size as usize - 1];
+            stream.read_exact(&mut rest).unwrap();
+            kinds.lock().unwrap().push(head[4]);
+            let answer: &[u8] = match head[4] {
+                11 => &[0, 0, 0, 5, 12, 0, 0, 0, 0],
+                _ => &[0, 0, 0, 1, 6],
+            };
+            stream.write_all(answer).unwrap();
+        }
+    };
+    std::thread::spawn(move || listener.incoming().flatten().for_each(answer));
+    heard
+}
+
+/// What a step says to its agent with busybox: a list, then a removal of all keys; and what comes back.
+const ASK: &str = "(printf '\\0\\0\\0\\1\\13'; sleep 1; printf '\\0\\0\\0\\1\\23'; sleep 1) | \
+                   nc local:$SSH_AUTH_SOCK | od -An -tx1 | tr -d ' \\n'";
+
+#[test]
+fn an_agent_lists_and_signs_for_its_step_alone() {
+    let Some(bench) = Bench::new() else { return };
+    let socket = bench.path("agent.sock");
+    let heard = fake_agent(&socket);
+    let file = format!(
+        "FROM base\n\
+         RUN --mount=type=ssh,required ls -l $SSH_AUTH_SOCK | cut -c 1-10 >/seen; echo $SSH_AUTH_SOCK >>/seen; {ASK} >>/seen\n\
+         RUN echo \"[$SSH_AUTH_SOCK]\" >>/seen; ls /run/buildkit 2>/dev/null; true\n\
+         USER app\n\
+         RUN --mount=type=ssh,id=default,target=/agent,uid=1000,mode=0600 test -S /agent && test $SSH_AUTH_SOCK = /agent\n\
+         RUN --mount=type=ssh,id=other test -z \"$SSH_AUTH_SOCK\"\n",
+    );
+    let given = format!("default={}", socket.display());
+    let report = bench.built(&file, &["--ssh", &given]);
+    let seen = bench.cat("/seen");
+    if seen.contains("not found") || seen.lines().count() < 4 {
+        eprintln!("this busybox has no nc for sockets: {seen}");
+    } else {
+        let wanted = "srw-------\n/run/buildkit/ssh_agent.0\n000000050c0000000000000001".to_owned()
+            + "05[]\n";
+        assert_eq!(seen, wanted);
+        assert_eq!(*heard.lock().unwrap(), [11], "the removal never came to the agent");
+    }
+    for path in ["/run", "/agent", "/run/buildkit"] {
+        assert_eq!(bench.stat(path), None, "{path}");
+    }
+    let config = bench.blob(&report["config"]).to_string();
+    assert!(!config.contains("SSH_AUTH") || !config.contains(&given), "{config}");
+    // Where the socket is does not matter to the cache.
+    let elsewhere = bench.path("other.sock");
+    fake_agent(&elsewhere);
+    let again = bench.built(&file, &["--ssh", &format!("default={}", elsewhere.display())]);
+    assert_eq!((&again["digest"], &again["ran"]), (&report["digest"], &0.into()));
+}
+
+#[test]
+fn an_agent_that_is_missing_is_told() {
+    let Some(bench) = Bench::new() else { return };
+    let file = "FROM base\nRUN --mount=type=ssh,id=deploy,required true\n";
+    let answer = bench.build(file, &[]);
+    assert!(answer.code != 0 && answer.err.contains("--ssh deploy=SOCKET"), "{}", answer.err);
+    let key = bench.write("key", "-----BEGIN OPENSSH PRIVATE KEY-----\n");
+    let answer = bench.build(file, &["--ssh", &format!("deploy={}", key.display())]);
+    assert!(answer.code != 0 && answer.err.contains("ssh-add"), "{}", answer.err);
+    let mut command = bench.command("store", &["build", "--ssh", "default"]);
+    let out = command.arg(bench.path("ctx")).env_remove("SSH_AUTH_SOCK").output().unwrap();
+    let err = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(!out.status.success() && err.contains("SSH_AUTH_SOCK is not set"), "{err}");
+}
+
+/// Ends with the test.
+struct Ends(Child);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_real_agent_signs_in_a_step() {
+    let Some(bench) = Bench::new() else { return };
+    let programs = ["ssh-agent", "ssh-add", "ssh-keygen"];
+    let is_here = |name: &&str| Path::new("/usr/bin").join(name).exists();
+    if !programs.iter().all(is_here) {
+        eprintln!("skipped: the programs of openssh-client are missing");
+        return;
+    }
+    let socket = bench.path("real.sock");
+    let mut command = Command::new("ssh-agent");
+    command.arg("-D").arg("-a").arg(&socket).stdout(Stdio::null());
+    let _agent = Ends(command.spawn().unwrap());
+    while !socket.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let key = bench.path("key");
+    let ran = |command: &mut Command| {
+        let out = command.output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    };
+    ran(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key));
+    ran(Command::new("ssh-add").arg(&key).env("SSH_AUTH_SOCK", &socket));
+    // The machine's own programs, in a stage of the machine's files, sign with the key that the step never sees.
+    std::fs::create_dir_all(bench.path("ctx")).unwrap();
+    std::fs::copy(key.with_extension("pub"), bench.path("ctx/key.pub")).unwrap();
+    let machine = machine_of(&["/usr/bin/ssh-keygen", "/usr/bin/ssh-add"], &bench.path("tools"));
+    let context = format!("tools={}", machine.display());
+    bench.built(
+        "FROM base\nCOPY --from=tools / /\nCOPY key.pub /\n\
+         RUN echo root:x:0:0:root:/:/bin/sh >/etc/passwd; echo text >/text\n\
+         RUN --mount=type=ssh ssh-add -L >/keys && ssh-keygen -Y sign -n file -f /key.pub /text && ! ssh-add -D\n",
+        &["--ssh", &format!("default={}", socket.display()), "--build-context", &context],
+    );
+    let public = std::fs::read_to_string(key.with_extension("pub")).unwrap();
+    assert_eq!(bench.cat("/keys"), public);
+    assert!(bench.cat("/text.sig").contains("BEGIN SSH SIGNATURE"));
+    let still = Command::new("ssh-add").arg("-l").env("SSH_AUTH_SOCK", &socket).output().unwrap();
+    assert!(still.status.success(), "the key is still there");
+}
+
+/// Programs of this machine with what they are linked to, as a context.
+fn machine_of(programs: &[&str], into: &Path) -> std::path::PathBuf {
+    for program in programs {
+        let said = Command::new("ldd").arg(program).output().unwrap();
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        let linked = said.split_whitespace().filter(|word| word.starts_with('/'));
+        for path in linked.chain([*program]) {
+            let target = into.join(path.trim_start_matches('/'));
+            std::fs::create_dir_all(target.parent().unwrap()).unwrap();
+            std::fs::copy(path, target).unwrap();
+        }
+    }
+    into.to_owned()
+}
+
+#[test]
+fn a_secret_reaches_no_disk_while_its_step_runs() {
+    let Some(bench) = Bench::new() else { return };
+    let value = format!("hush-{}-hush", std::process::id());
+    std::fs::create_dir_all(bench.path("tmp")).unwrap();
+    bench.write(
+        "ctx/Dockerfile",
+        "FROM base\nENV T=before\nRUN --mount=type=secret,id=t,env=T --mount=type=secret,id=t \
+         test ${#T} -gt 10 && test $T = $(cat /run/secrets/t) && echo begun; sleep 3; echo $T | wc -c >/n\n\
+         RUN test $T = before\n",
+    );
+    let mut command = bench
+        .command("store", &["build", "-t", "t", "--network", "none", "--secret", "id=t,env=HUSH"]);
+    command.arg(bench.path("ctx")).env("HUSH", &value).env("TMPDIR", bench.path("tmp"));
+    let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("| begun")));
+    let found = Command::new("grep")
+        .args(["-r", "-l", "-a", "-F", &value])
+        .arg(bench.path("store"))
+        .arg(bench.path("tmp"))
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&found.stdout), "");
+    let rest: Vec<String> = lines.collect();
+    assert!(child.wait().unwrap().success(), "{rest:?}");
+    assert_eq!(bench.cat("/n"), format!("{}\n", value.len() + 1));
+}
+
+#[test]
+fn the_machine_is_for_who_builds_to_give() {
+    let Some(bench) = Bench::new() else { return };
+    let network = "FROM base\nRUN --network=host readlink /proc/self/ns/net >/net\n";
+    let answer = bench.build(network, &[]);
+    assert!(answer.code != 0 && answer.err.contains("--allow network.host"), "{}", answer.err);
+    bench.built(network, &["--allow", "network.host"]);
+    let own = std::fs::read_link("/proc/self/ns/net").unwrap();
+    assert_eq!(bench.cat("/net").trim(), own.display().to_string());
+    let insecure = "FROM base\nRUN grep CapEff /proc/self/status >/caps\n\
+                    RUN --security=insecure grep CapEff /proc/self/status >>/caps\n";
+    let answer = bench.build(insecure, &["--allow", "network.host"]);
+    assert!(answer.code != 0 && answer.err.contains("--allow security.insecure"), "{}", answer.err);
+    bench.built(insecure, &["--allow", "security.insecure,network.host"]);
+    let caps = bench.cat("/caps");
+    let sets: Vec<u64> = caps
+        .lines()
+        .map(|line| u64::from_str_radix(line.split_whitespace().last().unwrap(), 16).unwrap())
+        .collect();
+    assert!(sets[1] > sets[0] && sets[1] & sets[0] == sets[0], "{caps}");
+    let answer = bench.build(network, &["--allow", "everything"]);
+    assert!(answer.code != 0 && answer.err.contains("entitlements are"), "{}", answer.err);
+}
