@@ -263,6 +263,11 @@ impl Session<'_> {
         self.failed.load(Ordering::Relaxed)
     }
 
+    /// Stops all other stages; whether nobody did so before.
+    pub(crate) fn stop(&self) -> bool {
+        !self.failed.swap(true, Ordering::Relaxed)
+    }
+
     /// An image by its name and for a platform, asked for once.
     pub(crate) fn image(&self, name: &str, platform: &Platform) -> Result<Base> {
         let key = (name.to_owned(), platform.to_string());

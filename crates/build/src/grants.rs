@@ -63,6 +63,8 @@ pub struct Grants {
     pub agents: BTreeMap<String, PathBuf>,
     /// What is allowed.
     pub allowed: BTreeSet<Entitlement>,
+    /// The shell that whoever builds gets in the state of a RUN that failed.
+    pub shell: Option<String>,
 }
 
 /// The capabilities that this process lacks: nobody gets them from it.

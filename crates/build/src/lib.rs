@@ -28,6 +28,7 @@ mod config;
 mod context;
 mod copy;
 mod copying;
+mod debugging;
 mod error;
 mod event;
 mod flags;

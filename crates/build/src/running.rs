@@ -13,7 +13,7 @@ use corten_dockerfile::{
 };
 use corten_layer::{Marks, PackOptions, pack_directory};
 use corten_run::network::{self, Private, Way};
-use corten_run::{ContainerId, ExitStatus, Once, Streams, run_once};
+use corten_run::{ContainerId, ExitStatus, OnceBundle, Streams, run_once};
 use corten_spec::{ContainerConfig, ImageConfig};
 use oci_spec::runtime::Mount as RuntimeMount;
 
@@ -136,6 +136,7 @@ impl StageRun<'_> {
         let id = ContainerId::random()?;
         let env = self.write_config(process, &mut mounted, (&room, &written.rootfs))?;
         let ended = self.process((process, &env), &id, &room);
+        self.shell_after(&ended, (process.network, &env), &room);
         // Caches are others' again, and nobody reaches an agent any more.
         drop(mounted);
         written.end()?;
@@ -247,7 +248,7 @@ impl StageRun<'_> {
         let stderr = OwnedFd::from(write.try_clone().map_err(piping())?);
         let streams = Streams { stdin: None, stdout: write.into(), stderr };
         let bundle = room.join("bundle");
-        let once = Once { directory: session.work.path(), bundle: &bundle, streams, env };
+        let once = OnceBundle { directory: session.work.path(), bundle: &bundle, env };
         let (label, listener) = (self.step.label.as_str(), session.builder.listener);
         let reader = || {
             let mut last = std::collections::VecDeque::new();
@@ -273,17 +274,14 @@ impl StageRun<'_> {
         let mut connect = |pid| self.connect(process.network, id, pid);
         let (ended, output) = std::thread::scope(|scope| {
             let output = scope.spawn(reader);
-            let ended = run_once(once, id, &mut connect, &|| {
+            let ended = run_once(once, streams, id, &mut connect, &|| {
                 // There is time while a process runs. What fails here fails at the end of the build.
                 let _ = session.pending.flush();
                 session.is_over()
             });
             (ended, output.join().unwrap_or_default())
         });
-        if process.network == StepNetwork::Private {
-            // What stays is found by gc.
-            let _ = network::disconnect(&session.builder.leases, id.as_str());
-        }
+        self.disconnect(process.network, id);
         let ended = ended?;
         if session.is_over() {
             return Err(StepError::Cancelled);
@@ -297,7 +295,14 @@ impl StageRun<'_> {
         Err(StepError::Exit { code, output })
     }
 
-    fn connect(
+    pub(crate) fn disconnect(&self, network: StepNetwork, id: &ContainerId) {
+        if network == StepNetwork::Private {
+            // What stays is found by gc.
+            let _ = network::disconnect(&self.session.builder.leases, id.as_str());
+        }
+    }
+
+    pub(crate) fn connect(
         &self,
         network: StepNetwork,
         id: &ContainerId,

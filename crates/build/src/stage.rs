@@ -221,7 +221,11 @@ impl StageRun<'_> {
             }
             None => {
                 self.tell(BuildEvent::Started { step: &label });
-                let laid = make(self)?;
+                let made = make(self);
+                if made.is_err() && !session.is_over() {
+                    self.tell(BuildEvent::Failed { step: &label });
+                }
+                let laid = made?;
                 session.pending.keep(key, &laid.layer)?;
                 self.tell(BuildEvent::Done { step: &label });
                 laid

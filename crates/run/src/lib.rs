@@ -51,6 +51,7 @@ mod procfs;
 mod runtime;
 mod supervise;
 mod sys;
+mod talk;
 mod time;
 mod watch;
 
@@ -75,7 +76,7 @@ pub use model::{
     RestartPolicy, RuntimeChoice, State, Status,
 };
 pub use monitor::monitor;
-pub use once::{Guard, Once, bundles, guard, make_room, private_mounts, run_once, sweep};
+pub use once::{Guard, OnceBundle, bundles, guard, make_room, private_mounts, run_once, sweep};
 pub use place::Containers;
 pub use pod::life::{PodCondition, PodStatus, pod_status, start_pod, stop_pod, wait_pod};
 pub use pod::{
@@ -85,4 +86,5 @@ pub use prepare::{Hold, Prepare, Prepared};
 pub use runtime::{
     Control, Execution, Freeze, Measure, Runtime, RuntimeBinary, Streams, Usage, Wires,
 };
+pub use talk::talk_once;
 pub use time::{Clock, Timestamp};

@@ -22,26 +22,24 @@ const PATIENCE: i64 = 50_000_000;
 /// The word by which this program is run again as a guard.
 const GUARD: &str = "corten-run-guard";
 /// Where the runtime's state is below the directory that is guarded.
-const RUNTIME: &str = "runtime";
+pub(crate) const RUNTIME: &str = "runtime";
 /// Where bundles are below it.
 const BUNDLES: &str = "bundles";
 
 /// What is run once.
-pub struct Once<'a> {
+pub struct OnceBundle<'a> {
     /// A directory that [`make_room`] made and a [`Guard`] may keep; the runtime's state is below it.
     pub directory: &'a Path,
     /// The bundle: its root filesystem is mounted for the calling thread.
     pub bundle: &'a Path,
-    /// Its streams.
-    pub streams: Streams,
     /// Variables besides those of `config.json`, which they replace: handed on in memory, written nowhere.
     pub env: &'a [(String, String)],
 }
 
-impl fmt::Debug for Once<'_> {
+impl fmt::Debug for OnceBundle<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The variables may be secrets.
-        f.debug_struct("Once").field("bundle", &self.bundle).finish_non_exhaustive()
+        f.debug_struct("OnceBundle").field("bundle", &self.bundle).finish_non_exhaustive()
     }
 }
 
@@ -87,18 +85,19 @@ pub fn private_mounts() -> Result<()> {
     made.doing(|| "keep mounts apart".to_owned())
 }
 
-/// Runs the process of a bundle to its end, and ends everything that it started. `created` is told the pid
+/// Runs the process of a bundle to its end with these streams, and ends everything that it started. `created` is told the pid
 /// before the start, for a network, say; what it gives is held until the end. Where `is_unwanted` comes to
 /// say so, everything is killed.
 pub fn run_once(
-    wanted: Once<'_>,
+    wanted: OnceBundle<'_>,
+    streams: Streams,
     id: &ContainerId,
     created: &mut dyn FnMut(u32) -> io::Result<Vec<OwnedFd>>,
     is_unwanted: &dyn Fn() -> bool,
 ) -> Result<ExitStatus> {
     let root = wanted.directory.join(RUNTIME);
     let native = crate::runtime::native(root, Enforcement::Required);
-    let wires = Wires::Streams(wanted.streams);
+    let wires = Wires::Streams(streams);
     let env = Unwritten(wanted.env.to_vec());
     let pid = native.create_with(id, wanted.bundle, wires, &env)?;
     let started = created(pid).doing(|| "prepare the start".to_owned()).and_then(|held| {

@@ -21,5 +21,6 @@ mod outputs;
 mod remote;
 mod repositories;
 mod runs;
+mod seen;
 mod site;
 mod words;

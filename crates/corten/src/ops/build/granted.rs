@@ -27,11 +27,14 @@ pub struct GrantWords {
     pub agents: BTreeMap<String, AgentWord>,
     /// What is allowed.
     pub allowed: BTreeSet<Entitlement>,
+    /// The shell that opens when a RUN fails.
+    pub shell: Option<String>,
 }
 
 /// What is granted.
 pub(in crate::ops) fn grants(context: &Context, words: &GrantWords) -> Result<Grants, Failure> {
-    let mut grants = Grants { allowed: words.allowed.clone(), ..Grants::default() };
+    let (allowed, shell) = (words.allowed.clone(), words.shell.clone());
+    let mut grants = Grants { allowed, shell, ..Grants::default() };
     for (id, word) in &words.agents {
         let path = match word {
             AgentWord::Socket(path) => context.here().join(path),
