@@ -11,6 +11,7 @@ use corten_dockerfile::{
     FileAccess, IgnoreFile, Mount, MountAccess, MountKind, Run, Sharing, StageSource,
 };
 use corten_layer::Compression;
+use corten_run::AgentProxy;
 use oci_spec::runtime::Mount as RuntimeMount;
 use rustix::fs::FlockOperation;
 
@@ -22,7 +23,6 @@ use crate::flags::Changes;
 use crate::key::KeyHasher;
 use crate::lookup::{LastLink, is_directory, resolve};
 use crate::rootfs::{Laid, Made};
-use crate::ssh::AgentProxy;
 use crate::stage::{StageRun, chain};
 
 /// A mount of a RUN, its variables replaced.

@@ -23,6 +23,7 @@
 //! Nothing is ever half there: a file is written beside and renamed, a directory is renamed into place.
 //! A kill at any moment leaves a state that [`status`] tells rightly and that [`collect`] clears away.
 
+mod agent;
 mod attach;
 mod collect;
 mod console;
@@ -55,6 +56,7 @@ mod talk;
 mod time;
 mod watch;
 
+pub use agent::AgentProxy;
 pub use attach::{Attach, Parted, attach};
 pub use collect::collect;
 pub use control::{

@@ -7,8 +7,8 @@ use std::ops::Bound;
 use corten_layer::{DiffReader, Entry, EntryKind, LayerError, Limits, Tar, TreePath, Whiteout};
 use corten_spec::Descriptor;
 
+use crate::databases::Database;
 use crate::error::ScanError;
-use crate::managers::Database;
 
 /// Most bytes of a database of a distribution.
 const MAX_DATABASE: u64 = 64 << 20;

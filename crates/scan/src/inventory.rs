@@ -1,7 +1,7 @@
 //! What an image holds, in a fixed order.
 
+use crate::databases::{Database, distribution};
 use crate::holdings::Holdings;
-use crate::managers::{Database, distribution};
 use crate::package::{Distribution, Package};
 
 /// Most packages of an inventory.

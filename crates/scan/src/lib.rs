@@ -10,11 +10,12 @@
 //! Layers are streamed, and of them the databases alone are held. All of it is foreign: each size has a limit, and what
 //! goes over it is told in [`Inventory::notes`] and not read.
 
+mod databases;
 mod error;
 mod fields;
 mod holdings;
 mod inventory;
-mod managers;
+
 mod package;
 mod spdx;
 
