@@ -15,6 +15,7 @@ use crate::assemble::{Assembly, Content, Item};
 use crate::copying::{Copying, Pick};
 use crate::error::{Result, StepError, refused};
 use crate::key::KeyHasher;
+use crate::origin::OriginKind;
 use crate::remote::RemoteFile;
 use crate::source::{Owners, Source};
 use crate::stage::StageRun;
@@ -153,9 +154,13 @@ impl StageRun<'_> {
             Part::Local(copying, picks) => copying.key(key.field("local"), picks, self.session)?,
             Part::File(fetch) => {
                 let digest = fetch.digest(self)?;
+                let origins = &self.session.origins;
+                origins.took(OriginKind::File, &redacted(fetch.url), digest.as_str());
                 key.field("file").field(file_name(fetch.url)).field(digest.as_str())
             }
             Part::Git(place, commit) => {
+                let remote = redacted(&place.remote);
+                self.session.origins.took(OriginKind::Commit, &remote, commit);
                 // What is kept of git names the repository and what was asked of it.
                 let kept = match place.keep_git_dir {
                     Some(true) => {

@@ -23,6 +23,7 @@ use crate::error::{BuildError, Result, StepError};
 use crate::event::BuildListener;
 use crate::grants::Grants;
 use crate::memo::Memo;
+use crate::origin::{LayeredStep, Origin, Origins};
 use crate::pending::Pending;
 use crate::plan::Plan;
 use crate::remote::Remotes;
@@ -142,6 +143,10 @@ pub struct Built {
     pub ran: usize,
     /// How many were in the cache.
     pub cached: usize,
+    /// What of elsewhere it was made of.
+    pub origins: Vec<Origin>,
+    /// The steps that made layers, stage by stage.
+    pub steps: Vec<LayeredStep>,
     /// Keeps the layers of the base.
     pub held: Vec<Arc<dyn Any + Send + Sync>>,
 }
@@ -154,6 +159,7 @@ pub(crate) struct Session<'a> {
     pub(crate) pending: Pending,
     pub(crate) memo: Memo,
     pub(crate) work: Work,
+    pub(crate) origins: Origins,
     failed: AtomicBool,
     ended: Mutex<BTreeMap<usize, Option<StageState>>>,
     bell: Condvar,
@@ -181,6 +187,7 @@ impl Builder<'_> {
             pending: Pending::new(self.store.clone(), cache),
             memo: Memo::open(self.place.join("files"), self.now),
             work: Work::begin(&self.place.join("rooms"), self.memory.as_deref()).map_err(place)?,
+            origins: Origins::default(),
             failed: AtomicBool::new(false),
             ended: Mutex::default(),
             bell: Condvar::new(),
@@ -242,7 +249,8 @@ impl Session<'_> {
         config.created = created.or(config.created);
         let layers: Vec<BuiltLayer> = state.layers.into_iter().map(|laid| laid.layer).collect();
         config.rootfs.diff_ids = layers.iter().map(|layer| layer.diff_id.clone()).collect();
-        Ok(Built { config, layers, ran, cached, held: state.held })
+        let (origins, steps) = self.origins.all();
+        Ok(Built { config, layers, ran, cached, origins, steps, held: state.held })
     }
 
     /// The result of another stage, once it is there.
@@ -277,6 +285,9 @@ impl Session<'_> {
         }
         let asked = self.builder.bases.image(name, platform);
         let base = asked.map_err(|source| StepError::Base { name: name.to_owned(), source })?;
+        if let Some(digest) = &base.digest {
+            self.origins.took_image(name, digest, platform.to_string());
+        }
         images.insert(key, base.clone());
         Ok(base)
     }

@@ -66,6 +66,7 @@ pub(crate) struct StageRun<'a> {
     pub(crate) ground: Ground<'a>,
     pub(crate) state: StageState,
     pub(crate) step: Step,
+    number: usize,
     has_cmd: bool,
 }
 
@@ -96,7 +97,7 @@ pub(crate) fn run_stage(session: &Session<'_>, number: usize) -> Ended<StageStat
     let makes = |command: &&Command| makes_layer(&command.action);
     let (total, name) = (commands.iter().filter(makes).count() + 1, plan.name(number));
     let step = Step { span: stage.span, text: stage.original.clone(), label: String::new() };
-    let mut run = StageRun { session, ground, state, step, has_cmd: false };
+    let mut run = StageRun { session, ground, state, step, number, has_cmd: false };
     let mut count = 1;
     for command in &commands {
         if session.is_over() {
@@ -231,6 +232,7 @@ impl StageRun<'_> {
                 laid
             }
         };
+        session.origins.gave(self.number, &label, &laid.layer.descriptor.digest);
         self.state.layers.push(laid);
         Ok(())
     }

@@ -8,6 +8,7 @@ use corten_build::Address;
 use corten_spec::Platform;
 use serde_json::json;
 
+use super::attesting::AttestArgs;
 use super::granted::GrantArgs;
 use super::import::CompressionWord;
 use super::project::{self, ProjectArgs};
@@ -89,6 +90,8 @@ pub(super) struct BuildArgs {
     secret: Vec<String>,
     #[command(flatten)]
     grants: GrantArgs,
+    #[command(flatten)]
+    attest: AttestArgs,
     /// Tell what could be better, and build nothing.
     #[arg(long)]
     check: bool,
@@ -169,6 +172,7 @@ impl BuildArgs {
             real_times: self.timestamps == TimesWord::Real,
             compression: self.compression.into(),
             outputs: self.outputs()?,
+            attest: self.attest.wanted()?,
             grants: self.grants.wanted()?,
             fetched: None,
         })
@@ -298,6 +302,7 @@ pub(super) async fn build(context: &Context, args: BuildArgs, json: bool) -> Res
     }
     let is_silent = wanted.outputs.iter().any(BuildOutput::is_standard_output);
     if let Some(file) = ops::project_file(&wanted) {
+        args.attest.none()?;
         let wanted = BuildWanted { file: Some(file), ..wanted };
         let wanted = (wanted, args.project.clone());
         let report = project::build(context, wanted, watching.listener()).await?;
@@ -316,7 +321,11 @@ pub(super) async fn build(context: &Context, args: BuildArgs, json: bool) -> Res
         print_json(&report)?;
     } else {
         let names: String = report.names.iter().map(|name| format!("{name}\n")).collect();
-        print(&format!("{names}{}\n", report.digest))?;
+        let attested = report.attestations.iter().map(|one| {
+            format!("attested {} of {} by {}\n", one.predicate_type, one.platform, one.digest)
+        });
+        let attested: String = attested.collect();
+        print(&format!("{names}{}\n{attested}", report.digest))?;
     }
     Ok(Exit::Done)
 }

@@ -1,6 +1,7 @@
 //! The command line: arguments in, one verb run, an exit code out.
 
 mod append;
+mod attesting;
 mod build;
 mod commit;
 mod completion;

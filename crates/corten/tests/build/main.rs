@@ -5,6 +5,7 @@
 #![allow(clippy::print_stderr)]
 
 mod archives;
+mod attests;
 mod bench;
 mod cache;
 mod contexts;

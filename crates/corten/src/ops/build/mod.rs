@@ -1,5 +1,6 @@
 //! `build`: an image of a Dockerfile and a context, in the local store.
 
+mod attested;
 pub(super) mod bases;
 mod elsewhere;
 mod given;
@@ -7,6 +8,7 @@ mod granted;
 mod looking;
 pub(super) mod outputs;
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -18,11 +20,14 @@ use corten_build::{
 };
 use corten_dockerfile::{BuildInputs, Dockerfile, IgnoreFile};
 use corten_layer::Compression;
-use corten_spec::{AnyDocument, Digest, Document, Index, Manifest, MediaType, Platform, RefName};
+use corten_spec::{
+    AnyDocument, Descriptor, Document, Index, Manifest, MediaType, Platform, RefName,
+};
 use corten_store::{Pusher as _, Tagger as _};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+pub use attested::{AttestWords, AttestationReport, ProvenanceMode};
 pub use outputs::{BuildOutput, LoadInto};
 
 pub(super) use elsewhere::forget_fetched;
@@ -37,6 +42,7 @@ use super::import::{put_config, write};
 use super::ready::Pull;
 use crate::failure::ContainerFailure;
 use crate::{Context, Failure};
+use attested::{Facts, attested};
 use bases::Images;
 use elsewhere::Elsewhere;
 use given::{contexts, read, values};
@@ -123,6 +129,8 @@ pub struct BuildWanted {
     pub compression: Compression,
     /// Where the image goes besides the local store.
     pub outputs: Vec<BuildOutput>,
+    /// What is attested of the image.
+    pub attest: AttestWords,
     /// What steps may have besides.
     pub grants: GrantWords,
     /// What [`fetch_context`] made the context of.
@@ -148,6 +156,7 @@ impl BuildWanted {
             real_times: false,
             compression: Compression::Gzip,
             outputs: Vec::new(),
+            attest: AttestWords::default(),
             grants: GrantWords::default(),
             fetched: None,
         }
@@ -169,6 +178,8 @@ pub struct BuildReport {
     pub ran: usize,
     /// How many steps were in the cache.
     pub cached: usize,
+    /// What was attested of it.
+    pub attestations: Vec<AttestationReport>,
     /// Where else it is.
     pub outputs: Vec<String>,
 }
@@ -192,6 +203,7 @@ pub type BuildTold = Arc<dyn BuildListener + Send + Sync>;
 /// A Dockerfile that was read.
 pub(super) struct Read {
     pub(super) file: Dockerfile,
+    pub(super) text: Vec<u8>,
     pub(super) ignore: IgnoreFile,
     pub(super) inputs: BuildInputs,
     pub(super) shown: String,
@@ -214,7 +226,19 @@ pub async fn build(
     for platform in &platforms {
         all.push(built(context, &wanted, &read, platform, told.clone()).await?);
     }
-    let (mut report, digest) = named(context, all, &wanted.tags, &read.shown).await?;
+    let facts: Vec<_> = all.iter().map(Facts::of).collect();
+    let kept = kept(context, all, &wanted.tags, &read.shown).await?;
+    let Kept { mut report, document, entries, held } = kept;
+    for (image, facts) in entries.iter().zip(facts) {
+        report.attestations.extend(attested(context, (&wanted, &read), image, facts).await?);
+    }
+    // The names come last, when all that goes with the image is there.
+    let store = context.store()?;
+    for tag in &wanted.tags {
+        store.tag(tag, &document).await?;
+    }
+    drop(held);
+    let digest = document.descriptor().digest.clone();
     for output in &wanted.outputs {
         let sent = outputs::send(context, output, (&digest, &wanted.tags)).await?;
         report.outputs.extend(sent);
@@ -302,13 +326,23 @@ pub(super) async fn carry_out(
     thread.await.map_err(|_| Failure::interrupted("the build"))
 }
 
-/// Writes the documents of what was built, and names it: an image, or an index of several.
-async fn named(
+/// What was built, in the store and without a name.
+struct Kept {
+    report: BuildReport,
+    document: AnyDocument,
+    /// The image of each platform.
+    entries: Vec<Descriptor>,
+    /// Keeps the layers of bases until there is a name.
+    held: Vec<Arc<dyn Any + Send + Sync>>,
+}
+
+/// Writes the documents of what was built: an image, or an index of several.
+async fn kept(
     context: &Context,
     all: Vec<Built>,
     tags: &[RefName],
     shown: &str,
-) -> Result<(BuildReport, Digest), Failure> {
+) -> Result<Kept, Failure> {
     let store = context.store()?;
     let (ran, cached) = all.iter().fold((0, 0), |sum, one| (sum.0 + one.ran, sum.1 + one.cached));
     let (mut images, mut entries, mut held) = (Vec::new(), Vec::new(), Vec::new());
@@ -338,28 +372,25 @@ async fn named(
     let (document, id) = match (only, images.as_slice()) {
         (Some(document), [image]) => (document, image.config.clone()),
         _ => {
-            let index: Document<Index> = write(shown, MediaType::OCI_INDEX, Index::new(entries))?;
+            let index: Document<Index> =
+                write(shown, MediaType::OCI_INDEX, Index::new(entries.clone()))?;
             let id = index.digest().to_string();
             let document = AnyDocument::Index(index);
             store.push(&document).await?;
             (document, id)
         }
     };
-    for tag in tags {
-        store.tag(tag, &document).await?;
-    }
-    drop(held);
-    let digest = document.descriptor().digest.clone();
     let report = BuildReport {
         names: tags.iter().map(ToString::to_string).collect(),
-        digest: digest.to_string(),
+        digest: document.descriptor().digest.to_string(),
         config: id,
         images,
         ran,
         cached,
+        attestations: Vec::new(),
         outputs: Vec::new(),
     };
-    Ok((report, digest))
+    Ok(Kept { report, document, entries, held })
 }
 
 /// A failure with the line that it is of.

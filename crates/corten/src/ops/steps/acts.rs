@@ -110,7 +110,7 @@ pub async fn change_files(
         }
     };
     let here = draft.stack();
-    let base = Base { config, layers: here.clone(), held: Arc::new(()) };
+    let base = Base { config, layers: here.clone(), digest: None, held: Arc::new(()) };
     let wanted = Wanted { base, actions, network: network.into(), secrets, choices };
     let built = carry_out(context, wanted, &note, told).await?;
     draft.open.extend(built.layers.into_iter().skip(here.len()));
