@@ -23,7 +23,7 @@ use crate::error::{BuildError, Result, StepError};
 use crate::event::BuildListener;
 use crate::grants::Grants;
 use crate::memo::Memo;
-use crate::origin::{LayeredStep, Origin, Origins};
+use crate::origin::{BuildOrigin, LayeredStep, Origins};
 use crate::pending::Pending;
 use crate::plan::Plan;
 use crate::remote::Remotes;
@@ -144,7 +144,7 @@ pub struct Built {
     /// How many were in the cache.
     pub cached: usize,
     /// What of elsewhere it was made of.
-    pub origins: Vec<Origin>,
+    pub origins: Vec<BuildOrigin>,
     /// The steps that made layers, stage by stage.
     pub steps: Vec<LayeredStep>,
     /// Keeps the layers of the base.

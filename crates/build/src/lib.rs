@@ -62,6 +62,6 @@ pub use error::{BuildError, StepError};
 pub use event::{BuildEvent, BuildListener};
 pub use grants::{Entitlement, Grants};
 pub use key::{CacheKey, KeyHasher};
-pub use origin::{LayeredStep, Origin, OriginKind};
+pub use origin::{BuildOrigin, LayeredStep, OriginKind};
 pub use plan::{Plan, Step};
 pub use remote::{RemoteFile, Remotes};

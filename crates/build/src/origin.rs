@@ -18,7 +18,7 @@ pub enum OriginKind {
 
 /// Something from elsewhere that a build took.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Origin {
+pub struct BuildOrigin {
     /// What it is.
     pub kind: OriginKind,
     /// Where it is: a name, or an address without passwords and queries.
@@ -41,20 +41,20 @@ pub struct LayeredStep {
 /// Both while a build goes on.
 #[derive(Debug, Default)]
 pub(crate) struct Origins {
-    places: Mutex<BTreeSet<Origin>>,
+    places: Mutex<BTreeSet<BuildOrigin>>,
     steps: Mutex<BTreeMap<usize, Vec<LayeredStep>>>,
 }
 
 impl Origins {
     pub(crate) fn took(&self, kind: OriginKind, place: &str, identity: &str) {
         let (place, identity) = (place.to_owned(), identity.to_owned());
-        held(&self.places).insert(Origin { kind, place, identity, platform: None });
+        held(&self.places).insert(BuildOrigin { kind, place, identity, platform: None });
     }
 
     pub(crate) fn took_image(&self, place: &str, digest: &Digest, platform: String) {
         let (place, identity) = (place.to_owned(), digest.to_string());
         let kind = OriginKind::Image;
-        held(&self.places).insert(Origin { kind, place, identity, platform: Some(platform) });
+        held(&self.places).insert(BuildOrigin { kind, place, identity, platform: Some(platform) });
     }
 
     /// A step of a stage gave a layer; the stage's own are in their order.
@@ -64,7 +64,7 @@ impl Origins {
     }
 
     /// All of it, in an order that no clock decides.
-    pub(crate) fn all(&self) -> (Vec<Origin>, Vec<LayeredStep>) {
+    pub(crate) fn all(&self) -> (Vec<BuildOrigin>, Vec<LayeredStep>) {
         let places = held(&self.places).iter().cloned().collect();
         (places, held(&self.steps).values().flatten().cloned().collect())
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use corten_build::{Built, LayeredStep, Origin, OriginKind, Times, redacted};
+use corten_build::{BuildOrigin, Built, LayeredStep, OriginKind, Times, redacted};
 use corten_dockerfile::{BuiltinGroup, builtin_arg};
 use corten_scan::{Holdings, Inventory, SpdxSubject, spdx};
 use corten_spec::{Descriptor, Digest, Platform};
@@ -65,7 +65,7 @@ pub struct AttestationReport {
 pub(super) struct Facts {
     platform: Platform,
     layers: Vec<Descriptor>,
-    origins: Vec<Origin>,
+    origins: Vec<BuildOrigin>,
     steps: Vec<LayeredStep>,
 }
 
@@ -220,7 +220,7 @@ fn parameters(
     all
 }
 
-fn dependency(origin: &Origin) -> Value {
+fn dependency(origin: &BuildOrigin) -> Value {
     let identity = match (origin.kind, Digest::parse(&origin.identity)) {
         (OriginKind::Image | OriginKind::File, Ok(digest)) => digest_set(&digest),
         _ => json!({ "gitCommit": origin.identity }),

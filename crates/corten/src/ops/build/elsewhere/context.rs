@@ -6,9 +6,7 @@ use std::io::{Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use corten_build::{
-    Address, ContextKind, GitPlace, Origin as BuildOrigin, OriginKind, plain_tar, redacted,
-};
+use corten_build::{Address, BuildOrigin, ContextKind, GitPlace, OriginKind, plain_tar, redacted};
 use corten_bundle::Powers;
 use corten_dockerfile::MAX_DOCKERFILE;
 use corten_layer::{Apply, Devices, EntryKind, Limits, Root, Tar, Whiteouts, apply};
