@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::PathBuf;
 use std::str::FromStr;
 
 use corten_dockerfile::{Run, RunNetwork, Security};
+use corten_run::AgentPlace;
 use rustix::thread::CapabilitySet;
 
 use crate::builder::StepNetwork;
@@ -59,8 +59,8 @@ impl FromStr for Entitlement {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Grants {
-    /// Sockets of ssh agents, by the ids that `RUN --mount=type=ssh` names.
-    pub agents: BTreeMap<String, PathBuf>,
+    /// Agents of ssh, by the ids that `RUN --mount=type=ssh` names.
+    pub agents: BTreeMap<String, AgentPlace>,
     /// What is allowed.
     pub allowed: BTreeSet<Entitlement>,
     /// The shell that whoever builds gets in the state of a RUN that failed.

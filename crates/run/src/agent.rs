@@ -7,6 +7,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::Shutdown;
@@ -33,6 +34,21 @@ const SIGN: u8 = 13;
 /// `SSH_AGENT_FAILURE`, framed.
 const FAILURE: [u8; 5] = [0, 0, 0, 1, 5];
 
+/// Keys that answer for themselves.
+pub trait AgentKeys: Send + Sync + fmt::Debug {
+    /// The answer to a message of kind 11 (list) or 13 (sign), both without their lengths; none where it fails.
+    fn answer(&self, question: &[u8]) -> Option<Vec<u8>>;
+}
+
+/// Where an agent is.
+#[derive(Clone, Debug)]
+pub enum AgentPlace {
+    /// Behind a socket.
+    Socket(PathBuf),
+    /// In this process.
+    Own(Arc<dyn AgentKeys>),
+}
+
 /// A socket that leads to an agent; it is closed, and with it every connection, when this is dropped.
 #[derive(Debug)]
 pub struct AgentProxy {
@@ -44,7 +60,7 @@ pub struct AgentProxy {
 impl AgentProxy {
     /// Listens at `path`, which is not there yet, on a thread that sees the mounts of the calling one. Paths may be
     /// longer than the address of a socket.
-    pub fn start(path: &Path, agent: PathBuf) -> Result<Self> {
+    pub fn start(path: &Path, agent: AgentPlace) -> Result<Self> {
         let listening = || format!("listen for ssh at {}", path.display());
         let listener = through(path, |short| UnixListener::bind(short)).doing(listening)?;
         let own = listener.try_clone().doing(listening)?;
@@ -69,7 +85,7 @@ impl Drop for AgentProxy {
 /// Connections that are open, each with its two ends.
 type Open = Mutex<BTreeMap<usize, [Option<UnixStream>; 2]>>;
 
-fn attend(listener: &UnixListener, agent: &Path, over: &AtomicBool) {
+fn attend(listener: &UnixListener, place: &AgentPlace, over: &AtomicBool) {
     let open = Open::default();
     let all = || open.lock().unwrap_or_else(PoisonError::into_inner);
     std::thread::scope(|scope| {
@@ -86,13 +102,16 @@ fn attend(listener: &UnixListener, agent: &Path, over: &AtomicBool) {
             if all().len() >= MAX_CONNECTIONS {
                 continue;
             }
-            let agent = through(agent, |short| UnixStream::connect(short)).ok();
+            let agent = match place {
+                AgentPlace::Socket(path) => through(path, |short| UnixStream::connect(short)).ok(),
+                AgentPlace::Own(_) => None,
+            };
             let ends = [client.try_clone().ok(), agent.as_ref().and_then(|a| a.try_clone().ok())];
             all().insert(number, ends);
             let open = &open;
             scope.spawn(move || {
                 // Whoever asked sees the end of the connection.
-                let _ = carry(client, agent);
+                let _ = carry(client, agent, place);
                 open.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
             });
         }
@@ -103,13 +122,21 @@ fn attend(listener: &UnixListener, agent: &Path, over: &AtomicBool) {
 }
 
 /// Carries questions and answers until one side ends.
-fn carry(mut client: UnixStream, mut agent: Option<UnixStream>) -> std::io::Result<()> {
+fn carry(
+    mut client: UnixStream,
+    mut agent: Option<UnixStream>,
+    place: &AgentPlace,
+) -> std::io::Result<()> {
     while let Some(question) = message(&mut client)? {
-        let kind = question.get(4);
-        let answer = match &mut agent {
-            Some(agent) if kind == Some(&LIST) || kind == Some(&SIGN) => {
+        let is_harmless = matches!(question.get(4), Some(&LIST | &SIGN));
+        let answer = match (&mut agent, place) {
+            (Some(agent), _) if is_harmless => {
                 agent.write_all(&question)?;
                 message(agent)?
+            }
+            (None, AgentPlace::Own(keys)) if is_harmless => {
+                let answer = keys.answer(question.get(4..).unwrap_or_default());
+                Some(answer.and_then(framed).unwrap_or_else(|| FAILURE.to_vec()))
             }
             _ => Some(FAILURE.to_vec()),
         };
@@ -117,6 +144,12 @@ fn carry(mut client: UnixStream, mut agent: Option<UnixStream>) -> std::io::Resu
         client.write_all(&answer)?;
     }
     Ok(())
+}
+
+fn framed(answer: Vec<u8>) -> Option<Vec<u8>> {
+    let mut bytes = u32::try_from(answer.len()).ok()?.to_be_bytes().to_vec();
+    bytes.extend(answer);
+    Some(bytes)
 }
 
 /// One message with its length in front; none at the end.
@@ -159,7 +192,7 @@ mod tests {
         std::fs::create_dir(&deep).unwrap();
         let (behind, front) = (deep.join("behind"), deep.join("front"));
         let listener = through(&behind, |short| UnixListener::bind(short)).unwrap();
-        let proxy = AgentProxy::start(&front, behind).unwrap();
+        let proxy = AgentProxy::start(&front, AgentPlace::Socket(behind)).unwrap();
         let mut client = through(&front, |short| UnixStream::connect(short)).unwrap();
         let (mut agent, _) = listener.accept().unwrap();
         // Add a key, remove all, load a library, lock, an extension: none of them.

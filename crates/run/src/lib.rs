@@ -56,7 +56,7 @@ mod talk;
 mod time;
 mod watch;
 
-pub use agent::AgentProxy;
+pub use agent::{AgentKeys, AgentPlace, AgentProxy};
 pub use attach::{Attach, Parted, attach};
 pub use collect::collect;
 pub use control::{

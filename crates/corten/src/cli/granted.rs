@@ -12,9 +12,9 @@ use crate::ops::{AgentWord, GrantWords};
 /// What steps may have.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct GrantArgs {
-    /// An ssh agent for RUN --mount=type=ssh: default, or ID=SOCKET; without a socket that of SSH_AUTH_SOCK; may
-    /// repeat.
-    #[arg(long, value_name = "ID[=SOCKET]")]
+    /// An ssh agent for RUN --mount=type=ssh: default, or ID=SOCKET, or ID=KEYFILE,KEYFILE; without a path the agent of
+    /// SSH_AUTH_SOCK; may repeat.
+    #[arg(long, value_name = "ID[=PATH]")]
     ssh: Vec<String>,
     /// What RUN may ask for: network.host (--network=host), security.insecure (--security=insecure); may repeat.
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
@@ -49,11 +49,11 @@ impl GrantArgs {
 fn agent(text: &str) -> Result<(String, AgentWord), Failure> {
     let (id, paths) = text.split_once('=').map_or((text, None), |(id, paths)| (id, Some(paths)));
     if id.is_empty() {
-        return Err(Failure::Usage(format!("--ssh {text} is not ID or ID=SOCKET")));
+        return Err(Failure::Usage(format!("--ssh {text} is not ID, ID=SOCKET or ID=KEYFILE")));
     }
     let word = match paths {
         None => AgentWord::OfCaller,
-        Some(path) => AgentWord::Socket(PathBuf::from(path)),
+        Some(paths) => AgentWord::At(paths.split(',').map(PathBuf::from).collect()),
     };
     Ok((id.to_owned(), word))
 }

@@ -80,7 +80,7 @@ fn an_agent_that_is_missing_is_told() {
     assert!(answer.code != 0 && answer.err.contains("--ssh deploy=SOCKET"), "{}", answer.err);
     let key = bench.write("key", "-----BEGIN OPENSSH PRIVATE KEY-----\n");
     let answer = bench.build(file, &["--ssh", &format!("deploy={}", key.display())]);
-    assert!(answer.code != 0 && answer.err.contains("ssh-add"), "{}", answer.err);
+    assert!(answer.code != 0 && answer.err.contains("OpenSSH's form"), "{}", answer.err);
     let mut command = bench.command("store", &["build", "--ssh", "default"]);
     let out = command.arg(bench.path("ctx")).env_remove("SSH_AUTH_SOCK").output().unwrap();
     let err = String::from_utf8_lossy(&out.stderr).into_owned();
@@ -136,6 +136,62 @@ fn a_real_agent_signs_in_a_step() {
     assert!(bench.cat("/text.sig").contains("BEGIN SSH SIGNATURE"));
     let still = Command::new("ssh-add").arg("-l").env("SSH_AUTH_SOCK", &socket).output().unwrap();
     assert!(still.status.success(), "the key is still there");
+}
+
+#[test]
+fn keys_of_files_sign_in_a_step_and_stay_outside() {
+    let Some(bench) = Bench::new() else { return };
+    if !Path::new("/usr/bin/ssh-keygen").exists() {
+        eprintln!("skipped: the programs of openssh-client are missing");
+        return;
+    }
+    let kinds =
+        [("ed25519", ""), ("ecdsa", "256"), ("ecdsa", "384"), ("ecdsa", "521"), ("rsa", "2048")];
+    let (mut paths, mut names) = (Vec::new(), Vec::new());
+    std::fs::create_dir_all(bench.path("ctx")).unwrap();
+    for (kind, size) in kinds {
+        let name = format!("{kind}{size}");
+        let path = bench.path(&name);
+        let mut command = Command::new("ssh-keygen");
+        command.args(["-q", "-t", kind, "-N", "", "-C", &name, "-f"]).arg(&path);
+        if !size.is_empty() {
+            command.args(["-b", size]);
+        }
+        assert!(command.status().unwrap().success());
+        std::fs::copy(path.with_extension("pub"), bench.path("ctx").join(format!("{name}.pub")))
+            .unwrap();
+        paths.push(path.display().to_string());
+        names.push(name);
+    }
+    let machine = machine_of(&["/usr/bin/ssh-keygen", "/usr/bin/ssh-add"], &bench.path("tools"));
+    let file = format!(
+        "FROM base\nCOPY --from=tools / /\nCOPY *.pub /\n\
+         RUN echo root:x:0:0:root:/:/bin/sh >/etc/passwd; echo text >/text\n\
+         RUN --mount=type=ssh,id=deploy ssh-add -L >/keys && ! ssh-add -D && for k in {}; do \
+         cp /text /$k && ssh-keygen -Y sign -n file -f /$k.pub /$k || exit 1; done\n",
+        names.join(" ")
+    );
+    let (ssh, context) =
+        (format!("deploy={}", paths.join(",")), format!("tools={}", machine.display()));
+    bench.built(&file, &["--ssh", &ssh, "--build-context", &context]);
+    let read = |path: &str| std::fs::read_to_string(path).unwrap();
+    let public: String = paths.iter().map(|path| read(&format!("{path}.pub"))).collect();
+    assert_eq!(bench.cat("/keys"), public);
+    for name in &names {
+        let signature = bench.write(&format!("{name}.sig"), &bench.cat(&format!("/{name}.sig")));
+        let text = std::fs::File::open(bench.write("text", "text\n")).unwrap();
+        let mut command = Command::new("ssh-keygen");
+        command.args(["-Y", "check-novalidate", "-n", "file", "-s"]).arg(signature).stdin(text);
+        let out = command.output().unwrap();
+        assert!(out.status.success(), "{name}: {}", String::from_utf8_lossy(&out.stderr));
+    }
+    // One with a passphrase is for an agent.
+    let locked = bench.path("locked");
+    let mut command = Command::new("ssh-keygen");
+    command.args(["-q", "-t", "ed25519", "-N", "words", "-f"]).arg(&locked);
+    assert!(command.status().unwrap().success());
+    let answer = bench.build("FROM base\n", &["--ssh", &format!("default={}", locked.display())]);
+    assert!(answer.code != 0 && answer.err.contains("passphrase"), "{}", answer.err);
 }
 
 /// Programs of this machine with what they are linked to, as a context.

@@ -5,8 +5,10 @@ pub(super) mod bases;
 mod elsewhere;
 mod given;
 mod granted;
+mod keys;
 mod looking;
 pub(super) mod outputs;
+mod wire;
 
 use std::any::Any;
 use std::collections::BTreeMap;
