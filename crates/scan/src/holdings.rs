@@ -67,16 +67,13 @@ impl Holdings {
     ) -> Result<(), LayerError> {
         let broken = |rule| LayerError::Refused { entry: entry.place(), rule };
         let path = entry.path().map_err(broken)?;
-        match Whiteout::of(&path).map_err(broken)? {
-            Some(whiteout) => {
-                match whiteout {
-                    Whiteout::Path(hidden) => self.hide(&hidden, true),
-                    Whiteout::Below(directory) => self.hide(&directory, false),
-                    Whiteout::Reserved => {}
-                }
-                return Ok(());
+        if let Some(whiteout) = Whiteout::of(&path).map_err(broken)? {
+            match whiteout {
+                Whiteout::Path(hidden) => self.hide(&hidden, true),
+                Whiteout::Below(directory) => self.hide(&directory, false),
+                Whiteout::Reserved => {}
             }
-            None => {}
+            return Ok(());
         }
         if entry.kind == EntryKind::Directory {
             return Ok(());

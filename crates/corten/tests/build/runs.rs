@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::bench::Bench;
+use crate::grants::{ASK, fake_agent};
 
 #[test]
 fn what_is_mounted_is_seen_and_is_in_no_layer() {
@@ -142,7 +143,10 @@ fn an_ordinary_user_with_one_id_builds_the_same_way_every_time() {
     bench.write("ctx/a", "a\n");
     bench.write(
         "ctx/Dockerfile",
-        "FROM base\nCOPY a /a\nRUN id -u >/id; cat /a >/b; rm /etc/group\n",
+        &format!(
+            "FROM base\nCOPY a /a\nRUN id -u >/id; cat /a >/b; rm /etc/group\n\
+             RUN --mount=type=ssh,required --mount=type=secret,id=s,env=S {ASK} >/asked; echo $S | wc -c >/s\n"
+        ),
     );
     let binary = bench.path("corten");
     std::fs::copy(env!("CARGO_BIN_EXE_corten"), &binary).unwrap();
@@ -154,6 +158,10 @@ fn an_ordinary_user_with_one_id_builds_the_same_way_every_time() {
     open(".");
     std::fs::create_dir_all(bench.path("home")).unwrap();
     chown(bench.path("home"), Some(54_321), Some(54_321)).unwrap();
+    let socket = bench.path("home/agent");
+    fake_agent(&socket);
+    chown(&socket, Some(54_321), Some(54_321)).unwrap();
+    let ssh = format!("default={}", socket.display());
     let corten = |words: &[&str]| {
         let mut command = std::process::Command::new("setpriv");
         command.args(["--reuid", USER, "--regid", USER, "--clear-groups"]).arg(&binary).args(words);
@@ -168,11 +176,15 @@ fn an_ordinary_user_with_one_id_builds_the_same_way_every_time() {
     corten(&["pull", &from, "base"]);
     let context = bench.path("ctx").display().to_string();
     let build = |more: &[&str]| {
-        corten(&[&["build", "-t", "t", "--network", "none", &context], more].concat())
+        let lent = ["--ssh", &ssh, "--secret", "id=s,env=HOME"];
+        corten(&[&["build", "-t", "t", "--network", "none", &context], &lent[..], more].concat())
     };
     let first = build(&[]);
     assert_eq!(build(&["--no-cache"]), first);
     assert_eq!(corten(&["cat", "store:t", "/id"]), "0\n");
     assert_eq!(corten(&["cat", "store:t", "/b"]), "a\n");
+    assert_eq!(corten(&["cat", "store:t", "/asked"]), "000000050c000000000000000105");
+    let length = bench.path("home").display().to_string().len() + 1;
+    assert_eq!(corten(&["cat", "store:t", "/s"]), format!("{length}\n"));
     assert!(!corten(&["ls", "store:t", "/etc"]).contains("group"));
 }
