@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::bench::Bench;
-use crate::grants::{ASK, fake_agent};
+use crate::grants::{ANSWER, ASK, fake_agent, tools};
 
 #[test]
 fn what_is_mounted_is_seen_and_is_in_no_layer() {
@@ -90,6 +90,20 @@ fn stages_that_do_not_need_each_other_run_beside_each_other() {
 }
 
 #[test]
+fn a_locked_cache_is_held_for_as_long_as_its_step_runs() {
+    let Some(bench) = Bench::new() else { return };
+    let stage = |own: &str| {
+        format!(
+            "FROM base AS {own}\nRUN --mount=type=cache,id=one,sharing=locked,target=/m \
+             mkdir /m/mine && sleep 1 && rm -r /m/mine && touch /{own}\n"
+        )
+    };
+    let last = "FROM scratch\nCOPY --from=one /one /\nCOPY --from=two /two /\n";
+    bench.built(&format!("{}{}{last}", stage("one"), stage("two")), &[]);
+    assert!(bench.stat("/one").is_some() && bench.stat("/two").is_some());
+}
+
+#[test]
 fn a_killed_build_leaves_no_process_and_no_mount() {
     let Some(bench) = Bench::new() else { return };
     // A number that nobody else on this machine sleeps for.
@@ -144,7 +158,7 @@ fn an_ordinary_user_with_one_id_builds_the_same_way_every_time() {
     bench.write(
         "ctx/Dockerfile",
         &format!(
-            "FROM base\nCOPY a /a\nRUN id -u >/id; cat /a >/b; rm /etc/group\n\
+            "FROM base\nCOPY --from=tools / /\nCOPY a /a\nRUN id -u >/id; cat /a >/b; rm /etc/group\n\
              RUN --mount=type=ssh,required --mount=type=secret,id=s,env=S {ASK} >/asked; echo $S | wc -c >/s\n"
         ),
     );
@@ -158,6 +172,7 @@ fn an_ordinary_user_with_one_id_builds_the_same_way_every_time() {
     open(".");
     std::fs::create_dir_all(bench.path("home")).unwrap();
     chown(bench.path("home"), Some(54_321), Some(54_321)).unwrap();
+    let Some(tools) = tools(&bench) else { return };
     let socket = bench.path("home/agent");
     fake_agent(&socket);
     chown(&socket, Some(54_321), Some(54_321)).unwrap();
@@ -176,14 +191,14 @@ fn an_ordinary_user_with_one_id_builds_the_same_way_every_time() {
     corten(&["pull", &from, "base"]);
     let context = bench.path("ctx").display().to_string();
     let build = |more: &[&str]| {
-        let lent = ["--ssh", &ssh, "--secret", "id=s,env=HOME"];
+        let lent = ["--ssh", &ssh, "--secret", "id=s,env=HOME", "--build-context", &tools];
         corten(&[&["build", "-t", "t", "--network", "none", &context], &lent[..], more].concat())
     };
     let first = build(&[]);
     assert_eq!(build(&["--no-cache"]), first);
     assert_eq!(corten(&["cat", "store:t", "/id"]), "0\n");
     assert_eq!(corten(&["cat", "store:t", "/b"]), "a\n");
-    assert_eq!(corten(&["cat", "store:t", "/asked"]), "000000050c000000000000000105");
+    assert_eq!(corten(&["cat", "store:t", "/asked"]), ANSWER);
     let length = bench.path("home").display().to_string().len() + 1;
     assert_eq!(corten(&["cat", "store:t", "/s"]), format!("{length}\n"));
     assert!(!corten(&["ls", "store:t", "/etc"]).contains("group"));
