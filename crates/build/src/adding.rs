@@ -16,6 +16,7 @@ use crate::copy::told_inline;
 use crate::copying::{Copying, Pick};
 use crate::error::{Result, StepError, refused};
 use crate::key::{KeyHasher, KeyInput};
+use crate::origin::OriginKind;
 use crate::remote::RemoteFile;
 use crate::source::{Owners, Source};
 use crate::stage::StageRun;
@@ -158,11 +159,14 @@ impl StageRun<'_> {
             }
             Part::File(fetch) => {
                 let digest = fetch.digest(self)?;
-                let told =
-                    KeyInput::of_text(format!("address {}", redacted(fetch.url)), digest.as_str());
+                let address = redacted(fetch.url);
+                self.session.origins.took(OriginKind::File, &address, digest.as_str());
+                let told = KeyInput::of_text(format!("address {address}"), digest.as_str());
                 key.field("file").field(file_name(fetch.url)).field(digest.as_str()).telling([told])
             }
             Part::Git(place, commit) => {
+                let remote = redacted(&place.remote);
+                self.session.origins.took(OriginKind::Commit, &remote, commit);
                 // What is kept of git names the repository and what was asked of it.
                 let kept = match place.keep_git_dir {
                     Some(true) => {

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use corten_spec::{Descriptor, DiffId, ImageConfig, Platform};
+use corten_spec::{Descriptor, DiffId, Digest, ImageConfig, Platform};
 use serde::{Deserialize, Serialize};
 
 /// A layer of an image that is built.
@@ -23,6 +23,8 @@ pub struct Base {
     pub config: ImageConfig,
     /// Its layers, the lowest first.
     pub layers: Vec<BuiltLayer>,
+    /// The digest of its manifest, where it has one.
+    pub digest: Option<Digest>,
     /// Keeps them for as long as it is held.
     pub held: Arc<dyn Any + Send + Sync>,
 }

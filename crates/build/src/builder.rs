@@ -22,9 +22,11 @@ use crate::builds::{BuildTitle, PastBuild, PastStep, remember};
 use crate::cache::Cache;
 use crate::error::{BuildError, Result, StepError};
 use crate::event::BuildListener;
+use crate::grants::Grants;
 use crate::imports::{Imported, Imports, Results, Spoiled, StepResult};
 use crate::kept_memo::FILES;
 use crate::memo::Memo;
+use crate::origin::{BuildOrigin, LayeredStep, Origins};
 use crate::pending::Pending;
 use crate::plan::Plan;
 use crate::remote::Remotes;
@@ -134,6 +136,8 @@ pub struct BuildRequest {
     pub imports: Option<Arc<dyn Imports>>,
     /// How it is remembered; without it, it is not.
     pub title: Option<BuildTitle>,
+    /// What steps may have besides.
+    pub grants: Grants,
 }
 
 /// What was built.
@@ -150,6 +154,10 @@ pub struct Built {
     pub steps: Vec<StepResult>,
     /// The cache mounts of its steps, by their names: the `id=` of each.
     pub mounts: BTreeMap<String, String>,
+    /// What of elsewhere it was made of.
+    pub origins: Vec<BuildOrigin>,
+    /// The steps that made layers, stage by stage.
+    pub layered: Vec<LayeredStep>,
     /// Keeps the layers of the base.
     pub held: Vec<Arc<dyn Any + Send + Sync>>,
 }
@@ -162,6 +170,7 @@ pub(crate) struct Session<'a> {
     pub(crate) pending: Pending,
     pub(crate) memo: Memo,
     pub(crate) work: Work,
+    pub(crate) origins: Origins,
     failed: AtomicBool,
     ended: Mutex<BTreeMap<usize, Option<StageState>>>,
     bell: Condvar,
@@ -210,6 +219,7 @@ impl Builder<'_> {
             pending: Pending::new(self.store.clone(), cache),
             memo: Memo::open(self.place.join(FILES), self.now),
             work: Work::begin(&self.place.join(ROOMS), self.memory.as_deref()).map_err(place)?,
+            origins: Origins::default(),
             failed: AtomicBool::new(false),
             ended: Mutex::default(),
             bell: Condvar::new(),
@@ -278,7 +288,9 @@ impl Session<'_> {
         let (steps, mounts) = self.results.take();
         let layers: Vec<BuiltLayer> = state.layers.into_iter().map(|laid| laid.layer).collect();
         config.rootfs.diff_ids = layers.iter().map(|layer| layer.diff_id.clone()).collect();
-        Ok(Built { config, layers, ran, cached, steps, mounts, held: state.held })
+        let (origins, layered) = self.origins.all();
+        let held = state.held;
+        Ok(Built { config, layers, ran, cached, steps, mounts, origins, layered, held })
     }
 
     /// The result of another stage, once it is there.
@@ -299,6 +311,11 @@ impl Session<'_> {
         self.failed.load(Ordering::Relaxed)
     }
 
+    /// Stops all other stages; whether nobody did so before.
+    pub(crate) fn stop(&self) -> bool {
+        !self.failed.swap(true, Ordering::Relaxed)
+    }
+
     /// An image by its name and for a platform, asked for once.
     pub(crate) fn image(&self, name: &str, platform: &Platform) -> Result<Base> {
         let key = (name.to_owned(), platform.to_string());
@@ -308,6 +325,9 @@ impl Session<'_> {
         }
         let asked = self.builder.bases.image(name, platform);
         let base = asked.map_err(|source| StepError::Base { name: name.to_owned(), source })?;
+        if let Some(digest) = &base.digest {
+            self.origins.took_image(name, digest, platform.to_string());
+        }
         images.insert(key, base.clone());
         Ok(base)
     }

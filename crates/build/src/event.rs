@@ -19,12 +19,26 @@ pub enum BuildEvent<'a> {
         /// Which.
         step: &'a str,
     },
+    /// A step went wrong.
+    Failed {
+        /// Which.
+        step: &'a str,
+    },
     /// A process of a step wrote a line.
     Output {
         /// Which step.
         step: &'a str,
         /// The line, without its end.
         line: &'a str,
+    },
+    /// A shell takes the terminal: nothing else is to be written there until it ends, and with it the build.
+    ShellBegins {
+        /// The step that failed, whose state it has.
+        step: &'a str,
+        /// Its exit code.
+        code: i32,
+        /// The last lines that it wrote.
+        output: &'a [String],
     },
     /// Something that the user should know.
     Notice {

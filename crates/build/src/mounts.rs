@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use corten_bundle::{MountPoint, Purpose};
 use corten_dockerfile::{FileAccess, IgnoreFile, Mount, MountAccess, MountKind, Run, StageSource};
 use corten_layer::{Compression, Entry, TreePath};
+use corten_run::AgentProxy;
 use oci_spec::runtime::Mount as RuntimeMount;
 
 use crate::archive::Unpack;
@@ -38,9 +39,13 @@ pub(crate) struct Mounted {
     pub(crate) points: Vec<MountPoint>,
     /// Variables that hold secrets.
     pub(crate) env: Vec<(String, String)>,
+    /// Where the first ssh agent is.
+    pub(crate) agent: Option<String>,
+    /// The ways to agents, open as long as this is.
+    pub(crate) agents: Vec<AgentProxy>,
     /// Caches by their names: one that is mounted twice is one.
     pub(crate) caches: BTreeMap<String, PathBuf>,
-    /// Keeps others out of them.
+    /// Keeps others out of them, as long as this is there.
     pub(crate) locks: Vec<File>,
 }
 
@@ -61,7 +66,7 @@ impl StageRun<'_> {
     ) -> Result<Vec<Wanted>> {
         let escape = self.session.plan.file.escape();
         let mut uses = self.uses(command)?.into_iter();
-        let mut all = Vec::with_capacity(run.mounts.len());
+        let mut all: Vec<Wanted> = Vec::with_capacity(run.mounts.len());
         for flag in &run.mounts {
             let from = flag.from.as_ref().and_then(|_| uses.next());
             let mount = flag.resolve(escape, &self.state.scope);
@@ -70,13 +75,14 @@ impl StageRun<'_> {
                 MountKind::Secret { id, .. } if mount.target.is_empty() => {
                     format!("/run/secrets/{id}")
                 }
+                MountKind::Ssh { .. } if mount.target.is_empty() => {
+                    let is_ssh = |one: &&Wanted| matches!(one.mount.kind, MountKind::Ssh { .. });
+                    format!("/run/buildkit/ssh_agent.{}", all.iter().filter(is_ssh).count())
+                }
                 _ => absolute(Some(self.state.working_dir()), &mount.target),
             };
             if target.len() > 1 {
                 target.truncate(target.trim_end_matches('/').len());
-            }
-            if let MountKind::Ssh { .. } = mount.kind {
-                return refused("--mount=type=ssh: agents are not reached yet");
             }
             all.push(Wanted { mount, target, from });
         }
@@ -158,7 +164,12 @@ impl StageRun<'_> {
                     }
                     false
                 }
-                MountKind::Ssh { .. } => continue,
+                MountKind::Ssh { id, required, access } => {
+                    if !self.agent((id, *required), *access, (&wanted.target, &mut made))? {
+                        continue;
+                    }
+                    false
+                }
             };
             self.point(&wanted.target, is_directory, layers, &mut made)?;
         }
@@ -269,16 +280,20 @@ impl StageRun<'_> {
         if !has_file {
             return Ok(false);
         }
-        // In memory of this thread's mounts: it reaches no disk.
-        let room = self.ground.brief()?;
-        let flags = rustix::mount::MountFlags::NOSUID | rustix::mount::MountFlags::NODEV;
-        rustix::mount::mount("tmpfs", &room, "tmpfs", flags, Some(c"mode=0755"))
-            .map_err(failed("a secret", "mounting"))?;
-        let path = room.join("secret");
+        let path = self.memory_room()?.join("secret");
         std::fs::write(&path, &value.0).map_err(failed("a secret", "writing"))?;
         set_access(&path, access, 0o400)?;
         made.mounts.push(bound(&path, target, true));
         Ok(true)
+    }
+
+    /// A directory in memory of this thread's mounts: what is in it reaches no disk, and nobody else sees it.
+    pub(crate) fn memory_room(&self) -> Result<PathBuf> {
+        let room = self.ground.brief()?;
+        let flags = rustix::mount::MountFlags::NOSUID | rustix::mount::MountFlags::NODEV;
+        rustix::mount::mount("tmpfs", &room, "tmpfs", flags, Some(c"mode=0755"))
+            .map_err(failed("memory for a step", "mounting"))?;
+        Ok(room)
     }
 }
 

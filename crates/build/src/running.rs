@@ -9,12 +9,11 @@ use corten_bundle::Purpose;
 use corten_bundle::config::{Host, Overrides, Space, runtime_config};
 use corten_bundle::users::{RootDirectory, within};
 use corten_dockerfile::{
-    BuiltinGroup, Command, IgnoreFile, Invocation, Run, RunNetwork, Security, Variables as _,
-    builtin_arg,
+    BuiltinGroup, Command, IgnoreFile, Invocation, Run, Security, Variables as _, builtin_arg,
 };
-use corten_layer::{Marks, PackOptions, pack_directory};
+use corten_layer::{Marks, Owner, PackOptions, pack_directory};
 use corten_run::network::{self, Private, Way};
-use corten_run::{ContainerId, ExitStatus, Once, Streams, run_once};
+use corten_run::{ContainerId, ExitStatus, OnceBundle, Streams, run_once};
 use corten_spec::{ContainerConfig, ImageConfig};
 use oci_spec::runtime::Mount as RuntimeMount;
 
@@ -25,9 +24,11 @@ use crate::config::{self, Row};
 use crate::error::{Result, StepError, failed, of_layer, refused};
 use crate::event::BuildEvent;
 use crate::foreign;
+use crate::grants;
 use crate::key::KeyInput;
 use crate::lookup::{LastLink, Tree as _, resolve};
 use crate::mounts::{Mounted, Wanted, bound};
+use crate::owned::Owned;
 use crate::rootfs::{Laid, Made, make};
 use crate::source::{Owners, Source};
 use crate::stage::StageRun;
@@ -40,6 +41,8 @@ const LAST_LINES: usize = 20;
 const LONGEST_LINE: u64 = 64 * 1024;
 /// What every hosts file begins with.
 const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
+/// The variable that leads to an ssh agent.
+const AGENT: &str = "SSH_AUTH_SOCK";
 /// Where here-documents that are programs stand.
 const SCRIPTS: &str = "/dev/pipes";
 
@@ -50,14 +53,14 @@ struct Process {
     proxies: Vec<(String, String)>,
     script: Option<(String, String)>,
     network: StepNetwork,
+    security: Security,
 }
 
 impl StageRun<'_> {
     /// Carries out a RUN.
     pub(crate) fn run(&mut self, command: &Command, run: &Run) -> Result<()> {
-        if run.security == Security::Insecure {
-            return refused("--security=insecure: steps are always confined");
-        }
+        let request = self.session.request;
+        let (network, security) = request.grants.of(run, request.network)?;
         if !run.devices.is_empty() {
             return refused("--device: devices are not given to steps yet");
         }
@@ -70,18 +73,13 @@ impl StageRun<'_> {
                 (config::through_shell(config, &path), Some((name, data)))
             }
         };
-        let network = match run.network {
-            RunNetwork::Default => self.session.request.network,
-            RunNetwork::None => StepNetwork::None,
-            RunNetwork::Host => StepNetwork::Host,
-        };
         let (env, proxies) = (self.variables(), self.proxies());
         let row = format!(
             "RUN {}{} # buildkit",
             config::told_arguments(&self.state.scope),
             args.join(" ")
         );
-        let process = Process { args, env, proxies, script, network };
+        let process = Process { args, env, proxies, script, network, security };
         let wanted = self.wanted(command, run)?;
         let key = self
             .key("run")
@@ -91,6 +89,10 @@ impl StageRun<'_> {
             .named("user", self.state.user())
             .named("working directory", self.state.working_dir())
             .field(format!("{:?}", (&process.network, &process.script)));
+        let key = match process.security {
+            Security::Sandbox => key,
+            Security::Insecure => key.field("insecure"),
+        };
         let key = self.mounts_key(key, &wanted)?;
         self.layer(key, |stage| Ok((stage.made(&process, &wanted)?, Vec::new())))?;
         config::note(&mut self.state.config, row, Row::Layer, self.session.request.times);
@@ -131,29 +133,31 @@ impl StageRun<'_> {
         make(&room.join("bundle"))?;
         let layers = self.state.layers.clone();
         let mut mounted = self.mounted(wanted, &room, &layers)?;
-        // Caches are taken until the process has ended.
-        let locks = std::mem::take(&mut mounted.locks);
         let rootfs = room.join("bundle/rootfs");
         let written = self.ground.write_over(&layers, rootfs, Purpose::Step, &mounted.points)?;
         self.working_directory(&written.rootfs)?;
         let id = ContainerId::random()?;
-        self.write_config(process, mounted, (&room, &written.rootfs))?;
-        let ended = self.process(process, &id, &room);
+        let (env, user) = self.write_config(process, &mut mounted, (&room, &written.rootfs))?;
+        let ended = self.process((process, &env), &id, &room);
+        self.shell_after(&ended, (process.network, &env), &room);
+        // Caches are others' again, and nobody reaches an agent any more.
+        drop(mounted);
         written.end()?;
-        drop(locks);
         ended?;
-        let layer = self.packed_upper(&written.upper)?;
+        let owned = self.owned(&written.upper, &layers, user)?;
+        let layer = self.packed_upper(&written.upper, owned)?;
         // What cannot be removed now goes with the build's directory.
         let _ = corten_run::erase(&room);
         Ok(Laid { layer, made: Made::Upper(written.upper) })
     }
 
-    fn packed_upper(&self, upper: &Path) -> Result<BuiltLayer> {
+    fn packed_upper(&self, upper: &Path, owned: Owned) -> Result<BuiltLayer> {
         let (pending, how) = (&self.session.pending, self.session.how());
         let mut options = PackOptions::new(how.compression);
         options.packing = how.packing();
         options.latest_mtime = how.times.latest();
         options.marks = Marks::Whiteouts;
+        (options.owner, options.owners) = (owned.new, owned.old);
         let staged = pending.stage()?;
         let (tree, staged) =
             pack_directory(upper, &options, staged).map_err(of_layer("what the step wrote"))?;
@@ -182,9 +186,9 @@ impl StageRun<'_> {
     fn write_config(
         &self,
         process: &Process,
-        mounted: Mounted,
+        mounted: &mut Mounted,
         (room, rootfs): (&Path, &Path),
-    ) -> Result<()> {
+    ) -> Result<(Vec<(String, String)>, Owner)> {
         let powers = self.session.builder.powers;
         let image = ImageConfig {
             config: Some(ContainerConfig {
@@ -200,41 +204,58 @@ impl StageRun<'_> {
             // Nothing can be run from where memory is, on some machines.
             mounts.push(script(&self.ground.room()?, name, data)?);
         }
-        mounts.extend(mounted.mounts);
-        let mut env = process.proxies.clone();
-        env.extend(mounted.env);
+        mounts.append(&mut mounted.mounts);
+        let has_agent = process.env.iter().any(|(name, _)| name == AGENT);
+        let agent = mounted.agent.take().filter(|_| !has_agent);
+        // Of this step alone, and on no disk.
+        let mut unwritten = process.proxies.clone();
+        unwritten.extend(agent.map(|path| (AGENT.to_owned(), path)));
+        unwritten.append(&mut mounted.env);
+        let cap_drop = match process.security {
+            Security::Sandbox => Vec::new(),
+            Security::Insecure => grants::lacking()?,
+        };
         let overrides = Overrides {
             entrypoint: Some(process.args.clone()),
-            env,
             hostname: Some(HOSTNAME.to_owned()),
             mounts,
             network: match process.network {
                 StepNetwork::Host => Space::Host,
                 StepNetwork::Private | StepNetwork::None => Space::New,
             },
+            privileged: process.security == Security::Insecure,
+            cap_drop,
             ..Overrides::default()
         };
         let host = Host::here(self.session.builder.native.architecture.clone(), powers);
         let root = RootDirectory::open(rootfs).map_err(failed(rootfs.display(), "opening"))?;
         let mut converted = runtime_config(&image, &overrides, &host, &root)?;
+        let mut owner = Owner { uid: 0, gid: 0 };
         if let Some(process) = converted.spec.process_mut() {
             let mut user = process.user().clone();
             within(&mut user, powers);
+            owner = Owner { uid: user.uid(), gid: user.gid() };
             process.set_user(user);
         }
         let path = room.join("bundle/config.json");
-        std::fs::write(&path, converted.bytes()).map_err(failed(path.display(), "writing"))
+        std::fs::write(&path, converted.bytes()).map_err(failed(path.display(), "writing"))?;
+        Ok((unwritten, owner))
     }
 
     /// Runs the process to its end, and tells its output line by line.
-    fn process(&self, process: &Process, id: &ContainerId, room: &Path) -> Result<()> {
+    fn process(
+        &self,
+        (process, env): (&Process, &[(String, String)]),
+        id: &ContainerId,
+        room: &Path,
+    ) -> Result<()> {
         let session = self.session;
         let piping = || failed("the output of the step", "opening");
         let (read, write) = std::io::pipe().map_err(piping())?;
         let stderr = OwnedFd::from(write.try_clone().map_err(piping())?);
         let streams = Streams { stdin: None, stdout: write.into(), stderr };
         let bundle = room.join("bundle");
-        let once = Once { directory: session.work.path(), bundle: &bundle, streams };
+        let once = OnceBundle { directory: session.work.path(), bundle: &bundle, env };
         let (label, listener) = (self.step.label.as_str(), session.builder.listener);
         let reader = || {
             let mut last = std::collections::VecDeque::new();
@@ -260,17 +281,14 @@ impl StageRun<'_> {
         let mut connect = |pid| self.connect(process.network, id, pid);
         let (ended, output) = std::thread::scope(|scope| {
             let output = scope.spawn(reader);
-            let ended = run_once(once, id, &mut connect, &|| {
+            let ended = run_once(once, streams, id, &mut connect, &|| {
                 // There is time while a process runs. What fails here fails at the end of the build.
                 let _ = session.pending.flush();
                 session.is_over()
             });
             (ended, output.join().unwrap_or_default())
         });
-        if process.network == StepNetwork::Private {
-            // What stays is found by gc.
-            let _ = network::disconnect(&session.builder.leases, id.as_str());
-        }
+        self.disconnect(process.network, id);
         let ended = ended?;
         if session.is_over() {
             return Err(StepError::Cancelled);
@@ -284,7 +302,14 @@ impl StageRun<'_> {
         Err(StepError::Exit { code, output })
     }
 
-    fn connect(
+    pub(crate) fn disconnect(&self, network: StepNetwork, id: &ContainerId) {
+        if network == StepNetwork::Private {
+            // What stays is found by gc.
+            let _ = network::disconnect(&self.session.builder.leases, id.as_str());
+        }
+    }
+
+    pub(crate) fn connect(
         &self,
         network: StepNetwork,
         id: &ContainerId,

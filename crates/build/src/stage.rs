@@ -247,6 +247,9 @@ impl StageRun<'_> {
                 let made = make(self);
                 if made.is_err() {
                     self.note(Some(&key), StepEnd::Failed, None);
+                    if !session.is_over() {
+                        self.tell(BuildEvent::Failed { step: &label });
+                    }
                 }
                 let (laid, more) = made?;
                 inputs.extend(more);
@@ -257,6 +260,7 @@ impl StageRun<'_> {
                 laid
             }
         };
+        session.origins.gave(self.place.stage_number, &label, &laid.layer.descriptor.digest);
         session.results.add(StepResult {
             key,
             layer: laid.layer.clone(),

@@ -9,6 +9,7 @@ use crate::spawn::{Stage, Stdio};
 use crate::{Engine, birth, hooks, namespaces, spawn};
 use oci_spec::runtime::{ContainerState, LinuxNamespaceType, Spec, State};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use std::fmt;
 use std::io::Read;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -28,8 +29,32 @@ pub struct Create {
     pub stdio: Stdio,
     /// How many descriptors from 3 on the process inherits.
     pub preserve_fds: u32,
+    /// Variables of the process besides those of `config.json`, which they replace.
+    pub env: Unwritten,
     /// Moves the root in place of pivoting, for machines that run from their first memory file system.
     pub no_pivot: bool,
+}
+
+/// Variables that are handed on in memory and written nowhere: secrets.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Unwritten(pub Vec<(String, String)>);
+
+impl Unwritten {
+    fn add_to(&self, spec: &mut Spec) {
+        let Some(process) = spec.process_mut() else { return };
+        let mut env = process.env().clone().unwrap_or_default();
+        for (name, value) in &self.0 {
+            env.retain(|one| one.split_once('=').is_none_or(|(known, _)| known != name));
+            env.push(format!("{name}={value}"));
+        }
+        process.set_env(Some(env));
+    }
+}
+
+impl fmt::Debug for Unwritten {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
 }
 
 /// Creates a container whose first process waits for [`crate::start`]. That process is a child of this one.
@@ -37,7 +62,8 @@ pub struct Create {
 pub fn create(engine: &Engine, wanted: &Create) -> Result<State> {
     let bundle = std::fs::canonicalize(&wanted.bundle)
         .doing(|| format!("find the bundle {}", wanted.bundle.display()))?;
-    let (bytes, spec) = read_config(&bundle)?;
+    let (bytes, mut spec) = read_config(&bundle)?;
+    wanted.env.add_to(&mut spec);
     let room = Room::make(&engine.root, &wanted.id)?;
     let mut built = Built { engine, pid: None, group: Group::default() };
     let done = room

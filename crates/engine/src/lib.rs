@@ -45,7 +45,7 @@ mod terminal;
 mod tree;
 mod user_namespace;
 
-pub use create::{Create, create};
+pub use create::{Create, Unwritten, create};
 pub use enter::{join_user_namespace_of, private_mounts, start_time};
 pub use error::{Error, Result};
 pub use exec::{Exec, exec};

@@ -23,6 +23,7 @@
 //! Nothing is ever half there: a file is written beside and renamed, a directory is renamed into place.
 //! A kill at any moment leaves a state that [`status`] tells rightly and that [`collect`] clears away.
 
+mod agent;
 mod attach;
 mod collect;
 mod console;
@@ -51,9 +52,11 @@ mod procfs;
 mod runtime;
 mod supervise;
 mod sys;
+mod talk;
 mod time;
 mod watch;
 
+pub use agent::{AgentKeys, AgentPlace, AgentProxy};
 pub use attach::{Attach, Parted, attach};
 pub use collect::collect;
 pub use control::{
@@ -75,7 +78,7 @@ pub use model::{
     RestartPolicy, RuntimeChoice, State, Status,
 };
 pub use monitor::monitor;
-pub use once::{Guard, Once, bundles, guard, make_room, private_mounts, run_once, sweep};
+pub use once::{Guard, OnceBundle, bundles, guard, make_room, private_mounts, run_once, sweep};
 pub use place::Containers;
 pub use pod::life::{PodCondition, PodStatus, pod_status, start_pod, stop_pod, wait_pod};
 pub use pod::{
@@ -85,4 +88,5 @@ pub use prepare::{Hold, Prepare, Prepared};
 pub use runtime::{
     Control, Execution, Freeze, Measure, Runtime, RuntimeBinary, Streams, Usage, Wires,
 };
+pub use talk::talk_once;
 pub use time::{Clock, Timestamp};

@@ -6,10 +6,11 @@ use crate::front;
 use crate::model::Enforcement;
 use crate::runtime::{Runtime as _, Streams, Wires};
 use crate::{ContainerId, ExitStatus};
-use corten_engine::{Engine, Force, Groups, Unenforced};
+use corten_engine::{Engine, Force, Groups, Unenforced, Unwritten};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::ffi::OsString;
+use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
@@ -21,19 +22,25 @@ const PATIENCE: i64 = 50_000_000;
 /// The word by which this program is run again as a guard.
 const GUARD: &str = "corten-run-guard";
 /// Where the runtime's state is below the directory that is guarded.
-const RUNTIME: &str = "runtime";
+pub(crate) const RUNTIME: &str = "runtime";
 /// Where bundles are below it.
 const BUNDLES: &str = "bundles";
 
 /// What is run once.
-#[derive(Debug)]
-pub struct Once<'a> {
+pub struct OnceBundle<'a> {
     /// A directory that [`make_room`] made and a [`Guard`] may keep; the runtime's state is below it.
     pub directory: &'a Path,
     /// The bundle: its root filesystem is mounted for the calling thread.
     pub bundle: &'a Path,
-    /// Its streams.
-    pub streams: Streams,
+    /// Variables besides those of `config.json`, which they replace: handed on in memory, written nowhere.
+    pub env: &'a [(String, String)],
+}
+
+impl fmt::Debug for OnceBundle<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The variables may be secrets.
+        f.debug_struct("OnceBundle").field("bundle", &self.bundle).finish_non_exhaustive()
+    }
 }
 
 /// Makes a directory for [`run_once`]: it must not be there, and its parent must. What a process needs only while
@@ -78,18 +85,21 @@ pub fn private_mounts() -> Result<()> {
     made.doing(|| "keep mounts apart".to_owned())
 }
 
-/// Runs the process of a bundle to its end, and ends everything that it started. `created` is told the pid
+/// Runs the process of a bundle to its end with these streams, and ends everything that it started. `created` is told the pid
 /// before the start, for a network, say; what it gives is held until the end. Where `is_unwanted` comes to
 /// say so, everything is killed.
 pub fn run_once(
-    wanted: Once<'_>,
+    wanted: OnceBundle<'_>,
+    streams: Streams,
     id: &ContainerId,
     created: &mut dyn FnMut(u32) -> io::Result<Vec<OwnedFd>>,
     is_unwanted: &dyn Fn() -> bool,
 ) -> Result<ExitStatus> {
     let root = wanted.directory.join(RUNTIME);
     let native = crate::runtime::native(root, Enforcement::Required);
-    let pid = native.create(id, wanted.bundle, Wires::Streams(wanted.streams))?;
+    let wires = Wires::Streams(streams);
+    let env = Unwritten(wanted.env.to_vec());
+    let pid = native.create_with(id, wanted.bundle, wires, &env)?;
     let started = created(pid).doing(|| "prepare the start".to_owned()).and_then(|held| {
         native.start(id)?;
         Ok(held)

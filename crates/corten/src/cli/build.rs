@@ -1,25 +1,25 @@
 //! `corten build`: an image of a Dockerfile.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use corten_build::{Address, BuildEvent, BuildListener};
+use corten_build::Address;
 use corten_spec::Platform;
 use serde_json::json;
 
+use super::attesting::AttestArgs;
 use super::cache_places::{cache_from, cache_to};
+use super::granted::GrantArgs;
 use super::import::CompressionWord;
 use super::project::{self, ProjectArgs};
 use super::steps::{self, StepVerb, WorkArgs};
+use super::watching::{ProgressWord, watching};
 use super::{Context, Exit, Failure};
 use crate::ops::{
-    self, BuildOutput, BuildTold, BuildWanted, ContextWord, LoadInto, Pull, SecretWord, StepWord,
+    self, BuildOutput, BuildWanted, ContextWord, LoadInto, Pull, SecretWord, StepWord,
 };
 use crate::output::{print, print_json};
-use crate::plain::plain;
 
 /// Build an image of a Dockerfile, of a project, or step by step
 #[derive(Args)]
@@ -98,6 +98,10 @@ pub(super) struct BuildArgs {
     /// A secret for RUN --mount=type=secret: id=ID,src=FILE or id=ID,env=VARIABLE; may repeat.
     #[arg(long, value_name = "SECRET")]
     secret: Vec<String>,
+    #[command(flatten)]
+    grants: GrantArgs,
+    #[command(flatten)]
+    attest: AttestArgs,
     /// Tell what could be better, and build nothing.
     #[arg(long)]
     check: bool,
@@ -116,8 +120,8 @@ pub(super) struct BuildArgs {
     /// A file for the digests as JSON.
     #[arg(long, value_name = "FILE")]
     metadata_file: Option<PathBuf>,
-    /// How progress is told on standard error: plain, json or quiet.
-    #[arg(long, value_enum, value_name = "HOW", default_value_t = ProgressWord::Plain, hide_possible_values = true)]
+    /// How progress is told on standard error: auto (a tree on a terminal), tty, plain, json or quiet.
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = ProgressWord::Auto, hide_possible_values = true)]
     progress: ProgressWord,
     #[command(flatten)]
     project: ProjectArgs,
@@ -137,13 +141,6 @@ enum Call {
 enum TimesWord {
     Epoch,
     Real,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum ProgressWord {
-    Plain,
-    Json,
-    Quiet,
 }
 
 impl BuildArgs {
@@ -185,6 +182,8 @@ impl BuildArgs {
             real_times: self.timestamps == TimesWord::Real,
             compression: self.compression.into(),
             outputs: self.outputs()?,
+            attest: self.attest.wanted()?,
+            grants: self.grants.wanted()?,
             fetched: None,
             cache_max: self.cache_max,
             cache_to: self.cache_to.iter().map(|text| cache_to(text)).collect::<Result<_, _>>()?,
@@ -291,7 +290,8 @@ pub(super) async fn of_directory(
         return Ok(None);
     }
     let wanted = BuildWanted::of(path.to_owned());
-    let told = listener(if context.is_quiet() { ProgressWord::Quiet } else { ProgressWord::Plain });
+    let watching = watching(context, ProgressWord::Auto)?;
+    let told = watching.listener();
     let digest = match ops::project_file(&wanted) {
         None => ops::build(context, wanted, told).await?.digest,
         Some(file) => {
@@ -302,49 +302,13 @@ pub(super) async fn of_directory(
     Ok(Some(format!("store:@{digest}")))
 }
 
-/// Who tells on standard error what happens.
-pub(super) fn listener(progress: ProgressWord) -> BuildTold {
-    Arc::new(Told(progress))
-}
-
-/// Tells on standard error, a line for each thing.
-struct Told(ProgressWord);
-
-impl BuildListener for Told {
-    fn hear(&self, event: BuildEvent<'_>) {
-        let line = match self.0 {
-            ProgressWord::Quiet => return,
-            ProgressWord::Plain => match event {
-                BuildEvent::Started { step } => step.to_owned(),
-                BuildEvent::Cached { step } => format!("{step} (cached)"),
-                BuildEvent::Output { line, .. } => format!("  | {line}"),
-                BuildEvent::Notice { text } => format!("note: {text}"),
-                _ => return,
-            },
-            ProgressWord::Json => {
-                let value = match event {
-                    BuildEvent::Started { step } => json!({"event": "started", "step": step}),
-                    BuildEvent::Cached { step } => json!({"event": "cached", "step": step}),
-                    BuildEvent::Done { step } => json!({"event": "done", "step": step}),
-                    BuildEvent::Output { step, line } => {
-                        json!({"event": "output", "step": step, "line": line})
-                    }
-                    BuildEvent::Notice { text } => json!({"event": "notice", "text": text}),
-                    _ => return,
-                };
-                value.to_string()
-            }
-        };
-        // Nobody is left to tell when standard error is gone.
-        let _ = writeln!(std::io::stderr().lock(), "{}", plain(&line));
-    }
-}
-
 pub(super) async fn build(context: &Context, args: BuildArgs, json: bool) -> Result<Exit, Failure> {
     if let Some(step) = args.step {
         return steps::step(context, step, &args.work, json).await;
     }
     let mut wanted = args.wanted()?;
+    let word = if args.builds() { args.progress } else { ProgressWord::Plain };
+    let watching = watching(context, word)?;
     ops::fetch_context(context, &mut wanted).await?;
     match args.call {
         _ if args.check => return check(context, &wanted, json),
@@ -353,17 +317,19 @@ pub(super) async fn build(context: &Context, args: BuildArgs, json: bool) -> Res
         Call::Targets => return targets(context, &wanted, json),
         Call::Build => {}
     }
-    let progress = if context.is_quiet() { ProgressWord::Quiet } else { args.progress };
     let is_silent = wanted.outputs.iter().any(BuildOutput::is_standard_output);
     if let Some(file) = ops::project_file(&wanted) {
+        args.attest.none()?;
         let wanted = BuildWanted { file: Some(file), ..wanted };
         let wanted = (wanted, args.project.clone());
-        let report = project::build(context, wanted, listener(progress)).await?;
+        let report = project::build(context, wanted, watching.listener()).await?;
+        drop(watching);
         written(&args, (&report.names, &report.digest, &report.config))?;
         return if is_silent { Ok(Exit::Done) } else { project::told(&report, json) };
     }
     args.project.none()?;
-    let report = ops::build(context, wanted, listener(progress)).await?;
+    let report = ops::build(context, wanted, watching.listener()).await?;
+    drop(watching);
     written(&args, (&report.names, &report.digest, &report.config))?;
     if is_silent {
         return Ok(Exit::Done);
@@ -372,7 +338,11 @@ pub(super) async fn build(context: &Context, args: BuildArgs, json: bool) -> Res
         print_json(&report)?;
     } else {
         let names: String = report.names.iter().map(|name| format!("{name}\n")).collect();
-        print(&format!("{names}{}\n", report.digest))?;
+        let attested = report.attestations.iter().map(|one| {
+            format!("attested {} of {} by {}\n", one.predicate_type, one.platform, one.digest)
+        });
+        let attested: String = attested.collect();
+        print(&format!("{names}{}\n{attested}", report.digest))?;
     }
     Ok(Exit::Done)
 }

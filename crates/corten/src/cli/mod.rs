@@ -1,6 +1,7 @@
 //! The command line: arguments in, one verb run, an exit code out.
 
 mod append;
+mod attesting;
 mod build;
 mod cache;
 mod cache_places;
@@ -11,6 +12,7 @@ mod copy;
 mod cp;
 mod diff;
 mod edit;
+mod granted;
 mod import;
 mod inspect;
 mod local;
@@ -30,6 +32,7 @@ mod store;
 mod unit;
 mod validate;
 mod volume;
+mod watching;
 mod words;
 
 pub(crate) use words::size;
@@ -313,9 +316,30 @@ fn progress(global: &Global) -> Arc<dyn Progress> {
     }
 }
 
+/// The same as an object on one line, where standard error is for programs.
+fn complain_json(failure: &Failure) {
+    let mut causes = Vec::new();
+    let mut cause = std::error::Error::source(failure);
+    while let Some(error) = cause {
+        causes.push(error.to_string());
+        cause = error.source();
+    }
+    let shown = match failure {
+        Failure::Container(failure) => failure.shown(),
+        _ => "",
+    };
+    crate::output::write_json(&serde_json::json!({
+        "event": "error", "text": failure.to_string(), "because": causes, "shown": shown,
+        "hint": failure.hint().map(|hint| hint.to_string()),
+    }));
+}
+
 /// The chain of causes once, then the hint. The texts may hold what a registry or an image says:
 /// a line of theirs never begins where one of ours does, nor does a control sequence get through.
 fn complain(failure: &Failure) {
+    if crate::output::is_json() {
+        return complain_json(failure);
+    }
     let mut err = std::io::stderr().lock();
     let mut tell = |text: &str| {
         let mut lines = text.lines().map(plain);

@@ -4,6 +4,7 @@
 //! `corten reference schema` prints.
 
 mod append;
+mod attest;
 mod build;
 mod bundle;
 mod cache;
@@ -39,10 +40,10 @@ mod volume;
 
 pub use append::{AppendReport, AppendRequest, AppendTo, LayerInput, append};
 pub use build::{
-    AdviceReport, ArgReport, BuildCheckReport, BuildOutput, BuildReport, BuildTold, BuildWanted,
-    BuiltImage, ContextWord, FetchedContext, LoadInto, NeedReport, OutlineReport, SecretWord,
-    StepWord, TargetReport, TargetsReport, build, build_check, build_outline, build_targets,
-    fetch_context,
+    AdviceReport, AgentWord, ArgReport, AttestWords, AttestationReport, BuildCheckReport,
+    BuildOutput, BuildReport, BuildTold, BuildWanted, BuiltImage, ContextWord, FetchedContext,
+    GrantWords, LoadInto, NeedReport, OutlineReport, ProvenanceMode, SecretWord, StepWord,
+    TargetReport, TargetsReport, build, build_check, build_outline, build_targets, fetch_context,
 };
 pub use bundle::{BundleReport, bundle};
 pub use cache::{

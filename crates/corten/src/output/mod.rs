@@ -1,11 +1,17 @@
 //! What a person or a program sees: tables and trees on standard output, progress on standard
 //! error, JSON when asked.
 
+mod board;
 mod progress;
+mod screen;
 mod text;
+mod watch;
 
 pub(crate) use progress::{Bars, Lines};
+pub(crate) use screen::{Colours, Screen};
 pub(crate) use text::{Table, age, bytes, count, tree};
+pub(crate) use watch::{JsonLines, Nothing, PlainLines, Watcher, Watching, is_json, write_json};
+use watch::{Seen, seen};
 
 use std::io::Write;
 
@@ -22,6 +28,9 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 
 /// Tells the user something beside what was asked, on standard error.
 pub(crate) fn note(text: &str) {
+    if seen(Seen::Note(text)) {
+        return;
+    }
     // Nobody is left to tell when standard error is gone.
     let _ = writeln!(std::io::stderr().lock(), "note: {}", crate::plain::plain(text));
 }

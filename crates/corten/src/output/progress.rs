@@ -10,6 +10,7 @@ use corten_store::{Event, Outcome, Progress};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::bytes;
+use super::watch::{Seen, seen};
 
 /// A bar for each blob in flight: bytes, rate, time left.
 pub(crate) struct Bars {
@@ -85,6 +86,9 @@ fn clock(seconds: u64) -> String {
 
 impl Progress for Bars {
     fn event(&self, event: Event) {
+        if seen(Seen::Transfer(&event)) {
+            return;
+        }
         match event {
             Event::Started { descriptor, from } => self.start(&descriptor, from),
             Event::Advanced { digest, bytes } => {
@@ -120,16 +124,25 @@ pub(crate) struct Lines;
 
 impl Progress for Lines {
     fn event(&self, event: Event) {
-        let text = match event {
-            Event::Finished { outcome: Outcome::Present, .. } => return,
-            Event::Finished { descriptor, outcome } => line(&descriptor, outcome),
-            Event::Resumed { digest, from } => {
-                format!("resumed {} at {}", digest.short(), bytes(from))
-            }
-            _ => return,
-        };
-        // Nobody may be listening; that is no reason to fail.
-        let _ = writeln!(std::io::stderr().lock(), "{text}");
+        if seen(Seen::Transfer(&event)) {
+            return;
+        }
+        if let Some(text) = told(&event) {
+            // Nobody may be listening; that is no reason to fail.
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
+        }
+    }
+}
+
+/// The line for an event, where it has one.
+pub(super) fn told(event: &Event) -> Option<String> {
+    match event {
+        Event::Finished { outcome: Outcome::Present, .. } => None,
+        Event::Finished { descriptor, outcome } => Some(line(descriptor, *outcome)),
+        Event::Resumed { digest, from } => {
+            Some(format!("resumed {} at {}", digest.short(), bytes(*from)))
+        }
+        _ => None,
     }
 }
 
@@ -144,7 +157,7 @@ fn line(descriptor: &Descriptor, outcome: Outcome) -> String {
 }
 
 /// One word for what a descriptor points at.
-fn role(descriptor: &Descriptor) -> &'static str {
+pub(super) fn role(descriptor: &Descriptor) -> &'static str {
     let kind = &descriptor.media_type;
     if kind.is_layer() {
         "layer"

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stderr)]
 
 mod archives;
+mod attests;
 mod bench;
 mod cache;
 mod cache_kept;
@@ -14,6 +15,7 @@ mod cache_travels;
 mod contexts;
 mod copies;
 mod foreign;
+mod grants;
 mod hostile;
 #[allow(dead_code)]
 #[path = "../run/image.rs"]
@@ -24,5 +26,6 @@ mod outputs;
 mod remote;
 mod repositories;
 mod runs;
+mod seen;
 mod site;
 mod words;

@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::bench::Bench;
+use crate::grants::{ANSWER, ASK, fake_agent, tools};
 
 #[test]
 fn what_is_mounted_is_seen_and_is_in_no_layer() {
@@ -89,6 +90,20 @@ fn stages_that_do_not_need_each_other_run_beside_each_other() {
 }
 
 #[test]
+fn a_locked_cache_is_held_for_as_long_as_its_step_runs() {
+    let Some(bench) = Bench::new() else { return };
+    let stage = |own: &str| {
+        format!(
+            "FROM base AS {own}\nRUN --mount=type=cache,id=one,sharing=locked,target=/m \
+             mkdir /m/mine && sleep 1 && rm -r /m/mine && touch /{own}\n"
+        )
+    };
+    let last = "FROM scratch\nCOPY --from=one /one /\nCOPY --from=two /two /\n";
+    bench.built(&format!("{}{}{last}", stage("one"), stage("two")), &[]);
+    assert!(bench.stat("/one").is_some() && bench.stat("/two").is_some());
+}
+
+#[test]
 fn a_killed_build_leaves_no_process_and_no_mount() {
     let Some(bench) = Bench::new() else { return };
     // A number that nobody else on this machine sleeps for.
@@ -130,49 +145,98 @@ fn a_killed_build_leaves_no_process_and_no_mount() {
     bench.built("FROM base\nRUN true\n", &[]);
 }
 
-#[test]
-fn an_ordinary_user_with_one_id_builds_the_same_way_every_time() {
-    use std::os::unix::fs::{PermissionsExt as _, chown};
-    const USER: &str = "54321";
-    let Some(bench) = Bench::new() else { return };
-    if std::process::Command::new("setpriv").arg("--version").output().is_err() {
-        eprintln!("skipped: setpriv is missing");
-        return;
+/// An ordinary user of this machine without ranges of ids, who has the base.
+struct Ordinary<'a> {
+    bench: &'a Bench,
+}
+
+impl<'a> Ordinary<'a> {
+    const ID: u32 = 54_321;
+
+    fn new(bench: &'a Bench) -> Option<Self> {
+        use std::os::unix::fs::{PermissionsExt as _, chown};
+        if std::process::Command::new("setpriv").arg("--version").output().is_err() {
+            eprintln!("skipped: setpriv is missing");
+            return None;
+        }
+        std::fs::copy(env!("CARGO_BIN_EXE_corten"), bench.path("corten")).unwrap();
+        for name in ["corten", "."] {
+            let mode = std::fs::Permissions::from_mode(0o755);
+            std::fs::set_permissions(bench.path(name), mode).unwrap();
+        }
+        std::fs::create_dir_all(bench.path("home")).unwrap();
+        chown(bench.path("home"), Some(Self::ID), Some(Self::ID)).unwrap();
+        let user = Self { bench };
+        user.corten(&["pull", &format!("oci:{}:base", bench.path("images").display()), "base"]);
+        Some(user)
     }
-    bench.write("ctx/a", "a\n");
-    bench.write(
-        "ctx/Dockerfile",
-        "FROM base\nCOPY a /a\nRUN id -u >/id; cat /a >/b; rm /etc/group\n",
-    );
-    let binary = bench.path("corten");
-    std::fs::copy(env!("CARGO_BIN_EXE_corten"), &binary).unwrap();
-    let open = |name: &str| {
-        let mode = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(bench.path(name), mode).unwrap();
-    };
-    open("corten");
-    open(".");
-    std::fs::create_dir_all(bench.path("home")).unwrap();
-    chown(bench.path("home"), Some(54_321), Some(54_321)).unwrap();
-    let corten = |words: &[&str]| {
+
+    fn corten(&self, words: &[&str]) -> String {
+        let (bench, id) = (self.bench, Self::ID.to_string());
         let mut command = std::process::Command::new("setpriv");
-        command.args(["--reuid", USER, "--regid", USER, "--clear-groups"]).arg(&binary).args(words);
+        command.args(["--reuid", &id, "--regid", &id, "--clear-groups"]);
+        command.arg(bench.path("corten")).args(words);
         command.env("HOME", bench.path("home")).env("XDG_RUNTIME_DIR", bench.path("home"));
         command.arg("--store").arg(bench.path("home/store")).stdin(Stdio::null());
         let out = command.output().unwrap();
         let err = String::from_utf8_lossy(&out.stderr).into_owned();
         assert!(out.status.success(), "{words:?}: {err}");
         String::from_utf8_lossy(&out.stdout).into_owned()
-    };
-    let from = format!("oci:{}:base", bench.path("images").display());
-    corten(&["pull", &from, "base"]);
+    }
+}
+
+/// One id is all there is, and yet the layers say whose the files are.
+#[test]
+fn an_ordinary_user_with_one_id_builds_what_root_builds() {
+    let Some(bench) = Bench::new() else { return };
+    bench.write("ctx/a", "a\n");
+    let file = "FROM base\nCOPY --chown=3:4 a /owned/a\nRUN chmod 600 /owned/a; mkdir -m 777 /work; echo x >>/etc/passwd\n\
+                USER 1000:7\nRUN id -u >/work/id; id -g >>/work/id\nRUN echo y >>/work/id; mkdir /work/d; ln -s id /work/l\n\
+                USER root\nRUN echo z >>/work/id; rm /owned/a\n";
+    let report = bench.built(file, &[]);
+    let Some(user) = Ordinary::new(&bench) else { return };
+    let context = bench.path("ctx").display().to_string();
+    let words = ["build", "-t", "t", "--network", "none", &context, "--json"];
+    let theirs: serde_json::Value = serde_json::from_str(&user.corten(&words)).unwrap();
+    assert_eq!(bench.cat("/work/id"), "1000\n7\ny\nz\n");
+    assert_eq!(
+        theirs["digest"],
+        report["digest"],
+        "{}",
+        user.corten(&["ls", "-lR", "store:t", "/work"])
+    );
+}
+
+#[test]
+fn an_ordinary_user_with_one_id_builds_the_same_way_every_time() {
+    use std::os::unix::fs::chown;
+    let Some(bench) = Bench::new() else { return };
+    bench.write("ctx/a", "a\n");
+    bench.write(
+        "ctx/Dockerfile",
+        &format!(
+            "FROM base\nCOPY --from=tools / /\nCOPY a /a\nRUN id -u >/id; cat /a >/b; rm /etc/group\n\
+             RUN --mount=type=ssh,required --mount=type=secret,id=s,env=S {ASK} >/asked; echo $S | wc -c >/s\n"
+        ),
+    );
+    let Some(user) = Ordinary::new(&bench) else { return };
+    let corten = |words: &[&str]| user.corten(words);
+    let Some(tools) = tools(&bench) else { return };
+    let socket = bench.path("home/agent");
+    fake_agent(&socket);
+    chown(&socket, Some(Ordinary::ID), Some(Ordinary::ID)).unwrap();
+    let ssh = format!("default={}", socket.display());
     let context = bench.path("ctx").display().to_string();
     let build = |more: &[&str]| {
-        corten(&[&["build", "-t", "t", "--network", "none", &context], more].concat())
+        let lent = ["--ssh", &ssh, "--secret", "id=s,env=HOME", "--build-context", &tools];
+        corten(&[&["build", "-t", "t", "--network", "none", &context], &lent[..], more].concat())
     };
     let first = build(&[]);
     assert_eq!(build(&["--no-cache"]), first);
     assert_eq!(corten(&["cat", "store:t", "/id"]), "0\n");
     assert_eq!(corten(&["cat", "store:t", "/b"]), "a\n");
+    assert_eq!(corten(&["cat", "store:t", "/asked"]), ANSWER);
+    let length = bench.path("home").display().to_string().len() + 1;
+    assert_eq!(corten(&["cat", "store:t", "/s"]), format!("{length}\n"));
     assert!(!corten(&["ls", "store:t", "/etc"]).contains("group"));
 }

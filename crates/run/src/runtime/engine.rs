@@ -6,7 +6,7 @@ use crate::error::{Doing, Result, RunError};
 use crate::front::{self, Front};
 use crate::model::Enforcement;
 use crate::{ContainerId, ExitStatus};
-use corten_engine::{Create, Engine, Exec, Force, Groups, Stdio, Unenforced};
+use corten_engine::{Create, Engine, Exec, Force, Groups, Stdio, Unenforced, Unwritten};
 use oci_spec::runtime::Process;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,25 @@ impl Native {
         };
         let (program, groups) = (PathBuf::from("/proc/self/exe"), Groups::Auto);
         Self { engine: Engine { root, program, groups, unenforced } }
+    }
+
+    /// Creates a container with variables that are written nowhere.
+    pub(crate) fn create_with(
+        &self,
+        id: &ContainerId,
+        bundle: &Path,
+        wires: Wires,
+        env: &Unwritten,
+    ) -> Result<u32> {
+        let mut wanted =
+            Create { id: id.as_str().to_owned(), bundle: bundle.to_owned(), ..Create::default() };
+        match wires {
+            Wires::Streams(streams) => wanted.stdio = stdio(streams)?,
+            Wires::Console(socket) => wanted.console_socket = Some(socket),
+        }
+        wanted.env = env.clone();
+        let state = told("create", id, corten_engine::create(&self.engine, &wanted))?;
+        Ok(state.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0))
     }
 }
 
@@ -52,14 +71,7 @@ fn stdio(streams: Streams) -> Result<Stdio> {
 
 impl Runtime for Native {
     fn create(&self, id: &ContainerId, bundle: &Path, wires: Wires) -> Result<u32> {
-        let mut wanted =
-            Create { id: id.as_str().to_owned(), bundle: bundle.to_owned(), ..Create::default() };
-        match wires {
-            Wires::Streams(streams) => wanted.stdio = stdio(streams)?,
-            Wires::Console(socket) => wanted.console_socket = Some(socket),
-        }
-        let state = told("create", id, corten_engine::create(&self.engine, &wanted))?;
-        Ok(state.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0))
+        self.create_with(id, bundle, wires, &Unwritten::default())
     }
 
     fn start(&self, id: &ContainerId) -> Result<()> {

@@ -118,7 +118,7 @@ pub(crate) trait Machine: Runtime + Control + Measure {}
 impl<T: Runtime + Control + Measure> Machine for T {}
 
 /// The engine, with its state below `root`.
-pub(crate) fn native(root: PathBuf, enforcement: Enforcement) -> impl Runtime {
+pub(crate) fn native(root: PathBuf, enforcement: Enforcement) -> engine::Native {
     engine::Native::new(root, enforcement)
 }
 

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
-use super::build::{ProgressWord, listener, secret};
+use super::build::secret;
+use super::watching::{ProgressWord, watching};
 use super::{Context, Exit, Failure};
 use crate::Place;
 use crate::failure::ContainerFailure;
@@ -154,8 +155,8 @@ async fn change(
     step: FileStep,
     how: (StepChoices, Note),
 ) -> Result<(), Failure> {
-    let progress = if context.is_quiet() { ProgressWord::Quiet } else { ProgressWord::Plain };
-    ops::change_files(context, work, step, how, listener(progress)).await
+    let watching = watching(context, ProgressWord::Auto)?;
+    ops::change_files(context, work, step, how, watching.listener()).await
 }
 
 fn read(path: &Path) -> Result<(String, String), Failure> {

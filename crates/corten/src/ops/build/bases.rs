@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use corten_build::{Base, Bases, BuiltLayer};
-use corten_spec::{Platform, Reference};
+use corten_spec::{Digest, Platform, Reference};
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::look::{self, LookRequest};
@@ -66,18 +66,19 @@ pub(in crate::ops) async fn base(
 ) -> Result<Base, Failure> {
     let request = LookRequest { place, platform };
     let image = ready(context, &request, pull).await?;
-    let layers = layers(context, &request).await?;
+    let (digest, layers) = layers(context, &request).await?;
     let diff_ids = image.config.value().rootfs.diff_ids.iter().cloned();
     let layers = layers.into_iter().zip(diff_ids);
     let layers = layers.map(|(descriptor, diff_id)| BuiltLayer { descriptor, diff_id }).collect();
-    Ok(Base { config: image.config.value().clone(), layers, held: Arc::new(image.lease) })
+    let (config, held) = (image.config.value().clone(), Arc::new(image.lease));
+    Ok(Base { config, layers, digest: Some(digest), held })
 }
 
-/// The packed layers of an image that is ready: it is in the local store, or in a layout they are copied from.
+/// The manifest's digest and the packed layers of an image that is ready: it is in the local store, or in a layout they are copied from.
 async fn layers(
     context: &Context,
     request: &LookRequest,
-) -> Result<Vec<corten_spec::Descriptor>, Failure> {
+) -> Result<(Digest, Vec<corten_spec::Descriptor>), Failure> {
     let image = look::open(context, request).await?;
     let layers = image.layers.clone();
     let store = Arc::new(context.store()?);
@@ -89,5 +90,5 @@ async fn layers(
         layer.media_type = twin(&layer.media_type);
         layer
     });
-    Ok(layers.collect())
+    Ok((image.digest.clone(), layers.collect()))
 }

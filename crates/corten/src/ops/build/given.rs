@@ -55,7 +55,7 @@ pub(super) fn read(context: &Context, wanted: &BuildWanted) -> Result<Read, Fail
         action: "reading",
         source: std::io::Error::other(error),
     })?;
-    Ok(Read { file, ignore, inputs: inputs(context, wanted), shown })
+    Ok(Read { file, text: bytes, ignore, inputs: inputs(context, wanted), shown })
 }
 
 pub(super) fn inputs(context: &Context, wanted: &BuildWanted) -> BuildInputs {

@@ -1,11 +1,16 @@
 //! `build`: an image of a Dockerfile and a context, in the local store.
 
+mod attested;
 pub(super) mod bases;
 mod elsewhere;
 mod given;
+mod granted;
+mod keys;
 mod looking;
 pub(super) mod outputs;
+mod wire;
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -17,15 +22,19 @@ use corten_build::{
 };
 use corten_dockerfile::{BuildInputs, Dockerfile, IgnoreFile};
 use corten_layer::Compression;
-use corten_spec::{AnyDocument, Digest, Document, Index, Manifest, MediaType, Platform, RefName};
+use corten_spec::{
+    AnyDocument, Descriptor, Document, Index, Manifest, MediaType, Platform, RefName,
+};
 use corten_store::{Pusher as _, Tagger as _};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+pub use attested::{AttestWords, AttestationReport, ProvenanceMode};
 pub use outputs::{BuildOutput, LoadInto};
 
 pub use elsewhere::{FetchedContext, fetch_context};
 pub(super) use elsewhere::{KeptSource, forget_fetched, kept_sources};
+pub use granted::{AgentWord, GrantWords};
 pub use looking::{
     AdviceReport, ArgReport, BuildCheckReport, NeedReport, OutlineReport, TargetReport,
     TargetsReport, build_check, build_outline, build_targets,
@@ -36,10 +45,12 @@ use super::import::{put_config, write};
 use super::ready::Pull;
 use crate::failure::ContainerFailure;
 use crate::{Context, Failure};
+use attested::{Facts, attested};
 use bases::Images;
 use elsewhere::Elsewhere;
 use given::{contexts, read, values};
 pub(super) use given::{secrets, times, times_of_environment};
+pub(super) use granted::grants;
 
 /// Where the builder keeps its things, below the local store.
 pub(super) const BUILD: &str = ".corten/build";
@@ -121,6 +132,10 @@ pub struct BuildWanted {
     pub compression: Compression,
     /// Where the image goes besides the local store.
     pub outputs: Vec<BuildOutput>,
+    /// What is attested of the image.
+    pub attest: AttestWords,
+    /// What steps may have besides.
+    pub grants: GrantWords,
     /// What [`fetch_context`] made the context of.
     pub fetched: Option<FetchedContext>,
     /// Most bytes that the builder's cache has after it; what the configuration says if absent.
@@ -150,6 +165,8 @@ impl BuildWanted {
             real_times: false,
             compression: Compression::Gzip,
             outputs: Vec::new(),
+            attest: AttestWords::default(),
+            grants: GrantWords::default(),
             fetched: None,
             cache_max: None,
             cache_to: Vec::new(),
@@ -173,6 +190,8 @@ pub struct BuildReport {
     pub ran: usize,
     /// How many steps were in the cache.
     pub cached: usize,
+    /// What was attested of it.
+    pub attestations: Vec<AttestationReport>,
     /// Where else it is.
     pub outputs: Vec<String>,
     /// Where its cache is, besides here.
@@ -198,6 +217,7 @@ pub type BuildTold = Arc<dyn BuildListener + Send + Sync>;
 /// A Dockerfile that was read.
 pub(super) struct Read {
     pub(super) file: Dockerfile,
+    pub(super) text: Vec<u8>,
     pub(super) ignore: IgnoreFile,
     pub(super) inputs: BuildInputs,
     pub(super) shown: String,
@@ -223,7 +243,19 @@ pub async fn build(
         all.push(built(context, &wanted, &read, (platform, imports), told.clone()).await?);
     }
     let sendable = cache::Sendable::of(&all);
-    let (mut report, digest) = named(context, all, &wanted.tags, &read.shown).await?;
+    let facts: Vec<_> = all.iter().map(Facts::of).collect();
+    let kept = kept(context, all, &wanted.tags, &read.shown).await?;
+    let Kept { mut report, document, entries, held } = kept;
+    for (image, facts) in entries.iter().zip(facts) {
+        report.attestations.extend(attested(context, (&wanted, &read), image, facts).await?);
+    }
+    // The names come last, when all that goes with the image is there.
+    let store = context.store()?;
+    for tag in &wanted.tags {
+        store.tag(tag, &document).await?;
+    }
+    drop(held);
+    let digest = document.descriptor().digest.clone();
     for output in &wanted.outputs {
         let sent = outputs::send(context, output, (&digest, &wanted.tags)).await?;
         report.outputs.extend(sent);
@@ -261,6 +293,7 @@ async fn built(
         compression: wanted.compression,
         imports: imported.map(|imported| imported as Arc<dyn Imports>),
         title: Some(title(wanted, shown)),
+        grants: grants(context, &wanted.grants)?,
     };
     let images = (wanted.pull, BTreeMap::new());
     let built = carry_out(context, plan, request, images, told).await?;
@@ -324,13 +357,23 @@ pub(super) async fn carry_out(
     thread.await.map_err(|_| Failure::interrupted("the build"))
 }
 
-/// Writes the documents of what was built, and names it: an image, or an index of several.
-async fn named(
+/// What was built, in the store and without a name.
+struct Kept {
+    report: BuildReport,
+    document: AnyDocument,
+    /// The image of each platform.
+    entries: Vec<Descriptor>,
+    /// Keeps the layers of bases until there is a name.
+    held: Vec<Arc<dyn Any + Send + Sync>>,
+}
+
+/// Writes the documents of what was built: an image, or an index of several.
+async fn kept(
     context: &Context,
     all: Vec<Built>,
     tags: &[RefName],
     shown: &str,
-) -> Result<(BuildReport, Digest), Failure> {
+) -> Result<Kept, Failure> {
     let store = context.store()?;
     let (ran, cached) = all.iter().fold((0, 0), |sum, one| (sum.0 + one.ran, sum.1 + one.cached));
     let (mut images, mut entries, mut held) = (Vec::new(), Vec::new(), Vec::new());
@@ -360,29 +403,26 @@ async fn named(
     let (document, id) = match (only, images.as_slice()) {
         (Some(document), [image]) => (document, image.config.clone()),
         _ => {
-            let index: Document<Index> = write(shown, MediaType::OCI_INDEX, Index::new(entries))?;
+            let index: Document<Index> =
+                write(shown, MediaType::OCI_INDEX, Index::new(entries.clone()))?;
             let id = index.digest().to_string();
             let document = AnyDocument::Index(index);
             store.push(&document).await?;
             (document, id)
         }
     };
-    for tag in tags {
-        store.tag(tag, &document).await?;
-    }
-    drop(held);
-    let digest = document.descriptor().digest.clone();
     let report = BuildReport {
         names: tags.iter().map(ToString::to_string).collect(),
-        digest: digest.to_string(),
+        digest: document.descriptor().digest.to_string(),
         config: id,
         images,
         ran,
         cached,
+        attestations: Vec::new(),
         outputs: Vec::new(),
         caches: Vec::new(),
     };
-    Ok((report, digest))
+    Ok(Kept { report, document, entries, held })
 }
 
 /// A failure with the line that it is of.

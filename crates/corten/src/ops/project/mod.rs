@@ -122,7 +122,8 @@ pub async fn build_project(
     let descriptor = manifest.descriptor().clone();
     let mut passed = Vec::new();
     if !wanted.no_test {
-        let image = Base { config: built.config, layers: built.layers, held: Arc::new(built.held) };
+        let (config, layers, held) = (built.config, built.layers, Arc::new(built.held));
+        let image = Base { config, layers, digest: None, held };
         passed = trial::run(context, &wanted, &project, (tests, image), told.clone()).await?;
     }
     let document = AnyDocument::Manifest(manifest);
@@ -217,6 +218,7 @@ fn request(
         compression: wanted.build.compression,
         imports: None,
         title: Some(build::title(&wanted.build, &shown)),
+        grants: build::grants(context, &wanted.build.grants)?,
     })
 }
 

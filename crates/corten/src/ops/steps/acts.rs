@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use corten_build::{
-    Base, BuildError, BuildRequest, Built, ContextKind, NamedContext, Plan, SecretValue,
+    Base, BuildError, BuildRequest, Built, ContextKind, Grants, NamedContext, Plan, SecretValue,
     StepNetwork,
 };
 use corten_dockerfile::{
@@ -110,7 +110,7 @@ pub async fn change_files(
         }
     };
     let here = draft.stack();
-    let base = Base { config, layers: here.clone(), held: Arc::new(()) };
+    let base = Base { config, layers: here.clone(), digest: None, held: Arc::new(()) };
     let wanted = Wanted { base, actions, network: network.into(), secrets, choices };
     let built = carry_out(context, wanted, &note, told).await?;
     draft.open.extend(built.layers.into_iter().skip(here.len()));
@@ -156,6 +156,7 @@ async fn carry_out(
         compression: wanted.choices.compression,
         imports: None,
         title: None,
+        grants: Grants::default(),
     };
     let own = BTreeMap::from([(DRAFT.to_owned(), base)]);
     let built = build::carry_out(context, plan, request, (Pull::Missing, own), told).await?;

@@ -4,9 +4,9 @@
 use std::fs::File;
 use std::io::{Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use corten_build::{Address, ContextKind, GitPlace, plain_tar, redacted};
+use corten_build::{Address, BuildOrigin, ContextKind, GitPlace, OriginKind, plain_tar, redacted};
 use corten_bundle::Powers;
 use corten_dockerfile::MAX_DOCKERFILE;
 use corten_layer::{Apply, Devices, EntryKind, Limits, Root, Tar, Whiteouts, apply};
@@ -32,6 +32,8 @@ pub struct FetchedContext {
     pub(in crate::ops::build) epoch: Option<i64>,
     /// The time of the context, for who asks for that.
     pub(in crate::ops::build) time: Option<i64>,
+    /// What of elsewhere it is made of.
+    pub(in crate::ops::build) origins: Vec<BuildOrigin>,
     /// Keeps it.
     _room: Arc<Room>,
 }
@@ -68,7 +70,7 @@ pub async fn fetch_context(context: &Context, wanted: &mut BuildWanted) -> Resul
     let (powers, asked) = (context.powers(), wanted.clone());
     *wanted = waiting("the context", move || {
         let room = Arc::new(Room::new(place.join("contexts"))?);
-        let fetching = Fetching { elsewhere, room, powers, wants_time };
+        let fetching = Fetching { elsewhere, room, powers, wants_time, origins: Mutex::default() };
         fetching.all(asked, main, file)
     })
     .await?;
@@ -105,6 +107,7 @@ struct Fetching {
     room: Arc<Room>,
     powers: Powers,
     wants_time: bool,
+    origins: Mutex<Vec<BuildOrigin>>,
 }
 
 /// A directory that was made, and what is known of it.
@@ -133,6 +136,7 @@ impl Fetching {
             shown: None,
             epoch: None,
             time: None,
+            origins: Vec::new(),
             _room: self.room.clone(),
         };
         let mut dockerfile = None;
@@ -174,6 +178,8 @@ impl Fetching {
             std::fs::write(&path, bytes).map_err(failed(path.display(), "writing"))?;
             wanted.file = Some(path);
         }
+        let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        fetched.origins = std::mem::take(&mut *origins);
         wanted.fetched = Some(fetched);
         Ok(wanted)
     }
@@ -190,6 +196,8 @@ impl Fetching {
             }
             Origin::Address(Address::File(url)) => {
                 let fetched = self.elsewhere.file(url, None)?;
+                let digest = fetched.open()?.digest;
+                self.took(OriginKind::File, url, digest.to_string());
                 let mut tree = self.archive(fetched.open()?.file, shown, directory)?;
                 tree.time = fetched.modified.or(tree.time);
                 Ok(tree)
@@ -225,6 +233,11 @@ impl Fetching {
         Ok(directory)
     }
 
+    fn took(&self, kind: OriginKind, place: &str, identity: String) {
+        let origin = BuildOrigin { kind, place: redacted(place), identity, platform: None };
+        self.origins.lock().unwrap_or_else(PoisonError::into_inner).push(origin);
+    }
+
     fn repository(
         &self,
         place: &GitPlace,
@@ -232,6 +245,7 @@ impl Fetching {
         local: Local,
     ) -> Result<Tree, Failure> {
         let commit = self.elsewhere.resolve(place, local)?.commit;
+        self.took(OriginKind::Commit, &place.remote, commit.clone());
         let time = self.elsewhere.write(place, &commit, directory, local)?;
         Ok(Tree { epoch: Some(time), time: Some(time), text: None })
     }
