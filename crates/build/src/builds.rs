@@ -9,7 +9,7 @@ use crate::cache::{entries, read_small, write};
 use crate::error::{Result, failed};
 
 /// Where they are, below the builder's place.
-const BUILDS: &str = "builds";
+pub(crate) const BUILDS: &str = "builds";
 /// How many are remembered.
 const MAX_BUILDS: usize = 64;
 /// Most bytes of one.

@@ -196,6 +196,23 @@ impl CacheLock {
     }
 }
 
+/// Removes files that killed builds have not given their names, of those that began before `cutoff`.
+pub(crate) fn sweep_staged(place: &Path, cutoff: SystemTime) -> std::io::Result<()> {
+    let directories = [STEPS, ORIGINS, crate::builds::BUILDS].map(|name| place.join(name));
+    for directory in directories.iter().map(PathBuf::as_path).chain([place]) {
+        for entry in std::fs::read_dir(directory).into_iter().flatten() {
+            let entry = entry?;
+            let is_staged = entry.file_name().as_encoded_bytes().starts_with(b".tmp");
+            // One that is gone meanwhile has its name, or none any more.
+            let Ok(metadata) = entry.path().symlink_metadata() else { continue };
+            if is_staged && metadata.is_file() && metadata.modified()? < cutoff {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The steps in the cache of the builder's place. What cannot be read is none.
 ///
 /// # Errors

@@ -142,11 +142,12 @@ pub fn pack_mount<W: std::io::Write>(
     Ok(Some((built(tree.packed), out)))
 }
 
-/// Removes what killed removals have left, and killed steps that began before `cutoff`.
+/// Removes what killed removals have left, and killed builds that began before `cutoff`.
 ///
 /// # Errors
 /// Where the directories cannot be read.
-pub fn sweep_mounts(place: &Path, cutoff: SystemTime) -> std::io::Result<()> {
+pub fn sweep_killed(place: &Path, cutoff: SystemTime) -> std::io::Result<()> {
+    crate::cache::sweep_staged(place, cutoff)?;
     for (directory, _) in crate::cache::entries(&place.join(CACHES))? {
         for entry in std::fs::read_dir(&directory)?.flatten() {
             let (name, path) = (entry.file_name(), entry.path());

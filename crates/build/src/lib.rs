@@ -80,7 +80,7 @@ pub use explain::{
 pub use grants::{Entitlement, Grants};
 pub use imports::{Imports, StepResult};
 pub use kept_memo::{KeptMemo, kept_memo};
-pub use kept_mounts::{KeptMount, kept_mounts, pack_mount, sweep_mounts};
+pub use kept_mounts::{KeptMount, kept_mounts, pack_mount, sweep_killed};
 pub use key::{CacheKey, KeyHasher, KeyInput};
 pub use origin::{BuildOrigin, LayeredStep, OriginKind};
 pub use plan::{Plan, Step};

@@ -85,11 +85,11 @@ mod tests {
 
     #[test]
     fn places_are_written_as_buildx_writes_them() {
-        let to = cache_to("type=registry,ref=host/app:cache,mode=min,mounts=a:b").unwrap();
-        assert_eq!(to.place.shown(), "host/app:cache");
+        let to = cache_to("type=registry,ref=example.com/app:cache,mode=min,mounts=a:b").unwrap();
+        assert_eq!(to.place.shown(), "example.com/app:cache");
         assert_eq!(to.steps, CacheSteps::OfImage);
         assert!(to.mounts.takes("b") && !to.mounts.takes("c"));
-        let from = cache_from("host/app:cache").unwrap();
+        let from = cache_from("example.com/app:cache").unwrap();
         assert_eq!(from, to.place);
         let local = cache_from("type=local,src=/c").unwrap();
         assert_eq!(local.shown(), "oci:/c:latest");

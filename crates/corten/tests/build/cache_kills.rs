@@ -90,6 +90,12 @@ fn kills(count: u64, seed: u64) -> u64 {
     assert_eq!(bench.corten("store", &["cache", "gc", "--all"]).code, 0);
     let caches = bench.path("store/.corten/build/caches");
     assert_eq!(std::fs::read_dir(caches).unwrap().count(), 0);
+    let place = bench.path("store/.corten/build");
+    let left = |name: &str| {
+        let entries = std::fs::read_dir(place.join(name)).unwrap().flatten();
+        entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(".tmp")).count()
+    };
+    assert_eq!(["", "steps", "origins", "builds"].map(left), [0; 4]);
     killed.struck
 }
 

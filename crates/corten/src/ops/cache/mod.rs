@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use corten_build::{CacheLock, building_since, sweep_mounts};
+use corten_build::{CacheLock, building_since, sweep_killed};
 use corten_spec::Digest;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -192,7 +192,7 @@ impl Look {
             dry_run: request.dry_run,
         };
         if !request.dry_run {
-            sweep_mounts(&self.place, since).map_err(wrong(&self.place))?;
+            sweep_killed(&self.place, since).map_err(wrong(&self.place))?;
         }
         let gone = match request.dry_run {
             true => chosen.clone(),
