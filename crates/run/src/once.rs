@@ -85,9 +85,9 @@ pub fn private_mounts() -> Result<()> {
     made.doing(|| "keep mounts apart".to_owned())
 }
 
-/// Runs the process of a bundle to its end with these streams, and ends everything that it started. `created` is told the pid
-/// before the start, for a network, say; what it gives is held until the end. Where `is_unwanted` comes to
-/// say so, everything is killed.
+/// Runs the process of a bundle to its end with these streams, and ends everything that it started. `created` is
+/// told the pid before the start, for a network, say; what it gives is held until the end. Where `is_unwanted`
+/// comes to say so, everything is killed.
 pub fn run_once(
     wanted: OnceBundle<'_>,
     streams: Streams,
