@@ -184,14 +184,14 @@ fn set_times(directory: &Path, things: &[Thing], shift: Shift) {
 fn archive(tar: &Thing, things: &[Thing]) -> Vec<u8> {
     let inside = things.iter().filter(|thing| thing.archive.as_ref() == Some(&tar.name));
     let plain = tar_of(inside);
-    let compression = match tar.form.as_str() {
-        "gzip" => Compression::Gzip,
-        "zstd" => Compression::Zstd,
+    // The answers hold the bytes of what is not unpacked: they are no matter of what is usual today.
+    let (compression, level) = match tar.form.as_str() {
+        "gzip" => (Compression::Gzip, Some(6)),
+        "zstd" => (Compression::Zstd, Some(3)),
         _ => return plain,
     };
     let threads = std::num::NonZeroUsize::MIN;
-    let mut packer =
-        Packer::new(Vec::new(), Packing { compression, level: None, threads }).unwrap();
+    let mut packer = Packer::new(Vec::new(), Packing { compression, level, threads }).unwrap();
     std::io::Write::write_all(&mut packer, &plain).unwrap();
     packer.finish().unwrap().1
 }
