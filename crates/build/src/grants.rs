@@ -9,6 +9,7 @@ use corten_run::AgentPlace;
 use rustix::thread::CapabilitySet;
 
 use crate::builder::StepNetwork;
+use crate::devices::StepDevices;
 use crate::error::{Result, failed, refused};
 
 /// What a Dockerfile asks for and does not get by itself.
@@ -43,7 +44,9 @@ impl FromStr for Entitlement {
         match text {
             "network.host" => Ok(Self::NetworkHost),
             "security.insecure" => Ok(Self::SecurityInsecure),
-            _ => Err(format!("{text}: entitlements are network.host and security.insecure")),
+            _ => Err(format!(
+                "{text}: entitlements are network.host, security.insecure and device[=NAME]"
+            )),
         }
     }
 }
@@ -63,6 +66,8 @@ pub struct Grants {
     pub agents: BTreeMap<String, AgentPlace>,
     /// What is allowed.
     pub allowed: BTreeSet<Entitlement>,
+    /// Devices of the machine.
+    pub devices: StepDevices,
     /// The shell that whoever builds gets in the state of a RUN that failed.
     pub shell: Option<String>,
 }

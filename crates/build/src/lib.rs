@@ -35,6 +35,7 @@ mod context;
 mod copy;
 mod copying;
 mod debugging;
+mod devices;
 mod disk;
 mod error;
 mod event;
@@ -71,6 +72,7 @@ pub use builder::{BuildRequest, Builder, Built, ContextKind, SecretValue, StepNe
 pub use builds::{BuildTitle, PastBuild, PastStep, StepEnd, kept_builds};
 pub use cache::{CacheLock, KeptStep, StepOrigin, kept_steps, step_origin};
 pub use context::{ContextError, read_ignore};
+pub use devices::{StepDevice, StepDevices};
 pub use disk::disk_size;
 pub use error::{BuildError, StepError};
 pub use event::{BuildEvent, BuildListener};

@@ -21,7 +21,8 @@ use crate::assemble::built;
 use crate::base::BuiltLayer;
 use crate::builder::StepNetwork;
 use crate::config::{self, Row};
-use crate::error::{Result, StepError, failed, of_layer, refused};
+use crate::devices::{NamedDevices, StepDevice};
+use crate::error::{Result, StepError, failed, of_layer};
 use crate::event::BuildEvent;
 use crate::foreign;
 use crate::grants;
@@ -54,6 +55,7 @@ struct Process {
     script: Option<(String, String)>,
     network: StepNetwork,
     security: Security,
+    devices: Vec<StepDevice>,
 }
 
 impl StageRun<'_> {
@@ -61,9 +63,13 @@ impl StageRun<'_> {
     pub(crate) fn run(&mut self, command: &Command, run: &Run) -> Result<()> {
         let request = self.session.request;
         let (network, security) = request.grants.of(run, request.network)?;
-        if !run.devices.is_empty() {
-            return refused("--device: devices are not given to steps yet");
+        let NamedDevices { found: devices, missing } = request.grants.devices.of(&run.devices)?;
+        for name in missing {
+            let text = format!("--device={name}: there is none, and the step does without");
+            self.tell(BuildEvent::Notice { text: &text });
         }
+        let names: Vec<&str> = devices.iter().map(|(name, _)| *name).collect();
+        let devices: Vec<StepDevice> = devices.iter().map(|(_, one)| (*one).clone()).collect();
         let config = &self.state.config;
         let (args, script) = match run.invocation() {
             Invocation::Exec(words) => (words, None),
@@ -79,7 +85,7 @@ impl StageRun<'_> {
             config::told_arguments(&self.state.scope),
             args.join(" ")
         );
-        let process = Process { args, env, proxies, script, network, security };
+        let process = Process { args, env, proxies, script, network, security, devices };
         let wanted = self.wanted(command, run)?;
         let key = self
             .key("run")
@@ -93,6 +99,7 @@ impl StageRun<'_> {
             Security::Sandbox => key,
             Security::Insecure => key.field("insecure"),
         };
+        let key = if names.is_empty() { key } else { key.field("devices").list(names) };
         let key = self.mounts_key(key, &wanted)?;
         self.layer(key, |stage| Ok((stage.made(&process, &wanted)?, Vec::new())))?;
         config::note(&mut self.state.config, row, Row::Layer, self.session.request.times);
@@ -133,6 +140,10 @@ impl StageRun<'_> {
         make(&room.join("bundle"))?;
         let layers = self.state.layers.clone();
         let mut mounted = self.mounted(wanted, &room, &layers)?;
+        for (source, target, is_read_only) in process.devices.iter().flat_map(|one| &one.binds) {
+            mounted.mounts.push(bound(source, target, *is_read_only));
+            self.point(target, source.is_dir(), &layers, &mut mounted)?;
+        }
         let rootfs = room.join("bundle/rootfs");
         let written = self.ground.write_over(&layers, rootfs, Purpose::Step, &mounted.points)?;
         self.working_directory(&written.rootfs)?;
@@ -209,6 +220,8 @@ impl StageRun<'_> {
         let agent = mounted.agent.take().filter(|_| !has_agent);
         // Of this step alone, and on no disk.
         let mut unwritten = process.proxies.clone();
+        let devices = || process.devices.iter();
+        unwritten.extend(devices().flat_map(|device| device.env.clone()));
         unwritten.extend(agent.map(|path| (AGENT.to_owned(), path)));
         unwritten.append(&mut mounted.env);
         let cap_drop = match process.security {
@@ -223,6 +236,7 @@ impl StageRun<'_> {
                 StepNetwork::Host => Space::Host,
                 StepNetwork::Private | StepNetwork::None => Space::New,
             },
+            devices: devices().flat_map(|device| device.nodes.clone()).collect(),
             privileged: process.security == Security::Insecure,
             cap_drop,
             ..Overrides::default()

@@ -72,6 +72,9 @@ pub struct BuildSettings {
     /// Most bytes of the builder's cache after a build; no limit without it.
     #[serde(default, deserialize_with = "size")]
     pub cache_max: Option<u64>,
+    /// Directories with descriptions of devices for `RUN --device`; `/etc/cdi` and `/var/run/cdi` without it.
+    #[serde(default)]
+    pub device_specs: Option<Vec<PathBuf>>,
 }
 
 /// A size as the command line takes it.

@@ -105,6 +105,12 @@ impl Context {
         self.jobs
     }
 
+    /// Directories with descriptions of devices.
+    pub(crate) fn device_specs(&self) -> Vec<PathBuf> {
+        let usual = || crate::ops::DEVICE_SPECS.map(PathBuf::from).to_vec();
+        self.config.build.device_specs.clone().unwrap_or_else(usual)
+    }
+
     /// Most bytes of the builder's cache after a build, where the configuration says.
     pub(crate) fn cache_max(&self) -> Option<u64> {
         self.config.build.cache_max

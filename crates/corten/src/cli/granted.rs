@@ -16,9 +16,10 @@ pub(super) struct GrantArgs {
     /// SSH_AUTH_SOCK; may repeat.
     #[arg(long, value_name = "ID[=PATH]")]
     ssh: Vec<String>,
-    /// What RUN may ask for: network.host (--network=host), security.insecure (--security=insecure); may repeat.
+    /// What RUN may ask for: network.host (--network=host), security.insecure (--security=insecure), device[=NAME]
+    /// (--device); may repeat.
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
-    allow: Vec<Entitlement>,
+    allow: Vec<String>,
     /// When a RUN fails, open a shell [default: /bin/sh] at this terminal, in the state that it left.
     #[arg(long, value_name = "SHELL", num_args = 0..=1, require_equals = true, default_missing_value = "/bin/sh")]
     debug_shell: Option<String>,
@@ -26,8 +27,19 @@ pub(super) struct GrantArgs {
 
 impl GrantArgs {
     pub(super) fn wanted(&self) -> Result<GrantWords, Failure> {
-        let mut words =
-            GrantWords { allowed: self.allow.iter().copied().collect(), ..GrantWords::default() };
+        let mut words = GrantWords::default();
+        for text in &self.allow {
+            match text.strip_prefix("device") {
+                Some("") => words.devices.allowed.push(String::new()),
+                Some(name) if name.len() > 1 && name.starts_with('=') => {
+                    words.devices.allowed.push(name.trim_start_matches('=').to_owned());
+                }
+                _ => {
+                    let what = text.parse::<Entitlement>().map_err(Failure::Usage)?;
+                    words.allowed.insert(what);
+                }
+            }
+        }
         words.shell.clone_from(&self.debug_shell);
         let is_terminal = std::io::stdin().is_terminal()
             && std::io::stdout().is_terminal()

@@ -8,6 +8,7 @@ mod attest;
 mod build;
 mod bundle;
 mod cache;
+mod cdi;
 mod check;
 mod commit;
 mod containers;
@@ -51,6 +52,8 @@ pub use cache::{
     CacheReport, CacheSteps, CacheTo, ExplainCacheReport, ExplainedChange, cache, cache_gc,
     explain_cache,
 };
+pub use cdi::DeviceRules;
+pub(crate) use cdi::PLACES as DEVICE_SPECS;
 pub use check::validate;
 pub use commit::{CommitRequest, commit};
 pub(crate) use containers::first_process;

@@ -239,6 +239,36 @@ fn a_secret_reaches_no_disk_while_its_step_runs() {
 }
 
 #[test]
+fn devices_are_those_that_are_described_and_allowed() {
+    let Some(bench) = Bench::new() else { return };
+    bench.write(
+        "cdi/a.yaml",
+        &format!(
+            "cdiVersion: 0.6.0\nkind: a.com/zero\ndevices:\n- name: one\n  containerEdits:\n    env: [WHICH=one]\n    \
+             deviceNodes: [{{path: /dev/mine, hostPath: /dev/zero, permissions: r}}]\n    \
+             mounts: [{{hostPath: {}, containerPath: /opt/vendor/lib, options: [ro]}}]\n",
+            bench.path("vendor").display()
+        ),
+    );
+    bench.write("vendor/lib.so", "library\n");
+    let config = format!("[build]\ndevice-specs = ['{}']\n", bench.path("cdi").display());
+    let config = bench.write("corten.toml", &config).display().to_string();
+    let file = "FROM base\nRUN --device=a.com/zero=one,required head -c 3 /dev/mine | wc -c >/read; echo $WHICH >>/read; \
+                cat /opt/vendor/lib/lib.so >>/read; touch /opt/vendor/lib/x 2>/dev/null || echo refused >>/read\n\
+                RUN --device=b.com/none test ! -e /dev/mine\n";
+    let answer = bench.build(file, &["--config", &config]);
+    assert!(answer.code != 0 && answer.err.contains("--allow device=a.com/zero"), "{}", answer.err);
+    bench.built(file, &["--config", &config, "--allow", "device=a.com/zero"]);
+    assert_eq!(bench.cat("/read"), "3\none\nlibrary\nrefused\n");
+    for path in ["/opt/vendor", "/dev/mine"] {
+        assert_eq!(bench.stat(path), None, "{path} is in the image");
+    }
+    let file = "FROM base\nRUN --device=b.com/none,required true\n";
+    let answer = bench.build(file, &["--config", &config, "--allow", "device"]);
+    assert!(answer.code != 0 && answer.err.contains("no such device"), "{}", answer.err);
+}
+
+#[test]
 fn the_machine_is_for_who_builds_to_give() {
     let Some(bench) = Bench::new() else { return };
     let network = "FROM base\nRUN --network=host readlink /proc/self/ns/net >/net\n";

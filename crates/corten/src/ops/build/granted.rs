@@ -6,9 +6,10 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use corten_build::{Entitlement, Grants};
+use corten_build::{Entitlement, Grants, StepDevices};
 use corten_run::AgentPlace;
 
+use super::super::cdi::{self, DeviceRules};
 use super::keys::{SshKey, SshKeys};
 use crate::{Context, Failure};
 
@@ -33,6 +34,8 @@ pub struct GrantWords {
     pub agents: BTreeMap<String, AgentWord>,
     /// What is allowed.
     pub allowed: BTreeSet<Entitlement>,
+    /// Which devices of the machine they may have.
+    pub devices: DeviceRules,
     /// The shell that opens when a RUN fails.
     pub shell: Option<String>,
 }
@@ -40,7 +43,11 @@ pub struct GrantWords {
 /// What is granted.
 pub(in crate::ops) fn grants(context: &Context, words: &GrantWords) -> Result<Grants, Failure> {
     let (allowed, shell) = (words.allowed.clone(), words.shell.clone());
-    let mut grants = Grants { allowed, shell, ..Grants::default() };
+    // What is wrong with them is the matter of steps that want one.
+    let devices = cdi::devices(&context.device_specs(), &words.devices).unwrap_or_else(|error| {
+        StepDevices { trouble: Some(error.to_string()), ..StepDevices::default() }
+    });
+    let mut grants = Grants { allowed, devices, shell, ..Grants::default() };
     for (id, word) in &words.agents {
         let paths: Vec<PathBuf> = match word {
             AgentWord::At(paths) => paths.iter().map(|path| context.here().join(path)).collect(),

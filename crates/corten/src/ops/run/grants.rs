@@ -58,7 +58,7 @@ impl DeviceWord {
     }
 
     /// The device as it is now.
-    pub(super) fn grant(&self) -> io::Result<DeviceGrant> {
+    pub(in crate::ops) fn grant(&self) -> io::Result<DeviceGrant> {
         let shown = self.source.display();
         let found = std::fs::metadata(&self.source)
             .map_err(|error| io::Error::new(error.kind(), format!("{shown}: {error}")))?;
