@@ -89,7 +89,7 @@ impl KeyInput {
 }
 
 /// Part of every key: changes when the bytes that steps give do.
-const VERSION: &str = "corten-build 1";
+const VERSION: &str = "corten-build 2";
 
 impl KeyHasher {
     /// For a step of a kind.
