@@ -13,7 +13,8 @@
 #
 # The bases are the peers' images `debian` and `python`; the files are those below /usr of this machine. The others
 # are taken from PATH (see shared/peers); one that is absent is left out and said so. Counts of fsync are of a run of
-# their own, under strace. Needs root, GNU time, strace, jq, and pip with access to its index for the last case.
+# their own, under strace, which takes minutes; BENCH_NO_SYNCS=1 leaves them out. Needs root, GNU time, strace, jq, and pip
+# with access to its index for the last case.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -88,7 +89,7 @@ base() { # name: the base for everybody, under one name
 
 files() { # directory: 17,000 files of this machine
   mkdir -p "$1"
-  (cd /usr && find lib share include -type f -size -200k 2>/dev/null | LC_ALL=C sort | head -n 17000 >"$work/list")
+  (cd /usr && find lib share include -type f -size -200k 2>/dev/null | LC_ALL=C sort | awk 'NR <= 17000' >"$work/list")
   rsync -a --files-from="$work/list" /usr/ "$1/"
   cp "$1/$(sed -n 9000p "$work/list")" "$work/original"
 }
@@ -181,6 +182,7 @@ measure() { # tool, case: wall, CPU of the command and its daemons, peak in MiB
 }
 
 syncs() { # tool, case: how often the disk is waited for
+  [[ -z ${BENCH_NO_SYNCS:-} ]] || { echo -; return; }
   local tool=$1 list pids watcher
   mapfile -t list < <(words "$@")
   settle "$@"
