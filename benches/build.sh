@@ -110,11 +110,11 @@ prepare() { # case
         for i in 1 2 3 4; do echo "COPY --from=s$i /out /$i"; done
       } >"$place/Dockerfile" ;;
     python)
-      pip download -q --dest "$place/wheels" flask >/dev/null
+      pip download -q --python-version 3.13 --only-binary :all: --dest "$place/wheels" flask >/dev/null
       echo 'import flask; print(flask.__name__)' >"$place/app.py"
       cat >"$place/Dockerfile" <<D
 FROM $tag-python
-RUN --mount=type=bind,source=wheels,target=/wheels pip install --no-cache-dir --no-index --find-links /wheels flask
+RUN --mount=type=bind,source=wheels,target=/wheels pip install --break-system-packages --no-cache-dir --no-index --find-links /wheels flask
 WORKDIR /app
 COPY app.py .
 RUN python3 app.py
