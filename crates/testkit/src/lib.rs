@@ -12,6 +12,7 @@ mod redact;
 mod registry;
 mod scratch;
 pub mod tar;
+mod terminal;
 
 pub use noise::{Dice, Noise};
 pub use peer::{DockerRegistry, Peer, Ran};
@@ -19,3 +20,4 @@ pub use proxy::{FaultProxy, Flow, Harm, Mischief, Strike};
 pub use redact::redact;
 pub use registry::{Auth, Fault, Feature, Logged, Setup, TestRegistry};
 pub use scratch::{Scratch, scratch};
+pub use terminal::TerminalUser;

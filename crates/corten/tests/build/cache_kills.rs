@@ -3,8 +3,9 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use corten_testkit::Dice;
+
 use crate::bench::Bench;
-use crate::kills::Dice;
 
 const FILE: &str = "FROM base AS one\nRUN --mount=type=cache,id=c,target=/cache mkdir -p /cache/d && for i in 1 2 3 4 5 6 7 8 9; do echo $i >/cache/d/$i; done; echo one >/one\n\
                     FROM base\nCOPY . /work\nRUN echo two >/two\nCOPY --from=one /one /out/\n";
@@ -26,7 +27,7 @@ impl Killed<'_> {
 
     fn kill(&mut self, mut command: Command, longest: u64) {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_micros(self.dice.roll(longest)));
+        std::thread::sleep(Duration::from_micros(self.dice.below(longest)));
         self.struck += u64::from(child.try_wait().unwrap().is_none());
         child.kill().unwrap();
         child.wait().unwrap();
@@ -50,7 +51,7 @@ fn kills(count: u64, seed: u64) -> u64 {
         bench.write(&format!("ctx/f{number}"), &format!("{number}\n"));
     }
     let expected = bench.built(FILE, &[])["digest"].clone();
-    let mut killed = Killed { bench: &bench, dice: Dice(seed | 1), struck: 0 };
+    let mut killed = Killed { bench: &bench, dice: Dice::new(seed), struck: 0 };
     let gc = || bench.command("store", &["cache", "gc", "--all"]);
     let longest = killed.longest(gc());
     for _ in 0..count {

@@ -4,24 +4,14 @@ use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use corten_testkit::Dice;
+
 use crate::bench::Bench;
 
 /// Steps of every kind: a stage beside the other, a cache that is kept, what is copied between them.
 const FILE: &str = "FROM base AS one\nRUN --mount=type=cache,target=/cache echo x >>/cache/x; echo one >/one\n\
-                    RUN rm -r /etc/group; echo two >/two\nFROM base\nWORKDIR /work\nCOPY . .\n\
-                    RUN find /work -type f | wc -l >/count\nCOPY --from=one /one /two /out/\nRUN cat /out/one /out/two >/all\n";
-
-/// A number that is the same in every run of one seed.
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    pub(crate) fn roll(&mut self, most: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % most
-    }
-}
+                    RUN rm -r /etc/group; echo two >/two\nFROM base\nWORKDIR /place\nCOPY . .\n\
+                    RUN find /place -type f | wc -l >/count\nCOPY --from=one /one /two /out/\nRUN cat /out/one /out/two >/all\n";
 
 /// Kills `count` builds, each at a moment of its own; how many were struck before their end.
 fn kills(count: u64, seed: u64) -> u64 {
@@ -33,7 +23,7 @@ fn kills(count: u64, seed: u64) -> u64 {
     let begun = Instant::now();
     bench.built(FILE, &["--no-cache"]);
     let longest = u64::try_from(begun.elapsed().as_micros()).unwrap() * 5 / 4;
-    let (mut dice, mut struck) = (Dice(seed | 1), 0);
+    let (mut dice, mut struck) = (Dice::new(seed), 0);
     let place = bench.path("store/.corten/build/rooms");
     let rooms = || std::fs::read_dir(&place).unwrap().flatten().map(|entry| entry.file_name());
     let mut seen = BTreeSet::new();
@@ -44,7 +34,7 @@ fn kills(count: u64, seed: u64) -> u64 {
         let mut command =
             bench.command("store", &["build", "-t", "k", "--network", "none", &context]);
         let mut child = command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_micros(dice.roll(longest)));
+        std::thread::sleep(Duration::from_micros(dice.below(longest)));
         struck += u64::from(child.try_wait().unwrap().is_none());
         child.kill().unwrap();
         child.wait().unwrap();

@@ -190,20 +190,20 @@ impl<'a> Ordinary<'a> {
 fn an_ordinary_user_with_one_id_builds_what_root_builds() {
     let Some(bench) = Bench::new() else { return };
     bench.write("ctx/a", "a\n");
-    let file = "FROM base\nCOPY --chown=3:4 a /owned/a\nRUN chmod 600 /owned/a; mkdir -m 777 /work; echo x >>/etc/passwd\n\
-                USER 1000:7\nRUN id -u >/work/id; id -g >>/work/id\nRUN echo y >>/work/id; mkdir /work/d; ln -s id /work/l\n\
-                USER root\nRUN echo z >>/work/id; rm /owned/a\n";
+    let file = "FROM base\nCOPY --chown=3:4 a /owned/a\nRUN chmod 600 /owned/a; mkdir -m 777 /made; echo x >>/etc/passwd\n\
+                USER 1000:7\nRUN id -u >/made/id; id -g >>/made/id\nRUN echo y >>/made/id; mkdir /made/d; ln -s id /made/l\n\
+                USER root\nRUN echo z >>/made/id; rm /owned/a\n";
     let report = bench.built(file, &[]);
     let Some(user) = Ordinary::new(&bench) else { return };
     let context = bench.path("ctx").display().to_string();
     let words = ["build", "-t", "t", "--network", "none", &context, "--json"];
     let theirs: serde_json::Value = serde_json::from_str(&user.corten(&words)).unwrap();
-    assert_eq!(bench.cat("/work/id"), "1000\n7\ny\nz\n");
+    assert_eq!(bench.cat("/made/id"), "1000\n7\ny\nz\n");
     assert_eq!(
         theirs["digest"],
         report["digest"],
         "{}",
-        user.corten(&["ls", "-lR", "store:t", "/work"])
+        user.corten(&["ls", "-lR", "store:t", "/made"])
     );
 }
 

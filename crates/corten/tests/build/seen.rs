@@ -1,78 +1,11 @@
 //! What people and programs see of a build: the tree on a terminal, JSON, and the shell after a failure.
 
-use std::os::fd::OwnedFd;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::pty::OpenptFlags;
-use rustix::termios::{Winsize, tcsetwinsize};
+use corten_testkit::TerminalUser;
 use serde_json::Value;
 
 use crate::bench::Bench;
-
-/// Somebody at a terminal of 70 columns.
-struct User {
-    master: OwnedFd,
-    child: Child,
-    seen: String,
-}
-
-impl User {
-    fn runs(mut command: Command) -> Self {
-        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-        let master = rustix::pty::openpt(flags).unwrap();
-        rustix::pty::unlockpt(&master).unwrap();
-        let slave = rustix::pty::ioctl_tiocgptpeer(&master, flags).unwrap();
-        let size = Winsize { ws_row: 20, ws_col: 70, ws_xpixel: 0, ws_ypixel: 0 };
-        tcsetwinsize(&slave, size).unwrap();
-        command.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap());
-        let child = command.stderr(slave).spawn().unwrap();
-        drop(command);
-        Self { master, child, seen: String::new() }
-    }
-
-    fn types(&self, text: &str) {
-        rustix::io::write(&self.master, text.as_bytes()).unwrap();
-    }
-
-    fn sees(&mut self, text: &str) {
-        let begun = Instant::now();
-        while !self.seen.contains(text) {
-            assert!(begun.elapsed() < Duration::from_secs(30), "{text:?} in {}", self.seen);
-            self.read();
-        }
-    }
-
-    fn read(&mut self) -> bool {
-        let limit = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
-        if poll(&mut [PollFd::new(&self.master, PollFlags::IN)], Some(&limit)) == Ok(0) {
-            return true;
-        }
-        let mut buffer = [0; 4096];
-        match rustix::io::read(&self.master, &mut buffer) {
-            Ok(got) if got > 0 => self.seen.push_str(&String::from_utf8_lossy(&buffer[..got])),
-            _ => return false,
-        }
-        true
-    }
-
-    fn ends(&mut self) -> Option<i32> {
-        while self.read() && self.child.try_wait().unwrap().is_none() {}
-        while self.read() && self.child.try_wait().unwrap().is_none() {}
-        let code = self.child.wait().unwrap().code();
-        let limit = Instant::now() + Duration::from_millis(300);
-        while Instant::now() < limit && self.read() {}
-        code
-    }
-}
-
-impl Drop for User {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 impl Bench {
     fn at_terminal(&self, dockerfile: &str, more: &[&str]) -> Command {
@@ -90,22 +23,26 @@ const FILE: &str = "FROM base AS one\nRUN printf 'first\\033[31m\\n'; sleep 1; e
 #[test]
 fn a_terminal_shows_a_tree_that_leaves_a_summary() {
     let Some(bench) = Bench::new() else { return };
-    let mut user = User::runs(bench.at_terminal(FILE, &[]));
+    let mut user = TerminalUser::runs(bench.at_terminal(FILE, &[]));
     user.sees("└─ one 2/2");
     user.sees("| first\\u{1b}[31m");
-    assert_eq!(user.ends(), Some(0), "{}", user.seen);
-    let summary = user.seen.rsplit("\x1b[J").nth(1).unwrap();
+    assert_eq!(user.ends(), Some(0), "{}", user.seen());
+    let summary = user.seen().rsplit("\x1b[J").nth(1).unwrap();
     assert!(summary.contains("[one 2/2] RUN printf"), "{summary}");
     assert!(summary.contains("built: 2 steps done, 0 cached"), "{summary}");
-    assert!(user.seen.contains("\x1b[1m"), "colours");
-    assert!(user.seen.trim_end().contains("sha256:"), "the report comes after: {}", user.seen);
+    assert!(user.seen().contains("\x1b[1m"), "colours");
+    assert!(user.seen().trim_end().contains("sha256:"), "the report comes after: {}", user.seen());
     // The same from the cache, without colours.
     let mut command = bench.at_terminal(FILE, &[]);
     command.env("NO_COLOR", "1");
-    let mut user = User::runs(command);
-    assert_eq!(user.ends(), Some(0), "{}", user.seen);
-    assert!(user.seen.contains("built: 0 steps done, 2 cached"), "{}", user.seen);
-    assert!(!user.seen.contains("\x1b[1m") && !user.seen.contains("\x1b[2m"), "{:?}", user.seen);
+    let mut user = TerminalUser::runs(command);
+    assert_eq!(user.ends(), Some(0), "{}", user.seen());
+    assert!(user.seen().contains("built: 0 steps done, 2 cached"), "{}", user.seen());
+    assert!(
+        !user.seen().contains("\x1b[1m") && !user.seen().contains("\x1b[2m"),
+        "{:?}",
+        user.seen()
+    );
 }
 
 #[test]
@@ -114,11 +51,11 @@ fn a_terminal_that_cannot_draw_gets_lines() {
     for (term, more) in [("dumb", None), ("xterm", Some("--progress=plain"))] {
         let mut command = bench.at_terminal(FILE, more.as_slice());
         command.arg("--no-cache").env("TERM", term);
-        let mut user = User::runs(command);
-        assert_eq!(user.ends(), Some(0), "{}", user.seen);
-        assert!(user.seen.contains("[one 2/2] RUN"), "{}", user.seen);
-        assert!(user.seen.contains("  | second"), "{}", user.seen);
-        assert!(!user.seen.contains('\x1b'), "{:?}", user.seen);
+        let mut user = TerminalUser::runs(command);
+        assert_eq!(user.ends(), Some(0), "{}", user.seen());
+        assert!(user.seen().contains("[one 2/2] RUN"), "{}", user.seen());
+        assert!(user.seen().contains("  | second"), "{}", user.seen());
+        assert!(!user.seen().contains('\x1b'), "{:?}", user.seen());
     }
     let answer = bench.build(FILE, &["--progress", "tty"]);
     assert!(answer.code != 0 && answer.err.contains("no terminal"), "{}", answer.err);
@@ -166,20 +103,21 @@ fn a_shell_opens_in_the_state_of_what_failed() {
                 FROM slow\nCOPY --from=bad /w /w\n";
     let secret = bench.write("secret", "hush");
     let secret = format!("id=s,src={}", secret.display());
-    let mut user = User::runs(bench.at_terminal(file, &["--debug-shell", "--secret", &secret]));
+    let mut user =
+        TerminalUser::runs(bench.at_terminal(file, &["--debug-shell", "--secret", &secret]));
     user.sees("exit code 7");
     user.sees("| why");
     user.sees("To leave: exit");
     user.sees("# ");
-    let before = user.seen.len();
+    let before = user.seen().len();
     user.types(
         "echo $K-$(pwd)-$(cat out)-$(cat /run/secrets/s)-$(grep -c ' /mem ' /proc/mounts)\n",
     );
     user.sees("kept-/w-half-hush-1");
     user.types("tty; stty size; exit 5\n");
     let code = user.ends();
-    assert_eq!(code, Some(1), "{}", user.seen);
-    let after = &user.seen[before..];
+    assert_eq!(code, Some(1), "{}", user.seen());
+    let after = &user.seen()[before..];
     assert!(after.contains("/dev/pts/0") && after.contains("20 70"), "{after}");
     assert!(!after.contains("noise"), "{after}");
     assert!(after.contains("the process ended with exit code 7"), "{after}");
@@ -190,10 +128,10 @@ fn a_shell_opens_in_the_state_of_what_failed() {
 fn a_shell_that_is_not_there_is_told_and_so_is_a_terminal() {
     let Some(bench) = Bench::new() else { return };
     let file = "FROM base\nRUN exit 7\n";
-    let mut user = User::runs(bench.at_terminal(file, &["--debug-shell=/bin/none"]));
-    assert_eq!(user.ends(), Some(1), "{}", user.seen);
-    assert!(user.seen.contains("the shell /bin/none"), "{}", user.seen);
-    assert!(user.seen.contains("ended with exit code 7"), "{}", user.seen);
+    let mut user = TerminalUser::runs(bench.at_terminal(file, &["--debug-shell=/bin/none"]));
+    assert_eq!(user.ends(), Some(1), "{}", user.seen());
+    assert!(user.seen().contains("the shell /bin/none"), "{}", user.seen());
+    assert!(user.seen().contains("ended with exit code 7"), "{}", user.seen());
     let mut command = bench.at_terminal(file, &["--debug-shell"]);
     let out = command.stdin(Stdio::null()).output().unwrap();
     let err = String::from_utf8_lossy(&out.stderr).into_owned();
