@@ -12,10 +12,10 @@ use corten_layer::{
 };
 
 use crate::base::BuiltLayer;
-use crate::builder::Times;
 use crate::error::{Result, StepError, of_layer};
 use crate::lookup::Tree;
 use crate::pending::Pending;
+use crate::request::Times;
 use crate::source::{Identity, Source};
 use crate::sparse::Filled;
 

@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -12,24 +11,23 @@ use std::time::SystemTime;
 
 use corten_bundle::{Form, Powers, Snapshots};
 use corten_dockerfile::IgnoreFile;
-use corten_layer::Compression;
 use corten_spec::{ImageConfig, Platform};
 use corten_store::LayoutStore;
 
 use crate::assemble::How;
-use crate::base::{Base, Bases, BuiltLayer, NamedContext};
+use crate::base::{Base, Bases, BuiltLayer};
 use crate::builds::{BuildTitle, PastBuild, PastStep, remember};
 use crate::cache::Cache;
 use crate::error::{BuildError, Result, StepError};
 use crate::event::BuildListener;
-use crate::grants::Grants;
-use crate::imports::{Imported, Imports, Results, Spoiled, StepResult};
+use crate::imports::{Imported, Results, Spoiled, StepResult};
 use crate::kept_memo::FILES;
 use crate::memo::Memo;
 use crate::origin::{BuildOrigin, LayeredStep, Origins};
 use crate::pending::Pending;
 use crate::plan::Plan;
 use crate::remote::Remotes;
+use crate::request::BuildRequest;
 use crate::source::{Owners, Source};
 use crate::stage::{StageState, run_stage};
 use crate::work::{ROOMS, Work};
@@ -64,80 +62,6 @@ pub struct Builder<'a> {
     pub threads: NonZeroUsize,
     /// The time of day at the beginning.
     pub now: SystemTime,
-}
-
-/// What times files and histories get, in seconds after 1970.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Times {
-    /// None is later than this: the same input gives the same bytes.
-    Until(i64),
-    /// Files keep theirs; what is made is of this time.
-    Real(i64),
-}
-
-/// The network of processes whose RUN does not say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum StepNetwork {
-    /// One of their own with a way out, or none where none can be had.
-    #[default]
-    Private,
-    /// None.
-    None,
-    /// The machine's.
-    Host,
-}
-
-/// What RUN may see and nobody else.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SecretValue(pub Vec<u8>);
-
-impl fmt::Debug for SecretValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretValue(…)")
-    }
-}
-
-/// Where the directory of a context comes from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ContextKind {
-    /// It is its owner's own: files belong to root once they are taken.
-    #[default]
-    Local,
-    /// It was made of an archive or a repository: files keep their owners.
-    Fetched,
-}
-
-/// What a build is given besides its plan.
-#[derive(Clone, Debug)]
-pub struct BuildRequest {
-    /// What is built for, where FROM does not say.
-    pub platform: Platform,
-    /// The directory that COPY and ADD take from.
-    pub context: PathBuf,
-    /// Where that comes from.
-    pub kind: ContextKind,
-    /// What of it is left out.
-    pub ignore: IgnoreFile,
-    /// Named contexts.
-    pub contexts: BTreeMap<String, NamedContext>,
-    /// Secrets, by their ids.
-    pub secrets: BTreeMap<String, SecretValue>,
-    /// Labels of the image, over those of the Dockerfile.
-    pub labels: BTreeMap<String, String>,
-    /// The network of processes.
-    pub network: StepNetwork,
-    /// Whether every step is carried out, whatever is cached.
-    pub no_cache: bool,
-    /// Times.
-    pub times: Times,
-    /// How layers are packed.
-    pub compression: Compression,
-    /// Caches elsewhere.
-    pub imports: Option<Arc<dyn Imports>>,
-    /// How it is remembered; without it, it is not.
-    pub title: Option<BuildTitle>,
-    /// What steps may have besides.
-    pub grants: Grants,
 }
 
 /// What was built.
@@ -401,14 +325,5 @@ impl Session<'_> {
     pub(crate) fn how(&self) -> How {
         let (compression, times) = (self.request.compression, self.request.times);
         How { compression, threads: self.builder.threads, times }
-    }
-}
-
-impl From<ContextKind> for Owners {
-    fn from(kind: ContextKind) -> Self {
-        match kind {
-            ContextKind::Local => Self::Root,
-            ContextKind::Fetched => Self::Keep,
-        }
     }
 }

@@ -9,8 +9,8 @@ use corten_dockerfile::{
 use corten_spec::{ContainerConfig, History, ImageConfig, Platform, RootFs};
 use serde_json::{Value, json};
 
-use crate::builder::Times;
 use crate::error::{Result, StepError, refused};
+use crate::request::Times;
 use crate::words::{duration, listed, quoted, timestamp};
 
 /// Where programs are looked for in an image that does not say.

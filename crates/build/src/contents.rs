@@ -9,10 +9,10 @@ use std::io::Read as _;
 
 use corten_layer::EntryKind;
 
-use crate::builder::Times;
 use crate::copying::{Copying, Digests, Pick, metadata};
 use crate::error::{Result, failed};
 use crate::key::KeyHasher;
+use crate::request::Times;
 use crate::source::{Found, below};
 
 /// Most files that are read for it.

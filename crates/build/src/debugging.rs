@@ -5,9 +5,9 @@ use std::path::Path;
 use corten_run::{ContainerId, OnceBundle, talk_once};
 use oci_spec::runtime::Spec;
 
-use crate::builder::StepNetwork;
 use crate::error::{Result, StepError, failed};
 use crate::event::BuildEvent;
+use crate::request::StepNetwork;
 use crate::stage::StageRun;
 
 /// The variable that names a kind of terminal, and what is there where nobody says.

@@ -8,9 +8,9 @@ use corten_dockerfile::{Run, RunNetwork, Security};
 use corten_run::AgentPlace;
 use rustix::thread::CapabilitySet;
 
-use crate::builder::StepNetwork;
 use crate::devices::StepDevices;
 use crate::error::{Result, failed, refused};
+use crate::request::StepNetwork;
 
 /// What a Dockerfile asks for and does not get by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

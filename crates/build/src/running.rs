@@ -2,7 +2,6 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use corten_bundle::Purpose;
@@ -15,14 +14,13 @@ use corten_layer::{Marks, Owner, PackOptions, pack_directory};
 use corten_run::network::{self, Private, Way};
 use corten_run::{ContainerId, ExitStatus, OnceBundle, Streams, run_once};
 use corten_spec::{ContainerConfig, ImageConfig};
-use oci_spec::runtime::Mount as RuntimeMount;
 
 use crate::assemble::built;
 use crate::base::BuiltLayer;
-use crate::builder::StepNetwork;
 use crate::config::{self, Row};
 use crate::devices::{NamedDevices, StepDevice};
 use crate::error::{Result, StepError, failed, of_layer};
+use crate::etc::{HOSTNAME, SCRIPTS, files, script};
 use crate::event::BuildEvent;
 use crate::foreign;
 use crate::grants;
@@ -30,23 +28,17 @@ use crate::key::KeyInput;
 use crate::lookup::{LastLink, Tree as _, resolve};
 use crate::mounts::{Mounted, Wanted, bound};
 use crate::owned::Owned;
+use crate::request::StepNetwork;
 use crate::rootfs::{Laid, Made, make};
 use crate::source::{Owners, Source};
 use crate::stage::StageRun;
 
-/// The host name of every step, as BuildKit has it: files that hold it are the same.
-const HOSTNAME: &str = "buildkitsandbox";
 /// How many lines of output an error tells.
 const LAST_LINES: usize = 20;
 /// Longest line that is told whole.
 const LONGEST_LINE: u64 = 64 * 1024;
-/// What every hosts file begins with.
-const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
 /// The variable that leads to an ssh agent.
 const AGENT: &str = "SSH_AUTH_SOCK";
-/// Where here-documents that are programs stand.
-const SCRIPTS: &str = "/dev/pipes";
-
 /// A process that is to run.
 struct Process {
     args: Vec<String>,
@@ -363,40 +355,4 @@ fn told(process: &Process) -> Vec<KeyInput> {
     let variables = process.env.iter();
     told.extend(variables.map(|(name, value)| KeyInput::of_variable(name, value)));
     told
-}
-
-/// The files of `/etc` that tell a process its names: bound over those of the stage, and never in its layer.
-fn files(room: &Path, network: StepNetwork) -> Result<Vec<RuntimeMount>> {
-    let etc = room.join("etc");
-    make(&etc)?;
-    let machines = |path: &str| std::fs::read(path).unwrap_or_default();
-    let hosts = match network {
-        StepNetwork::Host => machines("/etc/hosts"),
-        _ => format!("{HOSTS}127.0.1.1\t{HOSTNAME}\n").into_bytes(),
-    };
-    let resolv = match network {
-        StepNetwork::None => Vec::new(),
-        StepNetwork::Host => machines("/etc/resolv.conf"),
-        StepNetwork::Private => network::resolv_conf(Way::Auto).into_bytes(),
-    };
-    let mut mounts = Vec::new();
-    for (name, content) in [("hosts", hosts), ("resolv.conf", resolv)] {
-        let path = etc.join(name);
-        write_mode(&path, &content, 0o644)?;
-        mounts.push(bound(&path, &format!("/etc/{name}"), false));
-    }
-    Ok(mounts)
-}
-
-/// A here-document that is a program.
-fn script(room: &Path, name: &str, data: &str) -> Result<RuntimeMount> {
-    let path = room.join("script");
-    write_mode(&path, data.as_bytes(), 0o755)?;
-    Ok(bound(&path, &format!("{SCRIPTS}/{name}"), true))
-}
-
-fn write_mode(path: &Path, content: &[u8], mode: u32) -> Result<()> {
-    std::fs::write(path, content).map_err(failed(path.display(), "writing"))?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-        .map_err(failed(path.display(), "change of mode"))
 }

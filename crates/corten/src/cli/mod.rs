@@ -1,10 +1,8 @@
 //! The command line: arguments in, one verb run, an exit code out.
 
 mod append;
-mod attesting;
 mod build;
 mod cache;
-mod cache_places;
 mod commit;
 mod completion;
 mod containers;
@@ -12,7 +10,6 @@ mod copy;
 mod cp;
 mod diff;
 mod edit;
-mod granted;
 mod import;
 mod inspect;
 mod local;

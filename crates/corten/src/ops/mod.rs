@@ -8,7 +8,6 @@ mod attest;
 mod build;
 mod bundle;
 mod cache;
-mod cdi;
 mod check;
 mod commit;
 mod containers;
@@ -40,11 +39,13 @@ pub mod validate;
 mod volume;
 
 pub use append::{AppendReport, AppendRequest, AppendTo, LayerInput, append};
+pub(crate) use build::DEVICE_SPECS;
 pub use build::{
     AdviceReport, AgentWord, ArgReport, AttestWords, AttestationReport, BuildCheckReport,
-    BuildOutput, BuildReport, BuildTold, BuildWanted, BuiltImage, ContextWord, FetchedContext,
-    GrantWords, LoadInto, NeedReport, OutlineReport, ProvenanceMode, SecretWord, StepWord,
-    TargetReport, TargetsReport, build, build_check, build_outline, build_targets, fetch_context,
+    BuildOutput, BuildReport, BuildTold, BuildWanted, BuiltImage, ContextWord, DeviceRules,
+    FetchedContext, GrantWords, LoadInto, NeedReport, OutlineReport, ProvenanceMode, SecretWord,
+    StepWord, TargetReport, TargetsReport, build, build_check, build_outline, build_targets,
+    fetch_context,
 };
 pub use bundle::{BundleReport, bundle};
 pub use cache::{
@@ -52,8 +53,6 @@ pub use cache::{
     CacheReport, CacheSteps, CacheTo, ExplainCacheReport, ExplainedChange, cache, cache_gc,
     explain_cache,
 };
-pub use cdi::DeviceRules;
-pub(crate) use cdi::PLACES as DEVICE_SPECS;
 pub use check::validate;
 pub use commit::{CommitRequest, commit};
 pub(crate) use containers::first_process;

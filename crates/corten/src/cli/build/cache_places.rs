@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use corten_spec::{RefName, Reference};
 
 use super::Failure;
+use super::words::{fields, none_left};
 use crate::ops::{CacheMounts, CachePlace, CacheSteps, CacheTo};
 
 /// The name that a cache has in a layout where none is given.
@@ -14,7 +15,7 @@ const LATEST: &str = "latest";
 /// Where a cache goes.
 pub(super) fn cache_to(text: &str) -> Result<CacheTo, Failure> {
     let wrong = |why: &str| Failure::Usage(format!("--cache-to {text}: {why}"));
-    let mut fields = fields(text).map_err(wrong)?;
+    let mut fields = fields_of(text).map_err(wrong)?;
     let place = place(&mut fields, "dest").map_err(|why| wrong(&why))?;
     let steps = match fields.remove("mode") {
         None | Some("max") => CacheSteps::All,
@@ -31,35 +32,25 @@ pub(super) fn cache_to(text: &str) -> Result<CacheTo, Failure> {
         Some("true") => true,
         Some(_) => return Err(wrong("ignore-error is true or false")),
     };
-    match fields.first_key_value() {
-        Some((key, _)) => Err(wrong(&format!("{key} is not known here"))),
-        None => Ok(CacheTo { place, steps, mounts, ignore_error }),
-    }
+    none_left(&fields).map_err(|why| wrong(&why))?;
+    Ok(CacheTo { place, steps, mounts, ignore_error })
 }
 
 /// Where a cache comes from.
 pub(super) fn cache_from(text: &str) -> Result<CachePlace, Failure> {
     let wrong = |why: &str| Failure::Usage(format!("--cache-from {text}: {why}"));
-    let mut fields = fields(text).map_err(wrong)?;
+    let mut fields = fields_of(text).map_err(wrong)?;
     let place = place(&mut fields, "src").map_err(|why| wrong(&why))?;
-    match fields.first_key_value() {
-        Some((key, _)) => Err(wrong(&format!("{key} is not known here"))),
-        None => Ok(place),
-    }
+    none_left(&fields).map_err(|why| wrong(&why))?;
+    Ok(place)
 }
 
-fn fields(text: &str) -> Result<BTreeMap<&str, &str>, &'static str> {
-    if !text.contains('=') {
-        return Ok(BTreeMap::from([("type", "registry"), ("ref", text)]));
+/// A name alone is that of a registry.
+fn fields_of(text: &str) -> Result<BTreeMap<&str, &str>, &'static str> {
+    if text.contains('=') {
+        return fields(text);
     }
-    let field =
-        |field: &'_ str| -> Option<(usize, usize)> { field.find('=').map(|at| (at, at + 1)) };
-    let mut fields = BTreeMap::new();
-    for one in text.split(',') {
-        let (end, start) = field(one).ok_or("it is not KEY=VALUE,…")?;
-        fields.insert(one.get(..end).unwrap_or_default(), one.get(start..).unwrap_or_default());
-    }
-    Ok(fields)
+    Ok(BTreeMap::from([("type", "registry"), ("ref", text)]))
 }
 
 fn place(fields: &mut BTreeMap<&str, &str>, path: &str) -> Result<CachePlace, String> {

@@ -1,25 +1,30 @@
 //! `corten build`: an image of a Dockerfile.
 
-use std::collections::BTreeMap;
+mod attesting;
+mod cache_places;
+mod granted;
+mod questions;
+mod words;
+
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use corten_build::Address;
 use corten_spec::Platform;
 use serde_json::json;
 
-use super::attesting::AttestArgs;
-use super::cache_places::{cache_from, cache_to};
-use super::granted::GrantArgs;
 use super::import::CompressionWord;
 use super::project::{self, ProjectArgs};
 use super::steps::{self, StepVerb, WorkArgs};
 use super::watching::{ProgressWord, watching};
 use super::{Context, Exit, Failure};
-use crate::ops::{
-    self, BuildOutput, BuildWanted, ContextWord, LoadInto, Pull, SecretWord, StepWord,
-};
+use crate::ops::{self, BuildOutput, BuildWanted, LoadInto, Pull, StepWord};
 use crate::output::{print, print_json};
+use attesting::AttestArgs;
+use cache_places::{cache_from, cache_to};
+use granted::GrantArgs;
+use questions::{check, outline, targets};
+pub(super) use words::secret;
+use words::{named, output};
 
 /// Build an image of a Dockerfile, of a project, or step by step
 #[derive(Args)]
@@ -206,78 +211,6 @@ impl BuildArgs {
     }
 }
 
-/// An output as buildx writes it.
-fn output(text: &str) -> Result<BuildOutput, Failure> {
-    let wrong = |why: &str| Failure::Usage(format!("-o {text}: {why}"));
-    if !text.contains('=') {
-        let path = PathBuf::from(text);
-        return Ok(if text == "-" { BuildOutput::Tar(path) } else { BuildOutput::Files(path) });
-    }
-    let mut fields = BTreeMap::new();
-    for field in text.split(',') {
-        let (key, value) = field.split_once('=').ok_or_else(|| wrong("it is not KEY=VALUE,…"))?;
-        fields.insert(key, value);
-    }
-    let kind = fields.remove("type").ok_or_else(|| wrong("it has no type"))?;
-    let dest = fields.remove("dest").map(PathBuf::from);
-    let as_tar = fields.remove("tar").is_none_or(|word| word != "false");
-    let pushes = fields.remove("push").is_some_and(|word| word == "true");
-    if let Some((key, _)) = fields.first_key_value() {
-        return Err(wrong(&format!("{key} is not known here")));
-    }
-    let place = || dest.clone().ok_or_else(|| wrong("it has no dest=PATH"));
-    Ok(match kind {
-        "oci" if !as_tar => BuildOutput::Layout(place()?),
-        "oci" => BuildOutput::Archive(place()?),
-        "docker" if dest.is_none() => BuildOutput::Engine(LoadInto::Docker),
-        "docker" => BuildOutput::Docker(place()?),
-        "local" => BuildOutput::Files(place()?),
-        "tar" => BuildOutput::Tar(place()?),
-        "registry" => BuildOutput::Registry,
-        "image" if pushes => BuildOutput::Registry,
-        "image" => return Err(wrong("the image is in the local store in any case")),
-        _ => return Err(wrong("types are oci, docker, local, tar and registry")),
-    })
-}
-
-fn named(text: &str) -> Result<(String, ContextWord), Failure> {
-    let wrong = || Failure::Usage(format!("--build-context {text} is not NAME=WHERE"));
-    let (name, place) = text.split_once('=').ok_or_else(wrong)?;
-    let is_address =
-        |text: &str| text.starts_with("file://") || !matches!(Address::parse(text), Ok(None));
-    let word = match place.split_once("://") {
-        _ if is_address(place) => ContextWord::Address(place.to_owned()),
-        Some(("oci-layout", rest)) => ContextWord::Image(format!("oci:{rest}")),
-        Some(("docker-image", rest)) => ContextWord::Image(rest.to_owned()),
-        Some((scheme, _)) => {
-            let text = format!("--build-context {name}: {scheme}:// is no kind of context");
-            return Err(Failure::Usage(text));
-        }
-        None => ContextWord::Directory(PathBuf::from(place)),
-    };
-    Ok((name.to_lowercase(), word))
-}
-
-pub(super) fn secret(text: &str) -> Result<(String, SecretWord), Failure> {
-    let wrong =
-        || Failure::Usage(format!("--secret {text} is not id=ID,src=FILE or id=ID,env=VARIABLE"));
-    let mut fields = BTreeMap::new();
-    for field in text.split(',') {
-        let (key, value) = field.split_once('=').ok_or_else(wrong)?;
-        fields.insert(key, value);
-    }
-    let id = fields.get("id").ok_or_else(wrong)?;
-    let source = fields.get("src").or_else(|| fields.get("source"));
-    let is_variable = fields.get("type") == Some(&"env");
-    let word = match (source, fields.get("env")) {
-        (Some(name), _) if is_variable => SecretWord::Variable((*name).to_owned()),
-        (Some(path), _) => SecretWord::File(PathBuf::from(path)),
-        (None, Some(name)) => SecretWord::Variable((*name).to_owned()),
-        (None, None) => SecretWord::Variable((*id).to_owned()),
-    };
-    Ok(((*id).to_owned(), word))
-}
-
 /// The image of a directory that says how it is built: `./`, `../` and `/` at its beginning tell it from a name.
 pub(super) async fn of_directory(
     context: &Context,
@@ -372,74 +305,4 @@ fn write(path: &PathBuf, text: &str) -> Result<(), Failure> {
         action: "writing",
         source,
     })
-}
-
-fn check(context: &Context, wanted: &BuildWanted, json: bool) -> Result<Exit, Failure> {
-    let report = ops::build_check(context, wanted)?;
-    let is_good = report.error.is_none() && report.advice.is_empty();
-    if json {
-        print_json(&report)?;
-    } else {
-        let mut text = String::new();
-        for one in &report.advice {
-            text.push_str(&format!(
-                "{}:{}:{}: {}: {}\n",
-                report.file, one.line, one.column, one.check, one.text
-            ));
-        }
-        if let Some(error) = &report.error {
-            text.push_str(&format!("{}: error: {error}\n", report.file));
-        }
-        if is_good {
-            text.push_str("nothing to say\n");
-        }
-        print(&text)?;
-    }
-    Ok(if is_good { Exit::Done } else { Exit::Negative })
-}
-
-fn outline(context: &Context, wanted: &BuildWanted, json: bool) -> Result<Exit, Failure> {
-    let report = ops::build_outline(context, wanted)?;
-    if json {
-        print_json(&report)?;
-        return Ok(Exit::Done);
-    }
-    let mut text = format!("target {}\n", report.name.as_deref().unwrap_or("default"));
-    for arg in &report.arguments {
-        let about = arg.description.as_deref().unwrap_or_default();
-        text.push_str(&format!("argument {}={} {about}\n", arg.name, arg.value));
-    }
-    for secret in &report.secrets {
-        text.push_str(&format!(
-            "secret {}{}\n",
-            secret.id,
-            if secret.required { " (required)" } else { "" }
-        ));
-    }
-    for agent in &report.agents {
-        text.push_str(&format!(
-            "ssh {}{}\n",
-            agent.id,
-            if agent.required { " (required)" } else { "" }
-        ));
-    }
-    print(&text)?;
-    Ok(Exit::Done)
-}
-
-fn targets(context: &Context, wanted: &BuildWanted, json: bool) -> Result<Exit, Failure> {
-    let report = ops::build_targets(context, wanted)?;
-    if json {
-        print_json(&report)?;
-        return Ok(Exit::Done);
-    }
-    let mut text = String::new();
-    for (number, target) in report.targets.iter().enumerate() {
-        let name = target.name.clone().unwrap_or_else(|| number.to_string());
-        let default = if target.default { " (default)" } else { "" };
-        let about = target.description.as_deref().unwrap_or_default();
-        text.push_str(&format!("{name}{default} on {} {about}\n", target.base));
-    }
-    print(&text)?;
-    Ok(Exit::Done)
 }

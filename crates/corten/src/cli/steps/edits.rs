@@ -237,7 +237,7 @@ fn run_words(args: &RunArgs) -> Vec<String> {
     let env = names.iter().map(|name| ("--env", Some(name)));
     let mut all = flags("run", given.into_iter().chain(env));
     all.push("--".to_owned());
-    all.extend(args.words.iter().cloned());
+    all.extend(args.program.words.iter().cloned());
     all
 }
 

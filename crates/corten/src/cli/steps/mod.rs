@@ -116,7 +116,7 @@ async fn run(context: &Context, work: &WorkWord, args: RunArgs, note: Note) -> R
     let choices = choices(&args.pack);
     let secrets = args.secret.iter().map(|text| secret(text)).collect::<Result<_, _>>()?;
     let step = RunStep {
-        words: args.words,
+        words: args.program.words,
         working_dir: args.working_dir,
         user: args.user,
         env: args.env,

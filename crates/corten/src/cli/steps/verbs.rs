@@ -153,14 +153,8 @@ pub(in crate::cli) struct PackArgs {
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct RunArgs {
-    /// The program and its arguments.
-    #[arg(
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "CMD"
-    )]
-    pub(super) words: Vec<String>,
+    #[command(flatten)]
+    pub(super) program: WordsArgs,
     /// The directory it starts in [default: the image's].
     #[arg(long, value_name = "DIR")]
     pub(super) working_dir: Option<String>,

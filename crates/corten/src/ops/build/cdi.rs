@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use corten_build::{StepDevice, StepDevices};
 use serde::Deserialize;
 
-use super::run::DeviceWord;
+use super::super::run::DeviceWord;
 use crate::Failure;
 
 /// Where descriptions are looked for; a later one goes over an earlier one.
@@ -79,10 +79,7 @@ impl DeviceRules {
 }
 
 /// The devices that are described in `places`.
-pub(in crate::ops) fn devices(
-    places: &[PathBuf],
-    rules: &DeviceRules,
-) -> Result<StepDevices, Failure> {
+pub(super) fn devices(places: &[PathBuf], rules: &DeviceRules) -> Result<StepDevices, Failure> {
     let mut all = BTreeMap::new();
     for place in places {
         for file in listed(place)? {

@@ -6,7 +6,8 @@ use corten_build::{BuildError, ContextKind, NamedContext, SecretValue, Times, re
 use corten_dockerfile::{BuildInputs, Dockerfile, IgnoreFile, MAX_DOCKERFILE, PlatformValues};
 use corten_spec::Platform;
 
-use super::{BuildWanted, ContextWord, FetchedContext, Read, SecretWord, broken};
+use super::failed::broken;
+use super::{BuildWanted, ContextWord, FetchedContext, Read, SecretWord};
 use crate::{Context, Failure};
 
 /// Most bytes of a secret.

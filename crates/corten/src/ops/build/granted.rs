@@ -9,7 +9,7 @@ use std::sync::Arc;
 use corten_build::{Entitlement, Grants, StepDevices};
 use corten_run::AgentPlace;
 
-use super::super::cdi::{self, DeviceRules};
+use super::cdi::{self, DeviceRules};
 use super::keys::{SshKey, SshKeys};
 use crate::{Context, Failure};
 
