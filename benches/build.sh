@@ -110,6 +110,7 @@ prepare() { # case
         for i in 1 2 3 4; do echo "COPY --from=s$i /out /$i"; done
       } >"$place/Dockerfile" ;;
     python)
+      # For the Python that is in the base.
       pip download -q --python-version 3.13 --only-binary :all: --dest "$place/wheels" flask >/dev/null
       echo 'import flask; print(flask.__name__)' >"$place/app.py"
       cat >"$place/Dockerfile" <<D
