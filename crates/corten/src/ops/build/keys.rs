@@ -2,6 +2,7 @@
 //! (the agent protocol, `draft-ietf-sshm-ssh-agent`). The signatures are those of the library that does TLS.
 
 use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::{KeyPairComponents, PublicKeyComponents};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING,
     ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256,
@@ -188,13 +189,10 @@ fn rsa(part: &mut Reader<'_>) -> Option<Signer> {
     let (inverse, p, q) = (part.whole()?, part.whole()?, part.whole()?);
     let rest = |prime: &[u8]| remainder(d, &less_one(prime)?);
     let (d_p, d_q) = (rest(p)?, rest(q)?);
-    let mut numbers = Vec::new();
-    for one in [&[0][..], n, e, d, p, q, &d_p, &d_q, inverse] {
-        der(&mut numbers, 2, &positive(one))?;
-    }
-    let mut key = Vec::new();
-    der(&mut key, 0x30, &numbers)?;
-    RsaKeyPair::from_der(&key).ok().map(Signer::Rsa)
+    let public_key = PublicKeyComponents { n, e };
+    let parts =
+        KeyPairComponents { public_key, d, p, q, dP: &d_p[..], dQ: &d_q[..], qInv: inverse };
+    RsaKeyPair::from_components(&parts).ok().map(Signer::Rsa)
 }
 
 /// An odd number less one.
@@ -231,31 +229,6 @@ fn remainder(number: &[u8], by: &[u8]) -> Option<Vec<u8>> {
     Some(rest)
 }
 
-/// A number as DER writes it: without zeros in front, but one where it would be negative.
-fn positive(bytes: &[u8]) -> Vec<u8> {
-    let start = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len());
-    let short = bytes.get(start..).unwrap_or_default();
-    match short.first() {
-        Some(first) if *first < 0x80 => short.to_vec(),
-        _ => std::iter::once(0).chain(short.iter().copied()).collect(),
-    }
-}
-
-fn der(into: &mut Vec<u8>, tag: u8, content: &[u8]) -> Option<()> {
-    into.push(tag);
-    match u8::try_from(content.len()) {
-        Ok(length) if length < 0x80 => into.push(length),
-        Ok(length) => into.extend([0x81, length]),
-        Err(_) => {
-            let length = u16::try_from(content.len()).ok()?.to_be_bytes();
-            into.push(0x82);
-            into.extend(length);
-        }
-    }
-    into.extend(content);
-    Some(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,10 +242,6 @@ mod tests {
             assert_eq!(rest, number % by, "{number} {by}");
         }
         assert_eq!(remainder(&[1], &[0, 0]), None);
-        assert_eq!(
-            (positive(&[0, 0x80]), positive(&[0, 1]), positive(&[0])),
-            (vec![0, 0x80], vec![1], vec![0])
-        );
     }
 
     #[test]
