@@ -65,10 +65,10 @@ pub fn create(engine: &Engine, wanted: &Create) -> Result<State> {
     let (bytes, mut spec) = read_config(&bundle)?;
     wanted.env.add_to(&mut spec);
     let room = Room::make(&engine.root, &wanted.id)?;
-    let mut built = Built { engine, pid: None, group: Group::default() };
+    let mut built = Built { stage: None, group: Group::default() };
     let done = room
         .write(CONFIG_FILE, &bytes)
-        .and_then(|()| build(&room, wanted, bundle, spec, &mut built));
+        .and_then(|()| build((engine, &room), wanted, bundle, spec, &mut built));
     if done.is_err() {
         built.tear_down();
         // The first error is the one to tell.
@@ -78,16 +78,15 @@ pub fn create(engine: &Engine, wanted: &Create) -> Result<State> {
 }
 
 /// What a broken creation has to take back.
-struct Built<'a> {
-    engine: &'a Engine,
-    pid: Option<i32>,
+struct Built {
+    stage: Option<Stage>,
     group: Group,
 }
 
-impl Built<'_> {
+impl Built {
     fn tear_down(&mut self) {
-        if let Some(pid) = self.pid {
-            spawn::end(pid);
+        if let Some(stage) = &mut self.stage {
+            stage.tear_down();
         }
         // The first error is the one to tell.
         let _ = self.group.end();
@@ -160,11 +159,11 @@ fn check(spec: &Spec) -> Result<()> {
 }
 
 fn build(
-    room: &Room,
+    (engine, room): (&Engine, &Room),
     wanted: &Create,
     bundle: PathBuf,
     spec: Spec,
-    built: &mut Built<'_>,
+    built: &mut Built,
 ) -> Result<State> {
     let linux = spec.linux().clone().unwrap_or_default();
     let preserve = i32::try_from(wanted.preserve_fds).unwrap_or(i32::MAX - 3);
@@ -172,7 +171,7 @@ fn build(
     let listener = spawn::lift(listen(room)?, above)?;
     let console = wanted.console_socket.as_deref().map(connect).transpose()?;
     let console = console.map(|socket| spawn::lift(socket, above)).transpose()?;
-    let plan = Plan::of(built.engine, &linux)?;
+    let plan = Plan::of(engine, &linux)?;
     built.group = plan.make(room)?;
     plan.limit(&built.group)?;
     let doors = built.group.doors(above, plan.in_user_namespace)?;
@@ -189,24 +188,23 @@ fn build(
     let passed = [Some(&listener), console.as_ref()];
     let passed = passed.into_iter().flatten().map(AsRawFd::as_raw_fd);
     let passed: Vec<_> = passed.chain(doors.numbers()).collect();
-    let program = &built.engine.program;
-    let mut stage = if birth::is_possible(&linux) {
-        let (stage, pid) = Stage::born(program, &order, &order_file, &passed, wanted)?;
-        built.pid = Some(pid);
-        stage
+    let program = &engine.program;
+    let stage = built.stage.insert(if birth::is_possible(&linux) {
+        Stage::born(program, &order, &order_file, &passed, wanted)?
     } else {
         Stage::spawn(program, &order_file, &passed, &wanted.stdio, above)?
-    };
+    });
     drop((listener, console, doors));
     let made = built.group.members.len();
-    let done = converse(&mut stage, &order, &plan, built).and_then(|()| {
+    let done = converse(stage, &order, &plan, &mut built.group).and_then(|()| {
         let given_up = built.group.members.len() < made;
         if given_up { room.keep_groups(&built.group.kept()?) } else { Ok(()) }
     });
     stage.reap(&done)?;
     done?;
     plan.finish(&built.group)?;
-    let pid = built.pid.ok_or_else(|| Error::Stage { text: "the stage told no pid".to_owned() })?;
+    let pid = stage.process();
+    let pid = pid.ok_or_else(|| Error::Stage { text: "the stage told no pid".to_owned() })?;
     let state = hooks::state(&order, ContainerState::Created, pid.unsigned_abs());
     let record = Record { state, start_time: crate::start_time(pid).unwrap_or(0) };
     room.save(&record)?;
@@ -214,36 +212,34 @@ fn build(
         write_pid(file, pid)?;
     }
     stage.channel.send(&Message::Go)?;
+    stage.part()?;
     Ok(record.state)
 }
 
 /// Leads the stages up to the point where the first process waits.
-fn converse(stage: &mut Stage, order: &Order, plan: &Plan, built: &mut Built<'_>) -> Result<()> {
-    let channel = &stage.channel;
+fn converse(stage: &mut Stage, order: &Order, plan: &Plan, group: &mut Group) -> Result<()> {
     stage.let_go()?;
     loop {
-        let (message, sender) = channel.receive_from()?.unzip();
-        match (message, stage.outer_pid()) {
+        match (stage.hear()?, stage.outer_pid()) {
             (Some(Message::Map), Some(outer)) => {
                 let linux = order.spec.linux().clone().unwrap_or_default();
                 let uids = linux.uid_mappings().clone().unwrap_or_default();
                 let gids = linux.gid_mappings().clone().unwrap_or_default();
                 namespaces::map(outer, &uids, &gids)?;
-                channel.send(&Message::Go)?;
+                stage.channel.send(&Message::Go)?;
             }
-            (Some(Message::Forked(pid)), _) => built.pid = Some(pid),
+            (Some(Message::Forked(_)), _) => {}
             (Some(Message::Here { placed }), _) => {
-                built.pid = built.pid.or(sender.flatten());
-                if let Some(pid) = built.pid.filter(|_| !placed) {
-                    plan.enter(&mut built.group, pid)?;
+                if let Some(pid) = stage.process().filter(|_| !placed) {
+                    plan.enter(group, pid)?;
                 }
-                channel.send(&Message::Go)?;
+                stage.channel.send(&Message::Go)?;
             }
             (Some(Message::Hooks), _) => {
-                run_runtime_hooks(order, built.pid.unwrap_or(0))?;
-                channel.send(&Message::Go)?;
+                run_runtime_hooks(order, stage.process().unwrap_or(0))?;
+                stage.channel.send(&Message::Go)?;
             }
-            (Some(Message::Ready), _) if built.pid.is_some() => return Ok(()),
+            (Some(Message::Ready), _) if stage.process().is_some() => return Ok(()),
             (Some(Message::Failed(failure)), _) => return Err(failure.into()),
             (other, _) => {
                 return Err(Error::Stage { text: format!("the stage ended early ({other:?})") });

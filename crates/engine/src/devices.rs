@@ -1,11 +1,13 @@
 //! The device nodes and links of `/dev` (runtime-spec, config-linux, "Default Devices" and "Devices").
 
 use crate::error::{Doing, Error, Result};
+use crate::own::{NodeKind, Own, make_node};
 use crate::root::{Links, Root};
 use crate::sys::Reach;
+use crate::targets::{Identity, Targets};
 use crate::tree;
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType};
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, FileType, OFlags};
 use rustix::io::Errno;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
@@ -36,28 +38,36 @@ const LINKS: [(&str, &str); 5] = [
 /// One node to make.
 struct Node {
     path: PathBuf,
-    kind: FileType,
-    number: u64,
-    mode: u32,
-    owner: (u32, u32),
+    wanted: NodeKind,
+}
+
+/// Where nodes are made: by name in the `/dev` that the engine mounted, and nowhere else. What belongs at another
+/// place is made in the engine's own file system and mounted there.
+pub(crate) struct Workplace<'a> {
+    pub(crate) root: &'a Root,
+    pub(crate) own: &'a Own,
+    pub(crate) targets: &'a Targets,
 }
 
 /// Makes the default devices, those of the configuration, and the links.
-pub(crate) fn make(root: &Root, devices: &[LinuxDevice]) -> Result<()> {
+pub(crate) fn make(place: &Workplace<'_>, devices: &[LinuxDevice]) -> Result<()> {
+    let directory = place.root.make_directories(Path::new("/dev"), Links::Follow)?;
+    let found = Identity::of(&directory)?;
+    if !place.targets.is_own_dev(found) && found.mount != place.targets.root().mount {
+        // By a link of the image: what is below is not the image's to fill.
+        return Err(Error::Unsupported {
+            what: "an image whose /dev leads into what is mounted elsewhere".to_owned(),
+        });
+    }
     for (path, major, minor) in DEFAULT {
         if !devices.iter().any(|device| device.path() == Path::new(path)) {
-            let number = rustix::fs::makedev(major, minor);
             let path = PathBuf::from(path);
-            node(
-                root,
-                &Node { path, kind: FileType::CharacterDevice, number, mode: 0o666, owner: (0, 0) },
-            )?;
+            node(place, &Node { path, wanted: NodeKind::of_everybody(major, minor) })?;
         }
     }
     for device in devices {
-        node(root, &wanted(device)?)?;
+        node(place, &wanted(device)?)?;
     }
-    let directory = root.make_directories(Path::new("/dev"), Links::Follow)?;
     for (target, name) in LINKS {
         link(&directory, target, name)?;
     }
@@ -78,65 +88,81 @@ fn wanted(device: &LinuxDevice) -> Result<Node> {
         FileType::Fifo => 0,
         _ => rustix::fs::makedev(number(device.major())?, number(device.minor())?),
     };
-    Ok(Node {
-        path: device.path().clone(),
+    let wanted = NodeKind {
         kind,
         number,
         mode: device.file_mode().unwrap_or(0o666) & 0o7777,
         owner: (device.uid().unwrap_or(0), device.gid().unwrap_or(0)),
-    })
+    };
+    Ok(Node { path: device.path().clone(), wanted })
 }
 
-fn node(root: &Root, node: &Node) -> Result<()> {
-    let (parent, name) = root.parent(&node.path)?;
+fn node(place: &Workplace<'_>, node: &Node) -> Result<()> {
+    let (parent, name) = place.root.parent(&node.path)?;
+    if !place.targets.is_own_dev(Identity::of(&parent)?) {
+        return mounted(place, node);
+    }
     let shown = node.path.display();
-    let mode = Mode::from_raw_mode(node.mode);
-    let mut made = rustix::fs::mknodat(&parent, &name, node.kind, mode, node.number);
+    let mut made = make_node(&parent, &name, &node.wanted);
     if made == Err(Errno::EXIST) {
         if is_node(&parent, &name, node) {
             return Ok(());
         }
-        // A file of the image stands in the way; a mount or a directory there is an error.
+        // Something that the configuration put there; a mount or a directory there is an error.
         rustix::fs::unlinkat(&parent, &name, AtFlags::empty())
             .doing(|| format!("make way for the device {shown}"))?;
-        made = rustix::fs::mknodat(&parent, &name, node.kind, mode, node.number);
+        made = make_node(&parent, &name, &node.wanted);
     }
     match made {
-        Err(Errno::PERM) if node.kind != FileType::Fifo => return borrow(root, node),
-        other => other.doing(|| format!("make the device {shown}"))?,
+        Err(Errno::PERM) if node.wanted.kind != FileType::Fifo => mounted(place, node),
+        other => other.doing(|| format!("make the device {shown}")),
     }
-    let owner = (Uid::from_raw(node.owner.0), Gid::from_raw(node.owner.1));
-    rustix::fs::chownat(&parent, &name, Some(owner.0), Some(owner.1), AtFlags::SYMLINK_NOFOLLOW)
-        .doing(|| format!("give the device {shown} its owner"))
 }
 
 fn is_node(parent: &OwnedFd, name: &Path, node: &Node) -> bool {
     rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|found| {
-        FileType::from_raw_mode(found.st_mode) == node.kind && found.st_rdev == node.number
+        FileType::from_raw_mode(found.st_mode) == node.wanted.kind
+            && found.st_rdev == node.wanted.number
     })
 }
 
-/// In a user namespace nodes cannot be made: the machine's own is mounted over an empty file.
-fn borrow(root: &Root, node: &Node) -> Result<()> {
+/// A node of the engine's own, mounted over a file; in a user namespace, where nodes cannot be made, the
+/// machine's.
+fn mounted(place: &Workplace<'_>, node: &Node) -> Result<()> {
+    let shown = node.path.display();
+    let made = match place.own.node(&node.wanted) {
+        Err(Errno::PERM) if node.wanted.kind != FileType::Fifo => borrowed(node)?,
+        other => other.doing(|| format!("make the device {shown}"))?,
+    };
+    let over = place.root.make_file(&node.path)?;
+    tree::attach(&made, &over).doing(|| format!("mount the device {shown}"))
+}
+
+/// The machine's own node on a mount of its own. Read-only, which for a device is so of its inode alone: it can be
+/// written to, but its mode, its owner and its times stay the machine's.
+fn borrowed(node: &Node) -> Result<OwnedFd> {
     let shown = node.path.display();
     let source = on_machine(node);
     let copy = tree::copy_path(&source, Reach::One)
         .doing(|| format!("take the machine's device {shown}"))?;
     let found = rustix::fs::fstat(&copy).doing(|| format!("ask what {shown} is"))?;
-    if FileType::from_raw_mode(found.st_mode) != node.kind || found.st_rdev != node.number {
+    if FileType::from_raw_mode(found.st_mode) != node.wanted.kind
+        || found.st_rdev != node.wanted.number
+    {
         return Err(Error::Unsupported {
             what: format!("the device {shown}, which this machine has otherwise"),
         });
     }
-    let place = root.make_file(&node.path)?;
-    tree::attach(&copy, &place).doing(|| format!("mount the device {shown}"))
+    tree::read_only(&copy, Reach::One, &format!("the machine's device {shown}"))?;
+    Ok(copy)
 }
 
 /// Where the machine has the device: at the same path, or where the kernel says that it is.
 fn on_machine(node: &Node) -> PathBuf {
-    let same = rustix::fs::stat(&node.path).is_ok_and(|found| found.st_rdev == node.number);
-    let folder = if node.kind == FileType::BlockDevice { "block" } else { "char" };
-    let (major, minor) = (rustix::fs::major(node.number), rustix::fs::minor(node.number));
+    let same = rustix::fs::stat(&node.path).is_ok_and(|found| found.st_rdev == node.wanted.number);
+    let folder = if node.wanted.kind == FileType::BlockDevice { "block" } else { "char" };
+    let (major, minor) =
+        (rustix::fs::major(node.wanted.number), rustix::fs::minor(node.wanted.number));
     let told = || {
         let mut text = String::new();
         let file = std::fs::File::open(format!("/sys/dev/{folder}/{major}:{minor}/uevent")).ok()?;

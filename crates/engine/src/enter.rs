@@ -30,16 +30,16 @@ fn pid_of(process: impl AsFd) -> Result<i32> {
         .ok_or_else(|| Error::Stage { text: "the container's process is gone".to_owned() })
 }
 
-/// Opens the mount namespace of the process behind a pidfd.
-pub(crate) fn mount_namespace(process: impl AsFd) -> Result<OwnedFd> {
+/// Opens a namespace of the process behind a pidfd: `mnt` or `pid`.
+pub(crate) fn namespace_of(process: impl AsFd, kind: &str) -> Result<OwnedFd> {
     let pid = pid_of(process.as_fd())?;
     let file = rustix::fs::openat(
         CWD,
-        format!("/proc/{pid}/ns/mnt"),
+        format!("/proc/{pid}/ns/{kind}"),
         OFlags::RDONLY | OFlags::CLOEXEC,
         Mode::empty(),
     )
-    .doing(|| "open the mount namespace of the container")?;
+    .doing(|| format!("open the {kind} namespace of the container"))?;
     // The process behind the hold lives still, so the number was its.
     sys::signal(process, 0).doing(|| "find the container's process")?;
     Ok(file)
@@ -52,7 +52,7 @@ pub fn join_user_namespace_of(pid: i32, start: u64) -> Result<()> {
     let held =
         hold(pid, start)?.ok_or_else(|| Error::Stage { text: format!("process {pid} is gone") })?;
     // The process itself may be in one further in, which is its user's alone.
-    let owner = sys::owner_of(mount_namespace(&held)?)
+    let owner = sys::owner_of(namespace_of(&held, "mnt")?)
         .doing(|| format!("find the user namespace of process {pid}"))?;
     sys::join(&owner, libc::CLONE_NEWUSER)
         .doing(|| format!("join the user namespace of process {pid}"))?;

@@ -66,14 +66,14 @@ pub fn exec(engine: &Engine, id: &str, wanted: &Exec) -> Result<i32> {
     let passed: Vec<_> = passed.chain(doors.numbers()).collect();
     let mut stage = Stage::spawn(&engine.program, &order_file, &passed, &wanted.stdio, above)?;
     drop((console, doors));
-    let (mut pid, first) = (None, record.state.pid().unwrap_or(0));
-    let done = converse(&stage, wanted, &mut pid, &|pid| group.join(pid, first));
+    let first = record.state.pid().unwrap_or(0);
+    let done = converse(&mut stage, wanted, &|pid| group.join(pid, first));
     stage.reap(&done)?;
-    match (done, pid) {
-        (Ok(()), Some(pid)) => Ok(pid),
-        (done, pid) => {
-            pid.into_iter().for_each(spawn::end);
-            Err(done.err().unwrap_or_else(stopped))
+    match done.and_then(|()| stage.part()) {
+        Ok(()) => stage.process().ok_or_else(stopped),
+        Err(error) => {
+            stage.tear_down();
+            Err(error)
         }
     }
 }
@@ -85,34 +85,34 @@ fn needed(config: Spec) -> Spec {
     spec
 }
 
-fn converse(
-    stage: &Stage,
-    wanted: &Exec,
-    pid: &mut Option<i32>,
-    join: &dyn Fn(i32) -> Result<()>,
-) -> Result<()> {
-    let channel = &stage.channel;
+/// Leads the stages to the point where the program runs.
+fn converse(stage: &mut Stage, wanted: &Exec, join: &dyn Fn(i32) -> Result<()>) -> Result<()> {
     stage.let_go()?;
+    let outer = stage.outer_pid();
+    let mut inner = None;
     loop {
-        let (message, sender) = channel.receive_from()?.unzip();
-        match message {
-            Some(Message::Forked(forked)) => *pid = Some(forked),
+        match stage.hear()? {
             Some(Message::Here { placed }) => {
-                *pid = pid.or(sender.flatten());
-                pid.filter(|_| !placed).map_or(Ok(()), join)?;
-                channel.send(&Message::Go)?;
+                inner = stage.process();
+                inner.filter(|_| !placed).map_or(Ok(()), join)?;
+                stage.channel.send(&Message::Go)?;
             }
-            Some(Message::Ready) => {
-                if let (Some(file), Some(pid)) = (&wanted.pid_file, *pid) {
+            // The inner stage's word of its child, which waits; that of the outer one waits for nothing.
+            Some(Message::Forked(pid))
+                if stage.process() == Some(pid) && inner.is_some_and(|inner| inner != pid) =>
+            {
+                if let Some(file) = &wanted.pid_file {
                     create::write_pid(file, pid)?;
                 }
-                channel.send(&Message::Go)?;
+                stage.channel.send(&Message::Go)?;
             }
-            // The channel closed with the exec.
-            None if pid.is_some() => return Ok(()),
+            Some(Message::Forked(_)) => {}
+            Some(Message::Ready) => return Ok(()),
             Some(Message::Failed(failure)) => return Err(failure.into()),
             other => {
-                return Err(Error::Stage { text: format!("the stage ended early ({other:?})") });
+                return Err(Error::Stage {
+                    text: format!("the stage of {outer:?} ended early ({other:?})"),
+                });
             }
         }
     }

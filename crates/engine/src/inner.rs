@@ -1,15 +1,20 @@
 //! The inner stage: inside the namespaces, it builds the root, waits for the start, and becomes the program.
 
 use crate::cgroup_view::Sight;
+use crate::devices::Workplace;
 use crate::error::{Doing, Error, Result};
+use crate::late::{self, Side};
+use crate::mounts::Inside;
 use crate::order::{Channel, Message, Order, Task};
+use crate::own::Own;
 use crate::process::Prepared;
 use crate::root::{Links, Root};
 use crate::stage::Carried;
-use crate::sys::{self, Reach};
+use crate::sys::{self, MountAttributes, Reach};
+use crate::targets::{self, Targets};
 use crate::{birth, devices, hooks, init, mounts, namespaces, process, sysctl, terminal, tree};
 use oci_spec::runtime::{ContainerState, Linux, LinuxNamespaceType, Process};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags, StatVfsMountFlags};
 use rustix::mount::UnmountFlags;
 use rustix::net::SocketFlags;
 use rustix::process::PidfdFlags;
@@ -39,13 +44,69 @@ pub(crate) fn run(channel: BorrowedFd<'_>, order: &Order, carried: &Carried) -> 
     match &order.task {
         Task::Create { start, no_pivot } => {
             let prepared = build(&channel, order, &linux, carried, *no_pivot)?;
-            wait_and_become(&channel, order, &linux, &prepared, sys::borrow(*start))
+            if carried.pid_namespace.is_some() {
+                create_late(&channel, order, (&linux, carried), &prepared, *start)
+            } else {
+                prepared.take_terminal()?;
+                channel.send(&Message::Ready)?;
+                // Said once the state is written: a caller that died before leaves nobody waiting for a start.
+                channel.expect_go()?;
+                wait_and_become(order, &prepared, sys::borrow(*start), || {
+                    prepared.drop_rights(&linux)
+                })
+            }
         }
         Task::Enter { process, .. } => {
+            join_pids(carried)?;
             let prepared = enter(order, &linux, process, carried)?;
+            prepared.drop_rights(&linux)?;
+            match late::fork(&channel, 3 + order.preserve, &[])? {
+                Side::Child(child) => child.act(|| {
+                    prepared.take_terminal()?;
+                    prepared.become_program(|| Ok(()))
+                }),
+                Side::Leader(leader) => {
+                    leader.introduce(&channel)?;
+                    channel.expect_go()?;
+                    leader.go()?;
+                    leader.outcome()?;
+                    channel.send(&Message::Ready)?;
+                    sys::end_at_once(0)
+                }
+            }
+        }
+    }
+}
+
+/// The children of this process from now on are in the pid namespace that was carried in.
+fn join_pids(carried: &Carried) -> Result<()> {
+    let Some(pids) = carried.pid_namespace else { return Ok(()) };
+    let pids = sys::adopt(pids).doing(|| "take over the pid namespace")?;
+    sys::join(&pids, libc::CLONE_NEWPID).doing(|| "join the pid namespace")
+}
+
+/// The end of a creation whose process goes where other processes are.
+fn create_late(
+    channel: &Channel,
+    order: &Order,
+    (linux, carried): (&Linux, &Carried),
+    prepared: &Prepared<'_>,
+    start: RawFd,
+) -> Result<()> {
+    join_pids(carried)?;
+    prepared.drop_rights(linux)?;
+    match late::fork(channel, 3 + order.preserve, &[start])? {
+        Side::Child(child) => child.act(|| {
+            prepared.take_terminal()?;
+            // What it had to drop is dropped already.
+            wait_and_become(order, prepared, sys::borrow(start), || Ok(()))
+        }),
+        Side::Leader(leader) => {
+            leader.introduce(channel)?;
             channel.send(&Message::Ready)?;
             channel.expect_go()?;
-            prepared.become_program(&linux, || Ok(()))
+            leader.go()?;
+            sys::end_at_once(0)
         }
     }
 }
@@ -69,15 +130,20 @@ fn build<'a>(
     let process = order.spec.process().as_ref();
     let process = process
         .ok_or_else(|| Error::Unsupported { what: "a container without a process".to_owned() })?;
-    rustix::process::setsid().doing(|| "start a session")?;
+    if carried.pid_namespace.is_none() {
+        // Early, so that the hooks have nothing of the caller's session either.
+        process::lead_session()?;
+    }
     name_the_machine(order, linux)?;
     if namespaces::creates(linux, LinuxNamespaceType::Network) {
         sys::raise_loopback().doing(|| "bring the loopback interface up")?;
     }
-    let root = take_root(order, linux, carried)?;
-    mount_all(&root, order, linux, carried)?;
+    let (root, own) = take_root(order, linux, carried)?;
+    let targets = Targets::of(&root)?;
+    mount_all(Inside { root: &root, targets: &targets }, order, linux, carried)?;
     if !has_own_dev(order) {
-        devices::make(&root, linux.devices().as_deref().unwrap_or_default())?;
+        let place = Workplace { root: &root, own: &own, targets: &targets };
+        devices::make(&place, linux.devices().as_deref().unwrap_or_default())?;
     }
     let slave = console(&root, process, order)?;
     if let Some(slave) = &slave {
@@ -91,7 +157,7 @@ fn build<'a>(
     }
     sysctl::apply(linux)?;
     mounts::make_read_only(&root, linux.readonly_paths().as_deref().unwrap_or_default())?;
-    mounts::mask(&root, linux.masked_paths().as_deref().unwrap_or_default())?;
+    mounts::mask(&root, &own, linux.masked_paths().as_deref().unwrap_or_default())?;
     root.make_directories(process.cwd(), Links::Follow)?;
     if order.spec.root().as_ref().is_some_and(|root| root.readonly() == Some(true)) {
         mounts::seal_root(&root)?;
@@ -126,7 +192,8 @@ fn name_the_machine(order: &Order, linux: &Linux) -> Result<()> {
 }
 
 /// Mounts the root file system on itself, cut off from the machine's mounts.
-fn take_root(order: &Order, linux: &Linux, carried: &Carried) -> Result<Root> {
+/// Beneath it lies the engine's own file system.
+fn take_root(order: &Order, linux: &Linux, carried: &Carried) -> Result<(Root, Own)> {
     let open = |path: &Path| {
         rustix::fs::openat(
             CWD,
@@ -163,11 +230,28 @@ fn take_root(order: &Order, linux: &Linux, carried: &Carried) -> Result<Root> {
         tree::propagate(&below, Reach::One, libc::MS_PRIVATE, "the mount below the root")?;
         tree::propagate(&mount, Reach::One, libc::MS_PRIVATE, "the root")?;
     }
+    let own = Own::attach(place)?;
     tree::attach(&mount, place).doing(|| "mount the root")?;
-    Ok(Root::new(mount))
+    seal_below(order, &mount)?;
+    Ok((Root::new(mount), own))
 }
 
-fn mount_all(root: &Root, order: &Order, linux: &Linux, carried: &Carried) -> Result<()> {
+/// What is mounted below a root that shall be read-only becomes so, too; the root itself at the end, for places of
+/// mounts are still to be made in it.
+fn seal_below(order: &Order, root: &OwnedFd) -> Result<()> {
+    if order.spec.root().as_ref().is_none_or(|root| root.readonly() != Some(true)) {
+        return Ok(());
+    }
+    let before = rustix::fs::fstatvfs(root).doing(|| "ask what the root is")?.f_flag;
+    tree::read_only(root, Reach::Tree, "what is mounted below the root")?;
+    if before.contains(StatVfsMountFlags::RDONLY) {
+        return Ok(());
+    }
+    let writable = MountAttributes { clear: libc::MOUNT_ATTR_RDONLY, ..MountAttributes::default() };
+    tree::change(root, Reach::One, writable, "the root")
+}
+
+fn mount_all(inside: Inside<'_>, order: &Order, linux: &Linux, carried: &Carried) -> Result<()> {
     let own = namespaces::has(linux, LinuxNamespaceType::Cgroup);
     let sight = if own { Sight::Namespace } else { Sight::Machine };
     for (index, mount) in order.spec.mounts().as_deref().unwrap_or_default().iter().enumerate() {
@@ -176,7 +260,7 @@ fn mount_all(root: &Root, order: &Order, linux: &Linux, carried: &Carried) -> Re
             .map(|(_, descriptor)| sys::adopt(*descriptor))
             .transpose()
             .doing(|| "take over a mount")?;
-        mounts::mount(root, mount, source, sight)?;
+        mounts::mount(inside, mount, source, sight)?;
     }
     Ok(())
 }
@@ -188,7 +272,7 @@ fn has_own_dev(order: &Order) -> bool {
         let options = mount.options().as_deref().unwrap_or_default();
         let binds = mount.typ().as_deref() == Some("bind")
             || options.iter().any(|word| word == "bind" || word == "rbind");
-        mount.destination().components().eq(Path::new("/dev").components()) && binds
+        targets::is_dev(mount.destination()) && binds
     })
 }
 
@@ -242,7 +326,6 @@ fn enter<'a>(
         .ok_or_else(|| Error::Stage { text: "no mount namespace to join".to_owned() })?;
     let namespace = sys::adopt(namespace).doing(|| "take over the mount namespace")?;
     sys::join(&namespace, libc::CLONE_NEWNS).doing(|| "join the mount namespace")?;
-    rustix::process::setsid().doing(|| "start a session")?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root =
         Root::new(rustix::fs::openat(CWD, "/", flags, Mode::empty()).doing(|| "open the root")?);
@@ -250,24 +333,20 @@ fn enter<'a>(
     process::prepare(process, linux, &root, slave)
 }
 
-/// Says that all stands, waits until `start` connects, and becomes the program. What goes wrong from here on
-/// is told to `start`.
+/// Waits until `start` connects, and becomes the program. What goes wrong from here on is told to `start`.
 fn wait_and_become(
-    channel: &Channel,
     order: &Order,
-    linux: &Linux,
     prepared: &Prepared<'_>,
     listener: BorrowedFd<'_>,
+    drop_rights: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
-    channel.send(&Message::Ready)?;
-    // Said once the state is written: a caller that died before leaves nobody waiting for a start.
-    channel.expect_go()?;
     let connection =
         rustix::io::retry_on_intr(|| rustix::net::accept_with(listener, SocketFlags::CLOEXEC))
             .doing(|| "wait for the start")?;
     let connection = Channel::from_socket(connection);
     let started = connection.expect_go().and_then(|()| {
-        prepared.become_program(linux, || {
+        drop_rights()?;
+        prepared.become_program(|| {
             let Some(all) = order.spec.hooks() else { return Ok(()) };
             let state = hooks::state(order, ContainerState::Created, std::process::id());
             hooks::run_all(all.start_container(), &state)

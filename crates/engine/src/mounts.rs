@@ -3,19 +3,44 @@
 use crate::cgroup_view::Sight;
 use crate::error::{Doing, Error, Result};
 use crate::options::{self, Bind, Options};
+use crate::own::Own;
 use crate::root::{Links, Root};
 use crate::sys::{MountAttributes, Reach};
+use crate::targets::{Nature, Targets};
 use crate::{cgroup_view, copy_up, tree};
 use oci_spec::runtime::Mount;
-use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
+
+/// The root that mounts are made in, and what is known of their places.
+#[derive(Clone, Copy)]
+pub(crate) struct Inside<'a> {
+    pub(crate) root: &'a Root,
+    pub(crate) targets: &'a Targets,
+}
+
+impl Inside<'_> {
+    /// The directory to mount on: what was verified is what the mount is attached to.
+    fn directory(&self, destination: &Path, links: Links) -> Result<OwnedFd> {
+        let place = self.root.make_directories(destination, links)?;
+        self.targets.check(destination, &place, self.root)?;
+        Ok(place)
+    }
+
+    /// The file to mount on.
+    fn file(&self, destination: &Path) -> Result<OwnedFd> {
+        let place = self.root.make_file(destination)?;
+        self.targets.check(destination, &place, self.root)?;
+        Ok(place)
+    }
+}
 
 /// Mounts one entry. `source` is the detached mount that the outer stage made of a bind's source, when the
 /// inner one could not.
 pub(crate) fn mount(
-    root: &Root,
+    inside: Inside<'_>,
     mount: &Mount,
     source: Option<OwnedFd>,
     sight: Sight,
@@ -28,36 +53,38 @@ pub(crate) fn mount(
     }
     let kind = mount.typ().as_deref().unwrap_or("none");
     match kind {
-        _ if options.bind.is_some() || kind == "bind" => bind(root, mount, &options, source),
+        _ if options.bind.is_some() || kind == "bind" => bind(inside, mount, &options, source),
         "cgroup" | "cgroup2" => {
             let view = cgroup_view::make(&options, sight)?;
-            let place = root.make_directories(mount.destination(), Links::Follow)?;
+            let place = inside.directory(mount.destination(), Links::Follow)?;
             tree::attach(&view, &place).doing(|| "mount the control groups")?;
             let name = mount.destination().display().to_string();
             // The hierarchies of version 1 are mounts of their own below the one that is named.
             tree::change(&view, Reach::Tree, options.attributes, &name)?;
+            inside.targets.attached(mount.destination(), &view, Nature::Bound)?;
             finish(&name, &options, &view)
         }
         "proc" | "sysfs" => {
             // A link in the image in place of these would put them where nobody looks for them, and leave
             // the real place to the image.
-            let place = root.make_directories(mount.destination(), Links::Refuse)?;
-            attach(mount, &options, &kernel_view(mount, kind, &options)?, &place)
+            let place = inside.directory(mount.destination(), Links::Refuse)?;
+            let view = kernel_view(mount, kind, &options)?;
+            attach(inside, mount, &options, (&view, &place))
         }
-        _ => filesystem(root, mount, kind, options),
+        _ => filesystem(inside, mount, kind, options),
     }
 }
 
-fn filesystem(root: &Root, mount: &Mount, kind: &str, mut options: Options) -> Result<()> {
-    let place = root.make_directories(mount.destination(), Links::Follow)?;
+fn filesystem(inside: Inside<'_>, mount: &Mount, kind: &str, mut options: Options) -> Result<()> {
+    let place = inside.directory(mount.destination(), Links::Follow)?;
     let asked = options.data.len();
     options.data.retain(|(name, _)| name != "tmpcopyup");
     let copies = kind == "tmpfs" && asked != options.data.len();
     let made = fresh(mount, kind, &options)?;
     if copies {
-        copy_up::copy_up(root, mount.destination(), &made)?;
+        copy_up::copy_up(inside.root, mount.destination(), &made)?;
     }
-    attach(mount, &options, &made, &place)
+    attach(inside, mount, &options, (&made, &place))
 }
 
 /// A new file system with the data and attributes of the options.
@@ -74,16 +101,27 @@ fn kernel_view(mount: &Mount, kind: &str, options: &Options) -> Result<OwnedFd> 
     match fresh(mount, kind, options) {
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => {
             let path = Path::new(if kind == "proc" { "/proc" } else { "/sys" });
-            tree::copy_path(path, Reach::Tree)
-                .doing(|| format!("copy the mounts of {}", path.display()))
+            let copy = tree::copy_path(path, Reach::Tree)
+                .doing(|| format!("copy the mounts of {}", path.display()))?;
+            // What is mounted below the machine's is the machine's, too.
+            let name = mount.destination().display().to_string();
+            tree::change(&copy, Reach::Tree, options.attributes, &name)?;
+            Ok(copy)
         }
         other => other,
     }
 }
 
-fn attach(mount: &Mount, options: &Options, made: &OwnedFd, place: &OwnedFd) -> Result<()> {
+/// Attaches what was made to its place.
+fn attach(
+    inside: Inside<'_>,
+    mount: &Mount,
+    options: &Options,
+    (made, place): (&OwnedFd, &OwnedFd),
+) -> Result<()> {
     let name = mount.destination().display().to_string();
     tree::attach(made, place).doing(|| format!("mount on {name}"))?;
+    inside.targets.attached(mount.destination(), made, Nature::New)?;
     finish(&name, options, made)
 }
 
@@ -97,7 +135,12 @@ fn finish(name: &str, options: &Options, made: &OwnedFd) -> Result<()> {
     Ok(())
 }
 
-fn bind(root: &Root, mount: &Mount, options: &Options, source: Option<OwnedFd>) -> Result<()> {
+fn bind(
+    inside: Inside<'_>,
+    mount: &Mount,
+    options: &Options,
+    source: Option<OwnedFd>,
+) -> Result<()> {
     let (from, to) = (mount.source().as_deref(), mount.destination());
     let from = from.ok_or_else(|| Error::Unsupported {
         what: format!("a bind on {} without a source", to.display()),
@@ -118,11 +161,12 @@ fn bind(root: &Root, mount: &Mount, options: &Options, source: Option<OwnedFd>) 
         tree::propagate(&made, Reach::Tree, first, "a bind")?;
     }
     let place = if is_directory(&made)? {
-        root.make_directories(to, Links::Follow)?
+        inside.directory(to, Links::Follow)?
     } else {
-        root.make_file(to)?
+        inside.file(to)?
     };
     tree::attach(&made, &place).doing(|| format!("bind {} on {}", from.display(), to.display()))?;
+    inside.targets.attached(to, &made, Nature::Bound)?;
     finish(&to.display().to_string(), options, &made)
 }
 
@@ -144,36 +188,29 @@ fn is_directory(object: &OwnedFd) -> Result<bool> {
     Ok(FileType::from_raw_mode(found.st_mode) == FileType::Directory)
 }
 
-/// Hides these paths: directories under an empty file system, files under `/dev/null`.
-pub(crate) fn mask(root: &Root, paths: &[String]) -> Result<()> {
-    if paths.is_empty() {
-        return Ok(());
-    }
-    let null = null_device()?;
-    let mut empty: Option<OwnedFd> = None;
+/// Hides these paths: directories under an empty file system, files under an empty file; nothing of either can be
+/// changed.
+pub(crate) fn mask(root: &Root, own: &Own, paths: &[String]) -> Result<()> {
+    let (mut directories, mut files) = (None, None);
     for path in paths {
         let Some(place) = open_present(root, path)? else { continue };
-        let cover = if is_directory(&place)? {
-            let data = [
-                ("nr_blocks".to_owned(), Some("1".to_owned())),
-                ("nr_inodes".to_owned(), Some("1".to_owned())),
-            ];
-            match &empty {
-                Some(made) => tree::copy(made, Reach::One),
-                None => {
-                    tree::new_filesystem("tmpfs", Some("tmpfs"), &data, libc::MOUNT_ATTR_RDONLY)
-                }
-            }
-        } else {
-            tree::copy(&null, Reach::One)
+        let of_kind = if is_directory(&place)? { &mut directories } else { &mut files };
+        let cover = match of_kind {
+            // One that is attached can be copied; the kernel copies no detached one.
+            Some(first) => tree::copy(first, Reach::One),
+            None if is_directory(&place)? => empty_directory(),
+            None => Ok(own.empty_file()?),
         }
         .doing(|| format!("make a cover for {path}"))?;
         tree::attach(&cover, &place).doing(|| format!("mask {path}"))?;
-        if empty.is_none() && is_directory(&place)? {
-            empty = Some(cover);
-        }
+        of_kind.get_or_insert(cover);
     }
     Ok(())
+}
+
+fn empty_directory() -> rustix::io::Result<OwnedFd> {
+    let data = ["nr_blocks", "nr_inodes"].map(|name| (name.to_owned(), Some("1".to_owned())));
+    tree::new_filesystem("tmpfs", Some("tmpfs"), &data, libc::MOUNT_ATTR_RDONLY)
 }
 
 /// Makes these paths read-only, with everything below them.
@@ -193,22 +230,6 @@ fn open_present(root: &Root, path: &str) -> Result<Option<OwnedFd>> {
         Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => Ok(None),
         Err(error) => Err(error).doing(|| format!("open {path} in the root")),
     }
-}
-
-/// The machine's null device, and nothing that only bears its name.
-fn null_device() -> Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let null =
-        rustix::fs::openat(CWD, "/dev/null", flags, Mode::empty()).doing(|| "open /dev/null")?;
-    let found = rustix::fs::fstat(null.as_fd()).doing(|| "ask what /dev/null is")?;
-    if FileType::from_raw_mode(found.st_mode) != FileType::CharacterDevice
-        || found.st_rdev != rustix::fs::makedev(1, 3)
-    {
-        return Err(Error::Unsupported {
-            what: "a machine whose /dev/null is no null device".to_owned(),
-        });
-    }
-    Ok(null)
 }
 
 /// Gives the root mount the propagation of the configuration.

@@ -15,14 +15,22 @@
 //! ```
 //!
 //! The pid comes twice, since either side of the fork may be killed before its word: from the outer stage as
-//! a number, and from the inner one as the kernel's own note of who sent the message.
+//! a number, and from the inner one as the kernel's own note of who sent the message. That note is also what
+//! every further word is held against: only the stages are heard.
+//!
+//! Into a pid namespace where others are already, a process goes last of all, as a child of the inner stage
+//! (see `late`), which then leads: it tells that child's pid and what came of it.
+//!
+//! ```text
+//! inner stage ── rights dropped, fork ──► child in the pid namespace ── exec ──► program
+//!    Forked(pid) ─► caller ── Go ─► inner stage ── one byte ─► child; what failed comes back the same way
+//! ```
 
 use crate::error::{Doing, Error, Result};
 use oci_spec::runtime::{Process, Spec};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags,
-    SocketType,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
 };
 use serde::{Deserialize, Serialize};
 use std::io::{IoSliceMut, Read, Seek, Write};
@@ -31,7 +39,7 @@ use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 
 /// The most bytes of one message.
-const MESSAGE_LIMIT: usize = 16 << 10;
+pub(crate) const MESSAGE_LIMIT: usize = 16 << 10;
 /// The most bytes of an order.
 const ORDER_LIMIT: u64 = 16 << 20;
 
@@ -156,14 +164,18 @@ impl Channel {
         let bytes = serde_json::to_vec(message)
             .map_err(std::io::Error::from)
             .doing(|| "write a message")?;
-        rustix::net::send(&self.socket, &bytes, SendFlags::NOSIGNAL)
+        // By the plain calls, which a filter of system calls hardly ever denies. A stage ignores SIGPIPE.
+        rustix::io::retry_on_intr(|| rustix::io::write(&self.socket, &bytes))
             .doing(|| "send a message")
             .map(drop)
     }
 
     /// Hears one word; `None` when the other side is gone.
     pub(crate) fn receive(&self) -> Result<Option<Message>> {
-        Ok(self.hear(RecvFlags::empty())?.map(|(message, _)| message))
+        let mut buffer = vec![0_u8; MESSAGE_LIMIT];
+        let read = rustix::io::retry_on_intr(|| rustix::io::read(&self.socket, &mut buffer))
+            .doing(|| "receive a message")?;
+        buffer.get(..read).filter(|bytes| !bytes.is_empty()).map(parse).transpose()
     }
 
     /// Hears one word, and from which process, in the numbering of this one. For a channel of [`Channel::pair`]'s
@@ -192,10 +204,7 @@ impl Channel {
         });
         match buffer.get(..received.bytes) {
             None | Some([]) => Ok(None),
-            Some(bytes) => serde_json::from_slice(bytes)
-                .map_err(std::io::Error::from)
-                .doing(|| "read a message")
-                .map(|message| Some((message, sender))),
+            Some(bytes) => parse(bytes).map(|message| Some((message, sender))),
         }
     }
 
@@ -208,6 +217,10 @@ impl Channel {
             }
         }
     }
+}
+
+fn parse(bytes: &[u8]) -> Result<Message> {
+    serde_json::from_slice(bytes).map_err(std::io::Error::from).doing(|| "read a message")
 }
 
 impl AsFd for Channel {

@@ -2,7 +2,7 @@
 
 use crate::error::{Doing, Error, Result};
 use crate::root::{Links, Root};
-use crate::{filter, init, limits, one_id, rights, sys, terminal};
+use crate::{filter, init, limits, one_id, rights, streams, sys, terminal};
 use oci_spec::runtime::{Linux, LinuxPersonalityDomain, Process};
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
@@ -49,10 +49,11 @@ pub(crate) fn prepare<'a>(
     let search = environment.iter().rev().find_map(|pair| pair.strip_prefix("PATH="));
     enter_directory(process)?;
     let path = find(program, search.unwrap_or(PATH))?;
+    streams::replace_null(root)?;
     if let Some(terminal) = &terminal {
-        // The session was started for this terminal alone. Already here, since a container that waits for its
-        // start must not hold the streams of its creator, who may read them to their end before it starts it.
-        terminal::adopt(terminal)?;
+        // Already here, since a container that waits for its start must not hold the streams of its creator, who
+        // may read them to their end before it starts it.
+        terminal::wire(terminal)?;
     }
     Ok(Prepared {
         process,
@@ -63,6 +64,14 @@ pub(crate) fn prepare<'a>(
         filter: linux.seccomp().as_ref().map(filter::compile).transpose()?,
         init: false,
     })
+}
+
+/// Leads a new session, or the one that this process leads already.
+pub(crate) fn lead_session() -> Result<()> {
+    match rustix::process::setsid() {
+        Ok(_) | Err(Errno::PERM) => Ok(()),
+        Err(error) => Err(error).doing(|| "start a session"),
+    }
 }
 
 /// Wishes that would be left out silently otherwise.
@@ -185,14 +194,15 @@ impl Prepared<'_> {
         Self { init, ..self }
     }
 
-    /// Takes on limits, user, capabilities and filter, runs `hooks` in between, and becomes the program.
-    pub(crate) fn become_program(
-        &self,
-        linux: &Linux,
-        hooks: impl FnOnce() -> Result<()>,
-    ) -> Result<()> {
+    /// Leads a session, at the terminal where the process has one.
+    pub(crate) fn take_terminal(&self) -> Result<()> {
+        lead_session()?;
+        if self.process.terminal().unwrap_or(false) { terminal::take_control() } else { Ok(()) }
+    }
+
+    /// Takes on limits, user and capabilities: from here on there is nothing that the program may not do.
+    pub(crate) fn drop_rights(&self, linux: &Linux) -> Result<()> {
         let process = self.process;
-        let no_new_privileges = process.no_new_privileges().unwrap_or(false);
         if let Some(wanted) = linux.personality() {
             let domain = match wanted.domain() {
                 LinuxPersonalityDomain::PerLinux => 0,
@@ -202,12 +212,23 @@ impl Prepared<'_> {
         }
         limits::apply(process)?;
         one_id::rename(process.user())?;
-        own_streams(process);
-        if let Some(filter) = self.filter.as_ref().filter(|_| !no_new_privileges) {
+        streams::own_pipes(process);
+        if let Some(filter) = self.filter.as_ref().filter(|_| !self.no_new_privileges()) {
             // Without no_new_privs only who has all rights may install it, so it comes first.
             filter::install(filter)?;
         }
-        change_user(process)?;
+        change_user(process)
+    }
+
+    /// Runs `hooks`, confined as the program will be, and becomes the program. After [`Prepared::drop_rights`].
+    pub(crate) fn become_program(&self, hooks: impl FnOnce() -> Result<()>) -> Result<()> {
+        let process = self.process;
+        if self.no_new_privileges() {
+            rustix::thread::set_no_new_privs(true).doing(|| "set no_new_privs")?;
+            if let Some(filter) = &self.filter {
+                filter::install(filter)?;
+            }
+        }
         hooks()?;
         let umask = process.user().umask().unwrap_or(UMASK);
         rustix::process::umask(Mode::from_raw_mode(umask & 0o777));
@@ -216,14 +237,12 @@ impl Prepared<'_> {
             .doing(|| format!("enter the working directory {}", process.cwd().display()))?;
         verify_directory()?;
         sys::reset_signals();
-        if no_new_privileges {
-            rustix::thread::set_no_new_privs(true).doing(|| "set no_new_privs")?;
-            if let Some(filter) = &self.filter {
-                filter::install(filter)?;
-            }
-        }
         let become_it = || sys::execute_path(&self.path, &self.arguments, &self.environment);
         Err(self.failure(if self.init { init::lead(become_it)? } else { become_it() }))
+    }
+
+    fn no_new_privileges(&self) -> bool {
+        self.process.no_new_privileges().unwrap_or(false)
     }
 
     fn failure(&self, error: std::io::Error) -> Error {
@@ -238,24 +257,6 @@ impl Prepared<'_> {
                 Error::NotExecutable { program, reason: "exec format error".to_owned() }
             }
             _ => Error::NotExecutable { program, reason: error.to_string() },
-        }
-    }
-}
-
-/// Gives pipes and terminals on the standard streams to the user of the process, who may want to open them
-/// again by `/dev/stdout`. Files of the machine keep their owner.
-fn own_streams(process: &Process) {
-    let owner = Uid::from_raw(process.user().uid());
-    for number in 0..3 {
-        let stream = sys::borrow(number);
-        let Ok(found) = rustix::fs::fstat(stream) else { continue };
-        let kind = FileType::from_raw_mode(found.st_mode);
-        let terminal = kind == FileType::CharacterDevice && rustix::termios::isatty(stream);
-        if (kind == FileType::Fifo || kind == FileType::Socket || terminal)
-            && found.st_uid != owner.as_raw()
-        {
-            // Nothing is lost where it is not allowed.
-            let _ = rustix::fs::fchown(stream, Some(owner), None);
         }
     }
 }

@@ -63,6 +63,11 @@ impl Root {
         Err(Errno::AGAIN)
     }
 
+    /// What `path` names inside the root, where there is something.
+    pub(crate) fn look(&self, path: &Path) -> Option<OwnedFd> {
+        self.open(path, OFlags::PATH, Links::Follow).ok()
+    }
+
     /// Opens the directory `path`, creating what is missing of it with mode 0755.
     pub(crate) fn make_directories(&self, path: &Path, links: Links) -> Result<OwnedFd> {
         let flags = OFlags::PATH | OFlags::DIRECTORY;

@@ -1,6 +1,6 @@
 //! The start of a stage by its caller, and the end of processes.
 
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Error, Result};
 use crate::order::{Channel, Message, Order};
 use crate::{Create, birth, stage, sys};
 use rustix::process::{Pid, Signal, WaitOptions};
@@ -24,6 +24,10 @@ pub(crate) struct Stage {
     pub(crate) channel: Channel,
     /// The outer stage, where there is one.
     outer: Option<Child>,
+    /// The inner stage, as soon as it is known.
+    inner: Option<i32>,
+    /// The process that the inner stage forked, where it became one of its own.
+    child: Option<i32>,
 }
 
 /// A copy of a descriptor above those that belong to the program.
@@ -60,21 +64,21 @@ impl Stage {
         inherited.extend_from_slice(passed);
         sys::inherit(&mut command, inherited);
         let child = command.spawn().doing(|| format!("run {} as a stage", program.display()))?;
-        Ok(Stage { channel: ours, outer: Some(child) })
+        Ok(Stage { channel: ours, outer: Some(child), inner: None, child: None })
     }
 
-    /// Runs `program` as an inner stage without an outer one, and tells its pid.
+    /// Runs `program` as an inner stage without an outer one.
     pub(crate) fn born(
         program: &Path,
         order: &Order,
         order_file: &OwnedFd,
         passed: &[RawFd],
         wanted: &Create,
-    ) -> Result<(Stage, i32)> {
+    ) -> Result<Stage> {
         let (ours, theirs) = Channel::pair()?;
         let theirs = Channel::from_socket(lift(theirs.into_socket(), 3 + order.preserve)?);
         let pid = birth::inner_stage(program, order, (order_file, &theirs), passed, &wanted.stdio)?;
-        Ok((Stage { channel: ours, outer: None }, pid))
+        Ok(Stage { channel: ours, outer: None, inner: Some(pid), child: None })
     }
 
     /// Lets the outer stage begin.
@@ -85,6 +89,46 @@ impl Stage {
     /// The outer stage's pid, where there is one.
     pub(crate) fn outer_pid(&self) -> Option<i32> {
         self.outer.as_ref().and_then(|child| i32::try_from(child.id()).ok())
+    }
+
+    /// The process that is to become the program, as far as it is known.
+    pub(crate) fn process(&self) -> Option<i32> {
+        self.child.or(self.inner)
+    }
+
+    /// Hears the next word of a stage; `None` when all are gone. What a process says that is none, since it got
+    /// hold of the socket, is an error.
+    pub(crate) fn hear(&mut self) -> Result<Option<Message>> {
+        let Some((message, sender)) = self.channel.receive_from()? else { return Ok(None) };
+        let told = |text: String| Err(Error::Stage { text });
+        let Some(sender) = sender else { return told("a word of nobody".to_owned()) };
+        match (&message, self.inner) {
+            (Message::Forked(pid), known) if self.outer_pid() == Some(sender) => {
+                self.inner = known.or(Some(*pid));
+            }
+            (Message::Forked(pid), Some(inner)) if inner == sender => self.child = Some(*pid),
+            (Message::Here { .. }, None) => self.inner = Some(sender),
+            (_, inner) if inner == Some(sender) || self.outer_pid() == Some(sender) => {}
+            _ => return told(format!("process {sender}, which is no stage, said {message:?}")),
+        }
+        Ok(Some(message))
+    }
+
+    /// Ends the processes of a stage that failed.
+    pub(crate) fn tear_down(&mut self) {
+        self.child.take().into_iter().for_each(end);
+        self.inner.take().into_iter().for_each(end);
+    }
+
+    /// Lets the inner stage go whose child is the program: it ends by itself.
+    pub(crate) fn part(&mut self) -> Result<()> {
+        if self.child.is_none() {
+            return Ok(());
+        }
+        match self.inner.take().map(wait).transpose()? {
+            None | Some(0) => Ok(()),
+            Some(code) => Err(Error::Stage { text: format!("the inner stage ended with {code}") }),
+        }
     }
 
     /// Waits for the end of the outer stage, which leaves by itself once the inner one runs; one that failed

@@ -35,6 +35,8 @@ pub(crate) struct Carried {
     pub(crate) sources: Vec<(usize, RawFd)>,
     /// The mount namespace to join.
     pub(crate) mount_namespace: Option<RawFd>,
+    /// The pid namespace to go into last of all, since others are there.
+    pub(crate) pid_namespace: Option<RawFd>,
     /// Whether the inner stage was not born in its control group of version 2.
     pub(crate) outside: bool,
     /// Whether the namespaces are still to be entered: there was no outer stage that did.
@@ -168,7 +170,12 @@ fn outer_create(
         limits::before_namespaces(process)?;
     }
     let mut carried = Carried::default();
-    let joined = namespaces::open_joined(linux)?;
+    let mut joined = namespaces::open_joined(linux)?;
+    if let Some(place) = joined.iter().position(|(kind, _)| *kind == libc::CLONE_NEWPID) {
+        let (_, pids) = joined.remove(place);
+        carried.pid_namespace = Some(pids.as_raw_fd());
+        keep.push(pids);
+    }
     let new_user = namespaces::creates(linux, LinuxNamespaceType::User);
     if new_user {
         take_sources(order, &mut carried, keep);
@@ -217,21 +224,25 @@ fn take_sources(order: &Order, carried: &mut Carried, keep: &mut Vec<OwnedFd>) {
 fn outer_enter(linux: &Linux, pidfd: RawFd, keep: &mut Vec<OwnedFd>) -> Result<Carried> {
     let target = sys::borrow(pidfd);
     let kinds: Vec<_> = namespaces::all(linux).iter().map(|namespace| namespace.typ()).collect();
-    let mount_namespace = crate::enter::mount_namespace(target)?;
+    let mounts = crate::enter::namespace_of(target, "mnt")?;
+    let mut carried = Carried { mount_namespace: Some(mounts.as_raw_fd()), ..Carried::default() };
+    keep.push(mounts);
+    if kinds.contains(&LinuxNamespaceType::Pid) {
+        let pids = crate::enter::namespace_of(target, "pid")?;
+        carried.pid_namespace = Some(pids.as_raw_fd());
+        keep.push(pids);
+    }
     if kinds.contains(&LinuxNamespaceType::User) {
         sys::join(target, libc::CLONE_NEWUSER).doing(|| "join the user namespace")?;
         namespaces::become_root()?;
     }
     let now = kinds.iter().map(|kind| namespaces::flag(*kind)).fold(0, |all, one| all | one)
-        & !(libc::CLONE_NEWUSER | libc::CLONE_NEWNS);
+        & !(libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID);
     if now != 0 {
         sys::join(target, now).doing(|| format!("join the namespaces {now:#x}"))?;
     }
     // Of its own, so that the copy of the binary's mount can be made by who may only act in the container.
     sys::unshare(libc::CLONE_NEWNS).doing(|| "make a mount namespace to start from")?;
-    let carried =
-        Carried { mount_namespace: Some(mount_namespace.as_raw_fd()), ..Carried::default() };
-    keep.push(mount_namespace);
     Ok(carried)
 }
 

@@ -324,6 +324,22 @@ pub(crate) fn close_all_from(first: RawFd) {
     unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
 }
 
+/// Closes every descriptor from `first` on but those in `kept`, in a process that drops nothing any more: it
+/// executes a program or ends.
+pub(crate) fn close_all_but(first: RawFd, kept: &[RawFd]) {
+    let mut kept: Vec<_> = kept.iter().copied().filter(|number| *number >= first).collect();
+    kept.sort_unstable();
+    let mut from = first;
+    for number in kept {
+        if from < number {
+            // SAFETY: by the rule above nothing in this process uses one of them any more.
+            unsafe { libc::syscall(libc::SYS_close_range, from, number - 1, 0) };
+        }
+        from = number.saturating_add(1);
+    }
+    close_all_from(from);
+}
+
 /// Borrows a descriptor that was passed to this stage and stays open until its exec.
 pub(crate) fn borrow(descriptor: RawFd) -> BorrowedFd<'static> {
     // SAFETY: the caller of the stage passed it by number and nothing in the stage owns or closes it.

@@ -60,10 +60,15 @@ fn send(console: &OwnedFd, master: &OwnedFd) -> Result<()> {
         .map(drop)
 }
 
-/// Makes `slave` the controlling terminal (of the session that this process leads already) and the three standard streams of this process.
-pub(crate) fn adopt(slave: &OwnedFd) -> Result<()> {
-    rustix::process::ioctl_tiocsctty(slave).doing(|| "take the terminal as the controlling one")?;
+/// Makes `slave` the three standard streams of this process.
+pub(crate) fn wire(slave: &OwnedFd) -> Result<()> {
     rustix::stdio::dup2_stdin(slave).doing(|| "put the terminal on standard input")?;
     rustix::stdio::dup2_stdout(slave).doing(|| "put the terminal on standard output")?;
     rustix::stdio::dup2_stderr(slave).doing(|| "put the terminal on standard error")
+}
+
+/// Makes the terminal on standard input the controlling one of the session that this process leads.
+pub(crate) fn take_control() -> Result<()> {
+    rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())
+        .doing(|| "take the terminal as the controlling one")
 }

@@ -3,6 +3,7 @@
 
 mod attacks;
 mod groups;
+mod handed;
 mod init;
 mod life;
 mod machine;
