@@ -10,8 +10,9 @@ use crate::{Engine, birth, hooks, namespaces, spawn};
 use oci_spec::runtime::{ContainerState, LinuxNamespaceType, Spec, State};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::fmt;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// What to create, and with what.
@@ -279,12 +280,41 @@ pub(crate) fn connect(path: &Path) -> Result<OwnedFd> {
         .doing(|| format!("connect to the console socket {}", path.display()))
 }
 
-/// Writes a pid file at once.
+/// How many names are tried for a new file.
+const ATTEMPTS: u32 = 64;
+
+/// Writes a pid file at once. The directory may be anybody's: the new file is made exclusively and under a name of
+/// its own, no link is followed, and what is there and no plain file is not replaced.
 pub(crate) fn write_pid(path: &Path, pid: i32) -> Result<()> {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    let new = path.with_file_name(name);
-    std::fs::write(&new, pid.to_string())
-        .and_then(|()| std::fs::rename(&new, path))
-        .doing(|| format!("write the pid file {}", path.display()))
+    let writing = || format!("write the pid file {}", path.display());
+    if std::fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
+        let what = format!("the pid file {}, which is no plain file", path.display());
+        return Err(Error::Unsupported { what });
+    }
+    let (new, mut file) = new_beside(path).doing(writing)?;
+    let written =
+        file.write_all(pid.to_string().as_bytes()).and_then(|()| std::fs::rename(&new, path));
+    if written.is_err() {
+        // The first error is the one to tell.
+        let _ = std::fs::remove_file(&new);
+    }
+    written.doing(writing)
+}
+
+/// A new file in the directory of `path`.
+fn new_beside(path: &Path) -> std::io::Result<(PathBuf, std::fs::File)> {
+    let own = std::process::id();
+    for attempt in 0..ATTEMPTS {
+        let mut name = std::ffi::OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(format!(".{own}.{attempt}"));
+        let new = path.with_file_name(name);
+        let mut options = std::fs::OpenOptions::new();
+        match options.write(true).create_new(true).mode(0o644).open(&new) {
+            Ok(file) => return Ok((new, file)),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(std::io::Error::from(std::io::ErrorKind::AlreadyExists))
 }

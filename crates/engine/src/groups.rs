@@ -258,9 +258,10 @@ impl Group {
     }
 
     /// Puts a process into every group. A group that does not take it and of which nothing is asked is given
-    /// up.
-    pub(crate) fn enter(&mut self, pid: i32, asked: &Asked) -> Result<()> {
+    /// up; `denies` tells that devices are denied, which is asked of the group that has the rules.
+    fn enter(&mut self, pid: i32, asked: &Asked, denies: bool) -> Result<()> {
         let controllers = asked.controllers();
+        let rules = self.rules_of_devices().filter(|_| denies).map(std::ptr::from_ref);
         let mut given_up = Vec::new();
         for (index, member) in self.members.iter().enumerate() {
             let Err(error) = member.directory.write(PROCESSES, &pid.to_string()) else { continue };
@@ -268,7 +269,7 @@ impl Group {
                 Version::One => member.controllers.iter().any(|name| controllers.contains(&**name)),
                 Version::Two => controllers.iter().any(|name| self.is_member(name, member)),
             };
-            if needed {
+            if needed || rules == Some(std::ptr::from_ref(member)) {
                 return Err(member.fault(PROCESSES, error));
             }
             given_up.push(index);
@@ -278,6 +279,12 @@ impl Group {
             place::remove(&member)?;
         }
         Ok(())
+    }
+
+    /// The group that keeps the container from devices: by a controller, or by a program of version 2.
+    fn rules_of_devices(&self) -> Option<&Member> {
+        let program = || self.members.iter().find(|member| member.version == Version::Two);
+        self.member("devices").or_else(program)
     }
 
     fn is_member(&self, controller: &str, member: &Member) -> bool {

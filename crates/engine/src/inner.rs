@@ -12,7 +12,9 @@ use crate::root::{Links, Root};
 use crate::stage::Carried;
 use crate::sys::{self, MountAttributes, Reach};
 use crate::targets::{self, Targets};
-use crate::{birth, devices, hooks, init, mounts, namespaces, process, sysctl, terminal, tree};
+use crate::{
+    birth, devices, hooks, init, mounts, namespaces, no_pivot, process, sysctl, terminal, tree,
+};
 use oci_spec::runtime::{ContainerState, Linux, LinuxNamespaceType, Process};
 use rustix::fs::{CWD, Mode, OFlags, StatVfsMountFlags};
 use rustix::mount::UnmountFlags;
@@ -162,6 +164,9 @@ fn build<'a>(
     if order.spec.root().as_ref().is_some_and(|root| root.readonly() == Some(true)) {
         mounts::seal_root(&root)?;
     }
+    if no_pivot {
+        no_pivot::refuse_shared(shares_root(linux))?;
+    }
     change_root(&root, no_pivot)?;
     if let Some(word) = linux.rootfs_propagation() {
         mounts::propagate_root(&root, word)?;
@@ -203,7 +208,7 @@ fn take_root(order: &Order, linux: &Linux, carried: &Carried) -> Result<(Root, O
         )
     };
     let machine = open(Path::new("/")).doing(|| "open the machine's root")?;
-    let shares = linux.rootfs_propagation().as_deref().is_some_and(|word| word.ends_with("shared"));
+    let shares = shares_root(linux);
     if !shares {
         tree::propagate(&machine, Reach::Tree, libc::MS_SLAVE, "the machine's mounts")?;
     }
@@ -234,6 +239,11 @@ fn take_root(order: &Order, linux: &Linux, carried: &Carried) -> Result<(Root, O
     tree::attach(&mount, place).doing(|| "mount the root")?;
     seal_below(order, &mount)?;
     Ok((Root::new(mount), own))
+}
+
+/// Whether mounts of the container appear on the machine.
+fn shares_root(linux: &Linux) -> bool {
+    linux.rootfs_propagation().as_deref().is_some_and(|word| word.ends_with("shared"))
 }
 
 /// What is mounted below a root that shall be read-only becomes so, too; the root itself at the end, for places of
@@ -290,7 +300,7 @@ fn console(root: &Root, process: &Process, order: &Order) -> Result<Option<Owned
 }
 
 /// Makes the root the root, and lets go of the machine's.
-fn change_root(root: &Root, no_pivot: bool) -> Result<()> {
+fn change_root(root: &Root, keeps_old: bool) -> Result<()> {
     // Where the caller lives in a root of its own (chroot), that of the namespace is another. Changed from
     // there, nothing of the machine would be let go of, and a process that joins the namespace later, as that
     // of an exec, would stand in the machine's root.
@@ -301,10 +311,8 @@ fn change_root(root: &Root, no_pivot: bool) -> Result<()> {
     let machine = rustix::fs::openat(CWD, "/", flags, Mode::empty())
         .doing(|| "open the root of the mount namespace")?;
     rustix::process::fchdir(root.directory()).doing(|| "enter the new root")?;
-    if no_pivot {
-        // For a machine that runs from its first memory file system, which cannot be pivoted away.
-        rustix::mount::mount_move(".", "/").doing(|| "move the new root over the old one")?;
-        rustix::process::chroot(".").doing(|| "change to the new root")?;
+    if keeps_old {
+        no_pivot::move_root(root)?;
     } else {
         // The old root is put over the new one, and then taken away: no directory is needed for it.
         rustix::process::pivot_root(".", ".").doing(|| "pivot to the new root")?;

@@ -27,6 +27,7 @@ mod limits;
 mod mapping;
 mod mounts;
 mod namespaces;
+mod no_pivot;
 mod one_id;
 mod options;
 mod order;

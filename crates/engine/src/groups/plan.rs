@@ -111,7 +111,7 @@ impl Plan {
 
     /// Puts the first process in, when it could not go by itself.
     pub(crate) fn enter(&self, group: &mut Group, pid: i32) -> Result<()> {
-        group.enter(pid, &self.asked)
+        group.enter(pid, &self.asked, self.denies() && self.leniency == Unenforced::Refuse)
     }
 
     /// Sets limits and device rules, but for what would hinder the making of the container.

@@ -268,3 +268,73 @@ fn a_read_only_root_is_so_in_what_is_mounted_below_it_and_its_own_mounts_are_wha
     assert_eq!(answer.output, "written\n", "{}", answer.error);
     assert_eq!(answer.error.matches("Read-only file system").count(), 2, "{}", answer.error);
 }
+
+/// Takes its root away, goes to what is below it in its namespace, and looks what is there.
+const LEAVE: &str = "open(F, '</proc/self/ns/mnt') or die; my $r = '/'; syscall(UMOUNT, $r, 2) == 0 or die; \
+    syscall(SETNS, fileno(F), 0x20000) == 0 or die; \
+    print((-e 'CANARY') ? 'outside' : 'inside', (-e '/proc/self') ? ' with proc' : '', (-e '/sys/kernel') ? ' with sys' : '', \"\\n\");";
+/// The numbers of umount2 and setns.
+const CALLS: [&str; 2] = if cfg!(target_arch = "x86_64") { ["166", "308"] } else { ["39", "268"] };
+
+#[test]
+fn without_pivoting_no_proc_without_masks_is_left_below() {
+    let Some(mut machine) = Machine::new("") else { return };
+    if !Path::new("/usr/bin/perl").exists() {
+        eprintln!("skipped: it needs perl");
+        return;
+    }
+    let canary = machine.scratch.path().join("canary");
+    std::fs::write(&canary, "").unwrap();
+    with_rights(&mut machine, &["CAP_SYS_ADMIN", "CAP_SYS_CHROOT"]);
+    let mounts = machine.config["mounts"].as_array_mut().unwrap();
+    for path in ["/usr", "/lib", "/lib64", "/etc"] {
+        if let Ok(real) = std::fs::canonicalize(path) {
+            mounts.push(json!({ "destination": path, "type": "bind", "source": real, "options": ["bind", "ro"] }));
+        }
+    }
+    let leave = LEAVE.replace("CANARY", canary.to_str().unwrap());
+    let leave = leave.replace("UMOUNT", CALLS[0]).replace("SETNS", CALLS[1]);
+    machine.config["process"]["args"] = json!(["/usr/bin/perl", "-e", leave]);
+    let answer = machine.engine(&["run", "one", "--no-pivot"]);
+    // That the old root is there is what was asked for.
+    assert_eq!(answer.output, "outside\n", "{answer:?}");
+}
+
+#[test]
+fn hooks_in_the_container_are_confined_as_its_program_is() {
+    for no_new_privileges in [true, false] {
+        let Some(mut machine) = Machine::new("cat /told") else { return };
+        machine.config["process"]["noNewPrivileges"] = json!(no_new_privileges);
+        machine.config["linux"]["seccomp"] = json!({
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [{ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO" }]
+        });
+        let script =
+            "busybox grep -E '^Seccomp:|CapEff' /proc/self/status > /told; busybox mkdir /made";
+        machine.config["hooks"]["startContainer"] = json!([{ "path": "/bin/sh", "args": ["sh", "-c", format!("{script}; exit 0")], "env": ["PATH=/bin"] }]);
+        let answer = machine.run();
+        assert_eq!(answer.output, "CapEff:\t00000000000000e1\nSeccomp:\t2\n", "{answer:?}");
+        assert!(!machine.rootfs().join("made").exists());
+    }
+}
+
+#[test]
+fn a_pid_file_is_written_through_no_link_and_over_nothing_but_a_file() {
+    let Some(machine) = Machine::new("exit 0") else { return };
+    let place = machine.scratch.path().join("place");
+    std::fs::create_dir(&place).unwrap();
+    let (victim, file) = (place.join("victim"), place.join("pid"));
+    std::fs::write(&victim, "precious").unwrap();
+    // Where a fixed name for the new file could be guessed.
+    symlink(&victim, place.join(".pid")).unwrap();
+    let words = ["run", "one", "--pid-file", file.to_str().unwrap()];
+    assert_eq!(machine.engine(&words).code, Some(0));
+    assert!(std::fs::read_to_string(&file).unwrap().parse::<u32>().unwrap() > 0);
+    std::fs::remove_file(&file).unwrap();
+    symlink(&victim, &file).unwrap();
+    let answer = machine.engine(&words);
+    assert_eq!(answer.code, Some(125), "{answer:?}");
+    assert!(answer.error.contains("no plain file"), "{}", answer.error);
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+    assert!(file.is_symlink());
+}

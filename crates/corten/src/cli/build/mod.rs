@@ -6,7 +6,8 @@ mod granted;
 mod questions;
 mod words;
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use corten_spec::Platform;
@@ -299,10 +300,22 @@ fn written(
     Ok(())
 }
 
-fn write(path: &PathBuf, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text).map_err(|source| Failure::Io {
-        object: path.display().to_string(),
-        action: "writing",
-        source,
-    })
+/// Writes a file whole; its directory may be anybody's, so no link is followed, and what is no plain file is not
+/// replaced.
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    let failed =
+        |source| Failure::Io { object: path.display().to_string(), action: "writing", source };
+    if std::fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(failed(std::io::Error::other("it is there and is no plain file")));
+    }
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    // As any new file: the umask narrows it.
+    let builder = builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(directory).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    file.persist(path).map(drop).map_err(|error| failed(error.error))
 }

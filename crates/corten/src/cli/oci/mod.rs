@@ -5,11 +5,11 @@
 mod words;
 
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use corten_engine::{Engine, Exec, Force, Groups, Unenforced};
 use oci_spec::runtime::{LinuxResources, Process};
+use rustix::fs::{Mode, OFlags};
 
 use super::Outcome;
 use crate::output::print;
@@ -70,8 +70,11 @@ fn complain(text: &str, log: Option<PathBuf>, format: LogFormat) {
         LogFormat::Json => serde_json::json!({ "level": "error", "msg": text }).to_string(),
         LogFormat::Text => format!("level=error msg={text:?}"),
     };
-    let mut options = std::fs::OpenOptions::new();
-    let opened = options.append(true).create(true).mode(0o600).open(&log);
+    // Its directory may be anybody's: no link is followed.
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC;
+    let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let opened = rustix::fs::open(&log, flags, Mode::RUSR | Mode::WUSR);
+    let opened = opened.map(std::fs::File::from).map_err(std::io::Error::from);
     if let Err(error) = opened.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes())) {
         let _ = writeln!(err, "error: {}: writing failed: {error}", log.display());
     }
