@@ -8,6 +8,7 @@ use crate::mounts::Inside;
 use crate::order::{Channel, Message, Order, Task};
 use crate::own::Own;
 use crate::process::Prepared;
+use crate::procfs::Procfs;
 use crate::root::{Links, Root};
 use crate::stage::Carried;
 use crate::sys::{self, MountAttributes, Reach};
@@ -43,25 +44,30 @@ pub(crate) fn run(channel: BorrowedFd<'_>, order: &Order, carried: &Carried) -> 
         // Its root is the group that this process is in by now.
         sys::unshare(libc::CLONE_NEWCGROUP).doing(|| "make a namespace of control groups")?;
     }
+    // Where the process goes late into its pid namespace, the container's proc does not show this stage.
+    let outside = carried.pid_namespace.map(|_| Procfs::of_machine()).transpose()?;
     match &order.task {
         Task::Create { start, no_pivot } => {
             let prepared = build(&channel, order, &linux, carried, *no_pivot)?;
-            if carried.pid_namespace.is_some() {
-                create_late(&channel, order, (&linux, carried), &prepared, *start)
+            if let Some(procfs) = &outside {
+                join_pids(carried)?;
+                prepared.drop_rights(&linux, procfs)?;
+                create_late(&channel, order, &prepared, *start)
             } else {
                 prepared.take_terminal()?;
                 channel.send(&Message::Ready)?;
                 // Said once the state is written: a caller that died before leaves nobody waiting for a start.
                 channel.expect_go()?;
                 wait_and_become(order, &prepared, sys::borrow(*start), || {
-                    prepared.drop_rights(&linux)
+                    prepared.drop_rights(&linux, &Procfs::of_machine()?)
                 })
             }
         }
         Task::Enter { process, .. } => {
             join_pids(carried)?;
             let prepared = enter(order, &linux, process, carried)?;
-            prepared.drop_rights(&linux)?;
+            let procfs = outside.map_or_else(Procfs::of_machine, Ok)?;
+            prepared.drop_rights(&linux, &procfs)?;
             match late::fork(&channel, 3 + order.preserve, &[])? {
                 Side::Child(child) => child.act(|| {
                     prepared.take_terminal()?;
@@ -91,12 +97,9 @@ fn join_pids(carried: &Carried) -> Result<()> {
 fn create_late(
     channel: &Channel,
     order: &Order,
-    (linux, carried): (&Linux, &Carried),
     prepared: &Prepared<'_>,
     start: RawFd,
 ) -> Result<()> {
-    join_pids(carried)?;
-    prepared.drop_rights(linux)?;
     match late::fork(channel, 3 + order.preserve, &[start])? {
         Side::Child(child) => child.act(|| {
             prepared.take_terminal()?;

@@ -8,12 +8,12 @@ use oci_spec::runtime::User;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 /// Gives the one id of this process the name that `user` has. Where there are more ids, or it has that name,
-/// nothing happens. To be called by a process of one thread that has all rights in its namespace.
-pub(crate) fn rename(user: &User) -> Result<()> {
+/// nothing happens. To be called by a process of one thread that has all rights in its namespace, and that
+/// `procfs` shows.
+pub(crate) fn rename(user: &User, procfs: &Procfs) -> Result<()> {
     if user.uid() == 0 && user.gid() == 0 {
         return Ok(());
     }
-    let procfs = Procfs::of_machine()?;
     let only = |map: &str| -> Result<Option<u32>> { Ok(one_of(&procfs.read(map)?)) };
     let (Some(uid), Some(gid)) = (only("self/uid_map")?, only("self/gid_map")?) else {
         return Ok(());

@@ -1,6 +1,7 @@
 //! The last steps: from a stage with all rights to the program with those of the configuration.
 
 use crate::error::{Doing, Error, Result};
+use crate::procfs::Procfs;
 use crate::root::{Links, Root};
 use crate::{filter, init, limits, one_id, rights, streams, sys, terminal};
 use oci_spec::runtime::{Linux, LinuxPersonalityDomain, Process};
@@ -201,7 +202,8 @@ impl Prepared<'_> {
     }
 
     /// Takes on limits, user and capabilities: from here on there is nothing that the program may not do.
-    pub(crate) fn drop_rights(&self, linux: &Linux) -> Result<()> {
+    /// `procfs` shows this process.
+    pub(crate) fn drop_rights(&self, linux: &Linux, procfs: &Procfs) -> Result<()> {
         let process = self.process;
         if let Some(wanted) = linux.personality() {
             let domain = match wanted.domain() {
@@ -211,7 +213,7 @@ impl Prepared<'_> {
             sys::personality(domain).doing(|| "set the personality")?;
         }
         limits::apply(process)?;
-        one_id::rename(process.user())?;
+        one_id::rename(process.user(), procfs)?;
         streams::own_pipes(process);
         if let Some(filter) = self.filter.as_ref().filter(|_| !self.no_new_privileges()) {
             // Without no_new_privs only who has all rights may install it, so it comes first.

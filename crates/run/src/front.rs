@@ -1,17 +1,17 @@
 //! The caller's side of a process: its terminal, its signals, the wait for the end.
 
 use crate::ExitStatus;
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Result, RunError};
+use crate::relay::{self, Relays};
 use crate::runtime::Streams;
 use crate::sys::Caught;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Gid, Uid};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid};
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
 use std::cell::Cell;
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// What a caller passes on: all that can be caught and mean something to another process. Those of job
@@ -44,19 +44,6 @@ pub enum Interaction {
     Watch,
     /// All of it.
     Talk,
-}
-
-/// The caller's own standard streams, for a process without a terminal.
-pub(crate) fn own_streams(interaction: Interaction) -> Result<Streams> {
-    let copy = |stream: BorrowedFd<'_>| {
-        stream.try_clone_to_owned().doing(|| "copy a standard stream".to_owned())
-    };
-    let stdin = match interaction {
-        Interaction::Talk => Some(copy(rustix::stdio::stdin())?),
-        Interaction::Watch => None,
-    };
-    let (stdout, stderr) = (copy(rustix::stdio::stdout())?, copy(rustix::stdio::stderr())?);
-    Ok(Streams { stdin, stdout, stderr })
 }
 
 /// The null device, for a process that nobody listens to.
@@ -103,35 +90,6 @@ pub(crate) fn raw(interaction: Interaction) -> Option<impl Drop> {
     (interaction == Interaction::Talk && isatty(rustix::stdio::stdin())).then(Raw::enter).flatten()
 }
 
-/// Who owned the caller's terminals: a process of another user is given them, so that it may open
-/// `/dev/stdout`, and they come back with the end.
-struct Owners(Vec<(BorrowedFd<'static>, Uid, Gid)>);
-
-impl Owners {
-    fn now() -> Self {
-        let streams = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
-        let terminals = streams.into_iter().filter(|stream| isatty(*stream));
-        let owned = terminals.filter_map(|stream| {
-            let found = rustix::fs::fstat(stream).ok()?;
-            Some((stream, Uid::from_raw(found.st_uid), Gid::from_raw(found.st_gid)))
-        });
-        Self(owned.collect())
-    }
-}
-
-impl Drop for Owners {
-    fn drop(&mut self) {
-        for (stream, uid, gid) in &self.0 {
-            let same = rustix::fs::fstat(stream)
-                .is_ok_and(|now| now.st_uid == uid.as_raw() && now.st_gid == gid.as_raw());
-            if !same {
-                // Where that is not allowed, it was not given away either.
-                let _ = rustix::fs::fchown(stream, Some(*uid), Some(*gid));
-            }
-        }
-    }
-}
-
 /// The caller's side of one process.
 pub(crate) struct Front {
     signals: Caught,
@@ -140,7 +98,9 @@ pub(crate) struct Front {
     input: Input,
     raw: Option<Raw>,
     asked: Cell<u32>,
-    _owners: Owners,
+    relays: Option<Relays>,
+    /// The first failure of the caller's own files.
+    trouble: Option<RunError>,
 }
 
 /// What was read from the caller and not taken by the process yet.
@@ -157,8 +117,20 @@ impl Front {
         let signals = Caught::these(&caught)?;
         let input = Input { open: interaction == Interaction::Talk, waiting: Vec::new() };
         let asked = Cell::new(0);
-        let (master, raw, _owners) = (None, None, Owners::now());
-        Ok(Self { signals, interaction, master, input, raw, asked, _owners })
+        let (master, raw, relays, trouble) = (None, None, None, None);
+        Ok(Self { signals, interaction, master, input, raw, asked, relays, trouble })
+    }
+
+    /// The caller's streams for the next process, which has no terminal; their bytes are carried while it runs.
+    pub(crate) fn streams(&mut self) -> Result<Streams> {
+        let (streams, relays) = relay::caller_streams(self.interaction)?;
+        self.relays = Some(relays);
+        Ok(streams)
+    }
+
+    /// What kept the output of a process from the caller's files, where something did. Told once.
+    pub(crate) fn trouble(&mut self) -> Result<()> {
+        self.trouble.take().map_or(Ok(()), Err)
     }
 
     /// Takes the master side of the process's terminal, and gives it the size of the caller's.
@@ -202,6 +174,9 @@ impl Front {
         }
         let status = ended(pid)?;
         self.last_output();
+        if let Some(Err(error)) = self.relays.take().map(Relays::finish) {
+            self.trouble.get_or_insert(error);
+        }
         self.raw = None;
         Ok(status)
     }

@@ -49,6 +49,7 @@ mod place;
 mod pod;
 mod prepare;
 mod procfs;
+mod relay;
 mod runtime;
 mod supervise;
 mod sys;
@@ -85,6 +86,7 @@ pub use pod::{
     Member, Pod, PodAsk, PodId, create_pod, find_pod, list_pods, pod_volume, remove_pod,
 };
 pub use prepare::{Hold, Prepare, Prepared};
+pub use relay::{Relays, caller_streams};
 pub use runtime::{
     Control, Execution, Freeze, Measure, Runtime, RuntimeBinary, Streams, Usage, Wires,
 };

@@ -3,7 +3,7 @@
 use crate::console::Console;
 use crate::control;
 use crate::error::{Doing, Result, RunError};
-use crate::front::{self, Front, Interaction};
+use crate::front::{self, Front};
 use crate::hub::{self, Hub};
 use crate::log::Stream;
 use crate::model::Written;
@@ -37,7 +37,7 @@ pub(crate) enum Side {
     /// To the log and to those who attach.
     Hub(Arc<Hub>),
     /// Straight to the caller.
-    Caller(Mutex<Front>, Interaction),
+    Caller(Box<Mutex<Front>>),
 }
 
 /// Who watches: holds the lock for as long as it lives.
@@ -162,7 +162,7 @@ impl<'a> Supervisor<'a> {
     fn wait(&self, pid: u32) -> Result<ExitStatus> {
         match &self.side {
             Side::Hub(_) => front::ended(pid),
-            Side::Caller(front, _) => {
+            Side::Caller(front) => {
                 let mut front = front.lock().unwrap_or_else(PoisonError::into_inner);
                 front.accompany(pid, &|signal| {
                     if front::ENDING.contains(&signal) {
@@ -217,7 +217,7 @@ impl<'a> Supervisor<'a> {
         let created = self.create(Wires::Console(console.path()))?;
         let master = console.accept(&self.container.id)?;
         let outputs = match &self.side {
-            Side::Caller(front, _) => {
+            Side::Caller(front) => {
                 front.lock().unwrap_or_else(PoisonError::into_inner).connect(Some(master))?;
                 None
             }
@@ -233,8 +233,8 @@ impl<'a> Supervisor<'a> {
 
     fn create_with_streams(&self) -> Result<(Created, Outputs)> {
         let hub = match &self.side {
-            Side::Caller(_, interaction) => {
-                let streams = front::own_streams(*interaction)?;
+            Side::Caller(front) => {
+                let streams = front.lock().unwrap_or_else(PoisonError::into_inner).streams()?;
                 return Ok((self.create(Wires::Streams(streams))?, None));
             }
             Side::Hub(hub) => hub,
@@ -289,7 +289,7 @@ impl<'a> Supervisor<'a> {
     fn rest(&self, pause: Duration) -> bool {
         let begun = Instant::now();
         while !self.place.has("stopped") {
-            if let Side::Caller(front, _) = &self.side
+            if let Side::Caller(front) = &self.side
                 && front.lock().unwrap_or_else(PoisonError::into_inner).is_asked_to_end()
             {
                 return false;
@@ -298,6 +298,14 @@ impl<'a> Supervisor<'a> {
             thread::sleep(left.min(Duration::from_millis(20)));
         }
         false
+    }
+
+    /// What kept the output of the process from the caller's files, where something did.
+    pub(crate) fn trouble(&self) -> Result<()> {
+        match &self.side {
+            Side::Hub(_) => Ok(()),
+            Side::Caller(front) => front.lock().unwrap_or_else(PoisonError::into_inner).trouble(),
+        }
     }
 
     /// Lets go of the container: one that was to go at its end does, and so do the namespaces of a pod that

@@ -3,6 +3,7 @@
 use super::{Control, Execution, Freeze, Measure, Runtime, Streams, Usage, Wires};
 use crate::error::{Doing, Result, RunError};
 use crate::front::{self, Interaction};
+use crate::relay;
 use crate::{ContainerId, ExitStatus};
 use oci_spec::runtime::Process;
 use serde_json::Value;
@@ -139,9 +140,14 @@ impl Control for RuntimeBinary {
             command.arg("--detach");
         }
         command.arg(id.as_str());
-        let streams = match how.streams {
-            None if how.detach => Some(front::no_streams()?),
-            other => other,
+        let terminal = process.terminal().unwrap_or(false);
+        let (streams, relays) = match how.streams {
+            None if how.detach => (Some(front::no_streams()?), None),
+            None if !terminal => {
+                let (streams, relays) = relay::caller_streams(how.interaction)?;
+                (Some(streams), Some(relays))
+            }
+            other => (other, None),
         };
         match (streams, how.interaction) {
             (Some(streams), _) => wire(&mut command, streams),
@@ -153,6 +159,7 @@ impl Control for RuntimeBinary {
         drop(command);
         let ended = child.and_then(|child| front::ended_within(child.id(), how.limit));
         let _ = std::fs::remove_file(&order);
+        relays.map_or(Ok(()), relay::Relays::finish)?;
         ended?.ok_or_else(|| RunError::Late { id: id.clone(), verb: "end a process" })
     }
 }

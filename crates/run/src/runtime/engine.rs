@@ -106,11 +106,11 @@ impl Control for Native {
             None if !how.detach => Some(Front::open(how.interaction)?),
             _ => None,
         };
-        let streams = match how.streams {
-            Some(streams) => Some(streams),
-            None if how.detach => Some(front::no_streams()?),
-            None if console.is_some() => None,
-            None => Some(front::own_streams(how.interaction)?),
+        let streams = match (how.streams, &mut front) {
+            (Some(streams), _) => Some(streams),
+            // Where there is a terminal, it takes their place before the program runs.
+            (None, Some(front)) if console.is_none() => Some(front.streams()?),
+            (None, _) => Some(front::no_streams()?),
         };
         let wanted = Exec {
             process: process.clone(),
@@ -127,7 +127,8 @@ impl Control for Native {
             (_, true) => Ok(ExitStatus::Code(0)),
             (Some(front), false) => {
                 front.connect(master)?;
-                front.accompany(pid, &|signal| crate::sys::signal(pid, signal))
+                let status = front.accompany(pid, &|signal| crate::sys::signal(pid, signal))?;
+                front.trouble().map(|()| status)
             }
             (None, false) => {
                 let ended = front::ended_within(pid, how.limit)?;

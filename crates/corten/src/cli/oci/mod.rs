@@ -7,7 +7,8 @@ mod words;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use corten_engine::{Engine, Exec, Force, Groups, Unenforced};
+use corten_engine::{Engine, Exec, Force, Groups, Stdio, Unenforced};
+use corten_run::{Interaction, Relays};
 use oci_spec::runtime::{LinuxResources, Process};
 use rustix::fs::{Mode, OFlags};
 
@@ -159,9 +160,25 @@ fn told(value: &impl serde::Serialize) -> Result<u8, Refused> {
     said(&format!("{text}\n"))
 }
 
+/// The caller's streams for a process that this one waits for: what has a name is carried, not handed over. A process
+/// that is left behind, or has a terminal, gets them as they are: whoever drives a runtime chooses them.
+fn streams(watched: bool) -> Result<(Stdio, Relays), Refused> {
+    if !watched {
+        return Ok(Default::default());
+    }
+    let (streams, relays) =
+        corten_run::caller_streams(Interaction::Talk).map_err(|error| error.to_string())?;
+    let (output, error) = (Some(streams.stdout), Some(streams.stderr));
+    Ok((Stdio { input: streams.stdin, output, error }, relays))
+}
+
 fn run(engine: &Engine, args: RunArgs) -> Result<u8, Refused> {
-    let wanted = args.create.wanted();
+    let mut wanted = args.create.wanted();
+    let (stdio, relays) = streams(!args.detach && wanted.console_socket.is_none())?;
+    wanted.stdio = stdio;
     let state = corten_engine::create(engine, &wanted)?;
+    // Closes this side of the streams.
+    wanted.stdio = Stdio::default();
     let started = corten_engine::start(engine, &wanted.id);
     if args.detach && started.is_ok() {
         return Ok(0);
@@ -169,6 +186,7 @@ fn run(engine: &Engine, args: RunArgs) -> Result<u8, Refused> {
     let code = corten_engine::wait(state.pid().unwrap_or(0));
     corten_engine::delete(engine, &wanted.id, Force::Yes)?;
     started?;
+    relays.finish().map_err(|error| error.to_string())?;
     Ok(code?)
 }
 
@@ -177,15 +195,23 @@ fn exec(engine: &Engine, args: ExecArgs) -> Result<u8, Refused> {
         Some(file) => read_process(file)?,
         None => plain_process(&args)?,
     };
+    let (stdio, relays) = streams(!args.detach && args.console_socket.is_none())?;
     let wanted = Exec {
         process,
         console_socket: args.console_socket,
         pid_file: args.pid_file,
         preserve_fds: args.preserve_fds,
-        ..Exec::default()
+        stdio,
     };
     let pid = corten_engine::exec(engine, &args.id, &wanted)?;
-    if args.detach { Ok(0) } else { Ok(corten_engine::wait(pid)?) }
+    // Closes this side of the streams.
+    drop(wanted);
+    if args.detach {
+        return Ok(0);
+    }
+    let code = corten_engine::wait(pid)?;
+    relays.finish().map_err(|error| error.to_string())?;
+    Ok(code)
 }
 
 fn resources(file: &Path) -> Result<LinuxResources, Refused> {

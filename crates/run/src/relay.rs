@@ -1,0 +1,279 @@
+//! Pipes between the caller's streams and a process in a container.
+//!
+//! Whoever holds a descriptor can do more than read or write: change the mode and the owner of a file, cut it,
+//! read what is typed at a terminal, or keep a named pipe open. So what has a name on the machine, or is a device,
+//! is not handed over: a pipe is, and a thread here carries its bytes. Pipes without a name and sockets are handed
+//! over as they are; the engine itself replaces the null device.
+//!
+//! ```text
+//! caller's file, terminal, … ◄── splice ── thread ◄── pipe ◄── process        (both outputs of one file share one)
+//! caller's input ── thread ── pipe ──► process
+//! ```
+
+use crate::error::{Doing, Result};
+use crate::front::{Interaction, write_all};
+use crate::runtime::Streams;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, fstat, fstatfs};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread::{self, JoinHandle};
+
+/// `PIPEFS_MAGIC` and `SOCKFS_MAGIC` of linux/magic.h.
+const NAMELESS: [i64; 2] = [0x5049_5045, 0x534f_434b];
+/// How much a pipe holds, where the machine lets it: fewer wake-ups for who writes much.
+const PIPE: usize = 1 << 20;
+/// How much is carried at once where the kernel does not splice.
+const BUFFER: usize = 256 << 10;
+/// How long a pipe may be silent after the end of the process, should a stray one hold it.
+const SILENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
+
+/// The threads that carry the bytes of one process.
+#[derive(Debug, Default)]
+pub struct Relays {
+    outputs: Vec<JoinHandle<rustix::io::Result<()>>>,
+    /// Closed, it tells the threads that the process has ended.
+    running: Option<OwnedFd>,
+}
+
+impl Relays {
+    /// Waits until all that the process said is where it belongs, once it has ended. An error is that of the
+    /// caller's file: what the process said is not all there.
+    pub fn finish(mut self) -> Result<()> {
+        drop(self.running.take());
+        let mut first = Ok(());
+        for output in self.outputs.drain(..) {
+            let carried = output.join().unwrap_or(Err(Errno::IO));
+            first = first.and(carried);
+        }
+        first.doing(|| "write the output of the process".to_owned())
+    }
+}
+
+/// The caller's own standard streams for a process without a terminal, and the threads that carry what is not
+/// handed over.
+pub fn caller_streams(interaction: Interaction) -> Result<(Streams, Relays)> {
+    let mut relays = Relays::default();
+    let (ended, running) = pipe_with(PipeFlags::CLOEXEC).doing(making)?;
+    relays.running = Some(running);
+    let stdin = match interaction {
+        Interaction::Talk => Some(input(rustix::stdio::stdin(), &ended)?),
+        Interaction::Watch => None,
+    };
+    let (out, err) = (rustix::stdio::stdout(), rustix::stdio::stderr());
+    let stdout = relays.output(out, &ended)?;
+    let stderr = if is_handed_over(err) || !is_same(out, err) {
+        relays.output(err, &ended)?
+    } else {
+        // One pipe for both: what was said first comes first.
+        stdout.try_clone().doing(making)?
+    };
+    Ok((Streams { stdin, stdout, stderr }, relays))
+}
+
+fn making() -> String {
+    "make a pipe for a standard stream".to_owned()
+}
+
+impl Relays {
+    fn output(&mut self, to: BorrowedFd<'_>, ended: &OwnedFd) -> Result<OwnedFd> {
+        let own = to.try_clone_to_owned().doing(making)?;
+        if is_handed_over(to) {
+            return Ok(own);
+        }
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC).doing(making)?;
+        // Who has many pipes gets small ones.
+        let _ = fcntl_setpipe_size(&write, PIPE);
+        let ended = ended.try_clone().doing(making)?;
+        self.outputs.push(thread::spawn(move || carry_out(&read, &own, ended)));
+        Ok(write)
+    }
+}
+
+fn input(from: BorrowedFd<'_>, ended: &OwnedFd) -> Result<OwnedFd> {
+    let own = from.try_clone_to_owned().doing(making)?;
+    if is_handed_over(from) {
+        return Ok(own);
+    }
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC).doing(making)?;
+    let ended = ended.try_clone().doing(making)?;
+    // Nobody waits for it: it may be in a read that nothing ends.
+    thread::spawn(move || carry_in(&own, &write, &ended));
+    Ok(read)
+}
+
+/// Whether a stream may be given to the process itself: it has no name, or it is the null device.
+fn is_handed_over(stream: BorrowedFd<'_>) -> bool {
+    let nameless = fstatfs(stream).is_ok_and(|place| NAMELESS.contains(&place.f_type));
+    nameless
+        || fstat(stream).is_ok_and(|found| {
+            FileType::from_raw_mode(found.st_mode) == FileType::CharacterDevice
+                && found.st_rdev == rustix::fs::makedev(1, 3)
+        })
+}
+
+fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
+    let (Ok(one), Ok(other)) = (fstat(one), fstat(other)) else { return false };
+    (one.st_dev, one.st_ino, one.st_rdev) == (other.st_dev, other.st_ino, other.st_rdev)
+}
+
+/// Carries what comes out of the pipe, until its end, or until it is silent after the end of the process.
+fn carry_out(from: &OwnedFd, to: &OwnedFd, ended: OwnedFd) -> rustix::io::Result<()> {
+    let mut ended = Some(ended);
+    let mut buffer = Vec::new();
+    loop {
+        if !waits(from, &mut ended)? {
+            return Ok(());
+        }
+        let carried = if buffer.is_empty() {
+            match splice(from, None, to, None, PIPE, SpliceFlags::MOVE) {
+                // A file that is appended to, and some devices.
+                Err(Errno::INVAL) => {
+                    buffer = vec![0; BUFFER];
+                    continue;
+                }
+                other => other,
+            }
+        } else {
+            rustix::io::read(from, &mut buffer)
+                .and_then(|got| write_all(to, buffer.get(..got).unwrap_or_default()).map(|()| got))
+        };
+        match carried {
+            Ok(0) => return Ok(()),
+            Ok(_) | Err(Errno::INTR) => {}
+            // A caller's file that does not block is waited for.
+            Err(Errno::AGAIN) => {
+                poll(&mut [PollFd::new(to, PollFlags::OUT)], None)?;
+            }
+            // Nobody reads any more: with the pipe's end the process learns it as it would have.
+            Err(Errno::PIPE) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Waits for bytes; `false` when none come any more.
+fn waits(from: &OwnedFd, ended: &mut Option<OwnedFd>) -> rustix::io::Result<bool> {
+    loop {
+        let mut all = vec![PollFd::new(from, PollFlags::IN)];
+        all.extend(ended.as_ref().map(|ended| PollFd::new(ended, PollFlags::IN)));
+        let limit = if ended.is_some() { None } else { Some(&SILENCE) };
+        let found = match poll(&mut all, limit) {
+            Err(Errno::INTR) => continue,
+            other => other?,
+        };
+        let is = |place: usize| all.get(place).is_some_and(|one| !one.revents().is_empty());
+        let (bytes, over) = (is(0), is(1));
+        if over {
+            *ended = None;
+        }
+        if bytes || found == 0 {
+            return Ok(bytes);
+        }
+    }
+}
+
+/// Carries the caller's input until its end, or until nobody takes it any more.
+fn carry_in(from: &OwnedFd, to: &OwnedFd, ended: &OwnedFd) {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let mut all = [
+            PollFd::new(from, PollFlags::IN),
+            PollFd::new(to, PollFlags::empty()),
+            PollFd::new(ended, PollFlags::IN),
+        ];
+        match poll(&mut all, None) {
+            Err(Errno::INTR) => continue,
+            Err(_) => return,
+            Ok(_) => {}
+        }
+        let [input, reader, over] = all.map(|one| !one.revents().is_empty());
+        if reader || over {
+            return;
+        }
+        if !input {
+            continue;
+        }
+        match rustix::io::read(from, &mut buffer) {
+            Ok(0) => return,
+            Ok(got) => {
+                if write_all(to.as_fd(), buffer.get(..got).unwrap_or_default()).is_err() {
+                    return;
+                }
+            }
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::io::{Read, Write};
+
+    fn carried(to: File, text: &[u8]) -> rustix::io::Result<()> {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let (ended, running) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let thread = thread::spawn(move || carry_out(&read, &to.into(), ended));
+        File::from(write).write_all(text).unwrap();
+        let told = thread.join().unwrap();
+        drop(running);
+        told
+    }
+
+    #[test]
+    fn what_is_said_comes_to_a_file_that_is_written_to_and_to_one_that_is_appended_to() {
+        let scratch = tempfile::tempdir().unwrap();
+        let text = vec![b'x'; 3 << 20];
+        for append in [false, true] {
+            let path = scratch.path().join(append.to_string());
+            let mut options = File::options();
+            let file = options.create(true).append(append).write(true).open(&path).unwrap();
+            carried(file, &text).unwrap();
+            assert!(std::fs::read(&path).unwrap() == text);
+        }
+    }
+
+    #[test]
+    fn a_file_that_takes_nothing_is_an_error_and_a_reader_that_is_gone_is_none() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        assert_eq!(carried(full, b"x"), Err(Errno::NOSPC));
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        drop(read);
+        assert_eq!(carried(write.into(), b"x"), Ok(()));
+    }
+
+    #[test]
+    fn a_pipe_that_somebody_else_holds_is_let_go_of_after_the_end_when_it_is_silent() {
+        let (read, mut write) = std::io::pipe().unwrap();
+        let (mut out, to) = std::io::pipe().unwrap();
+        let (ended, running) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let thread = thread::spawn(move || carry_out(&read.into(), &to.into(), ended));
+        write.write_all(b"last").unwrap();
+        drop(running);
+        assert_eq!(thread.join().unwrap(), Ok(()));
+        let mut text = String::new();
+        out.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "last");
+    }
+
+    #[test]
+    fn only_what_has_no_name_is_handed_over() {
+        let (read, _write) = std::io::pipe().unwrap();
+        assert!(is_handed_over(read.as_fd()));
+        let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert!(is_handed_over(socket.as_fd()));
+        let open = |path: &str| File::open(path).unwrap();
+        assert!(is_handed_over(open("/dev/null").as_fd()));
+        assert!(!is_handed_over(open("/dev/zero").as_fd()));
+        assert!(!is_handed_over(open("/proc/self/exe").as_fd()));
+        let scratch = tempfile::tempdir().unwrap();
+        let named = scratch.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &named, rustix::fs::Mode::RWXU).unwrap();
+        let named = File::options().read(true).write(true).open(&named).unwrap();
+        assert!(!is_handed_over(named.as_fd()));
+    }
+}
