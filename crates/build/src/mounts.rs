@@ -314,7 +314,10 @@ pub(crate) fn bound(source: &Path, target: &str, is_read_only: bool) -> RuntimeM
     mount.set_destination(PathBuf::from(target)).set_typ(Some("bind".to_owned()));
     mount.set_source(Some(source.to_owned()));
     let access = if is_read_only { "ro" } else { "rw" };
-    mount.set_options(Some(["rbind", "rprivate", access].map(str::to_owned).to_vec()));
+    let mut options = vec!["rbind", "rprivate", access];
+    // What is mounted below is given along.
+    options.extend(is_read_only.then_some("rro"));
+    mount.set_options(Some(options.into_iter().map(str::to_owned).collect()));
     mount
 }
 

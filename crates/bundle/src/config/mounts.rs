@@ -85,10 +85,12 @@ fn defaults(overrides: &Overrides, host: &Host) -> Result<Vec<Mount>> {
     }
     let shm = format!("size={shm}");
     let plain = ["nosuid", "noexec", "nodev"];
+    // For what is bound with all that is mounted there.
+    let below = ["rnosuid", "rnoexec", "rnodev"];
     let mut mounts = vec![
         match overrides.pid {
             // The kernel shows the processes of a namespace only to who owns it.
-            Space::Host if nested => bound("/proc", &[&plain[..], &["rbind"]].concat()),
+            Space::Host if nested => bound("/proc", &[&plain[..], &["rbind"], &below].concat()),
             _ => fresh("/proc", "proc", "proc", &plain),
         },
         fresh("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
@@ -97,7 +99,9 @@ fn defaults(overrides: &Overrides, host: &Host) -> Result<Vec<Mount>> {
     mounts.push(match overrides.network {
         // So it is with devices of a network.
         Space::Host if nested => {
-            bound("/sys", &[&plain[..], &["rbind", "rprivate", access]].concat())
+            let mut options = [&plain[..], &["rbind", "rprivate", access], &below].concat();
+            options.extend((access == "ro").then_some("rro"));
+            bound("/sys", &options)
         }
         _ => fresh("/sys", "sysfs", "sysfs", &[&plain[..], &[access]].concat()),
     });
@@ -107,8 +111,8 @@ fn defaults(overrides: &Overrides, host: &Host) -> Result<Vec<Mount>> {
     }
     if overrides.ipc == Space::Host {
         // Names in shared memory mean what they mean to the others that use it.
-        mounts.push(bound("/dev/mqueue", &[&plain[..], &["rbind"]].concat()));
-        mounts.push(bound("/dev/shm", &[&plain[..], &["rbind"]].concat()));
+        mounts.push(bound("/dev/mqueue", &[&plain[..], &["rbind"], &below].concat()));
+        mounts.push(bound("/dev/shm", &[&plain[..], &["rbind"], &below].concat()));
     } else {
         mounts.push(fresh("/dev/mqueue", "mqueue", "mqueue", &plain));
         let options = [&plain[..], &["mode=1777", &shm]].concat();

@@ -139,19 +139,20 @@ fn identity(
         return Err(users::UserError::TooManyGroups { name }.into());
     }
     let source = if overrides.groups_add.is_empty() { Said::Root } else { Said::Flag };
-    let elsewhere = "Docker, containerd and umoci look up the groups of a numeric user too";
-    let elsewhere = Some(elsewhere).filter(|_| number(user) && group.is_empty());
-    let groups = identity.groups.clone();
+    let elsewhere = match number(user) && group.is_empty() {
+        true => "Docker, containerd and umoci look up the groups of a numeric user too",
+        false => "umoci leaves the primary group out",
+    };
+    let (elsewhere, groups) = (Some(elsewhere), identity.all_groups());
     trace.tell_beside("process.user.additionalGids", groups, source, elsewhere);
     Ok(identity)
 }
 
 fn user(identity: &Identity) -> User {
-    let groups = Some(identity.groups.clone()).filter(|groups| !groups.is_empty());
     let mut user = User::default();
     user.set_uid(identity.uid)
         .set_gid(identity.gid)
-        .set_additional_gids(groups)
+        .set_additional_gids(Some(identity.all_groups()))
         .set_umask(None)
         .set_username(None);
     user

@@ -96,6 +96,15 @@ pub struct Identity {
     pub notice: Option<String>,
 }
 
+impl Identity {
+    /// The groups that the process is given: the primary one first. Left out there, it would go with the first
+    /// set-group-id program, and with it whatever is denied to the group.
+    pub fn all_groups(&self) -> Vec<u32> {
+        let others = self.groups.iter().copied().filter(|group| *group != self.gid);
+        std::iter::once(self.gid).chain(others).collect()
+    }
+}
+
 /// Finds the user `text` in the root that `files` reads.
 ///
 /// `USER` by name takes the account's groups along. A numeric user has no supplementary groups, and the

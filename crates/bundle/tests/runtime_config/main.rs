@@ -136,7 +136,7 @@ fn nothing_of_the_library_s_own_defaults_is_left_in_a_config() {
         keys(&written["linux"]),
         ["maskedPaths", "namespaces", "readonlyPaths", "resources", "seccomp"]
     );
-    assert_eq!(written["process"]["user"], json!({"uid": 0, "gid": 0}));
+    assert_eq!(written["process"]["user"], json!({"uid": 0, "gid": 0, "additionalGids": [0]}));
     assert_eq!(written["root"], json!({"path": "rootfs", "readonly": false}));
 }
 

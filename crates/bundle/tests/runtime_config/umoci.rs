@@ -22,6 +22,18 @@ struct Governed {
     annotations: BTreeMap<String, String>,
 }
 
+/// A user without the primary group among the supplementary ones, where umoci does not put it.
+fn without_primary(user: &Value) -> Value {
+    let (mut user, primary) = (user.clone(), user["gid"].clone());
+    if let Some(groups) = user.get_mut("additionalGids").and_then(Value::as_array_mut) {
+        groups.retain(|group| *group != primary);
+        if groups.is_empty() {
+            user.as_object_mut().unwrap().remove("additionalGids");
+        }
+    }
+    user
+}
+
 impl Governed {
     fn of(config: &Value) -> Self {
         let env = config["process"]["env"].as_array().unwrap().iter();
@@ -30,7 +42,7 @@ impl Governed {
         Self {
             args: config["process"]["args"].clone(),
             cwd: config["process"]["cwd"].clone(),
-            user: config["process"]["user"].clone(),
+            user: without_primary(&config["process"]["user"]),
             env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             annotations,
         }

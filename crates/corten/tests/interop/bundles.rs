@@ -25,9 +25,12 @@ pub(crate) fn assert_agree(ours: &Value, theirs: &Value, said: &str) {
     assert_eq!(extra_mounts(ours), extra_mounts(theirs), "{said}: mounts of volumes");
 }
 
+/// The supplementary groups; the primary one apart, which umoci leaves out.
 fn groups(config: &Value) -> Vec<u64> {
-    let all = config["process"]["user"]["additionalGids"].as_array().into_iter().flatten();
-    let mut all: Vec<_> = all.map(|gid| gid.as_u64().unwrap()).collect();
+    let user = &config["process"]["user"];
+    let all = user["additionalGids"].as_array().into_iter().flatten();
+    let mut all: Vec<_> =
+        all.filter(|gid| **gid != user["gid"]).map(|gid| gid.as_u64().unwrap()).collect();
     all.sort_unstable();
     all
 }

@@ -5,6 +5,7 @@ use corten_testkit::tar::TarMaker;
 use crate::attack::{Attack, attack};
 use crate::attempts::attempts;
 use crate::image::{GROUP, PASSWD};
+use crate::kernel_links::{kernel_links, named_places};
 
 pub(crate) fn attacks(canary: &str) -> Vec<Attack> {
     let mut all = links_in_place_of_directories(canary);
@@ -13,6 +14,8 @@ pub(crate) fn attacks(canary: &str) -> Vec<Attack> {
     all.extend(users());
     all.extend(working_directories(canary));
     all.extend(attempts(canary));
+    all.extend(kernel_links(canary));
+    all.extend(named_places());
     all
 }
 

@@ -27,6 +27,9 @@ fn plant(canary: &Path) {
         std::fs::set_permissions(canary.join(name), PermissionsExt::from_mode(mode)).unwrap();
     }
     std::fs::create_dir(canary.join("directory")).unwrap();
+    for name in ["null", "zero", "ptmx", "stdin"] {
+        std::fs::write(canary.join("directory").join(name), name).unwrap();
+    }
     symlink("secret", canary.join("link")).unwrap();
     for directory in [canary, &canary.join("directory")] {
         std::fs::set_permissions(directory, PermissionsExt::from_mode(0o777)).unwrap();

@@ -16,6 +16,8 @@ mod calls;
 mod checks;
 mod escape;
 mod faults;
+mod handed;
 mod image;
+mod kernel_links;
 mod machine;
 mod matrix;

@@ -90,7 +90,7 @@ pub(crate) fn user_in(pid: u32, text: &str) -> io::Result<User> {
     let root = RootDirectory::open(Path::new(&format!("/proc/{pid}/root")))?;
     let found = find_user(text, &root).map_err(told)?;
     let mut user = User::default();
-    user.set_uid(found.uid).set_gid(found.gid).set_additional_gids(Some(found.groups));
+    user.set_uid(found.uid).set_gid(found.gid).set_additional_gids(Some(found.all_groups()));
     within(&mut user, crate::environment::powers());
     Ok(user)
 }

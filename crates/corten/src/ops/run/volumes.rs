@@ -39,15 +39,19 @@ pub enum VolumeSource {
 
 /// Options of mount(8) that may be given for a volume; what is not here is refused, so that no option
 /// of a filesystem passes as one of the mount.
-const OPTIONS: [&str; 22] = [
+const OPTIONS: [&str; 26] = [
     "rw",
     "ro",
+    "rro",
     "exec",
     "noexec",
+    "rnoexec",
     "suid",
     "nosuid",
+    "rnosuid",
     "dev",
     "nodev",
+    "rnodev",
     "atime",
     "noatime",
     "diratime",
@@ -107,6 +111,9 @@ impl VolumeMount {
                 }
                 "readonly" | "ro" if matches!(value, "false" | "0") => {}
                 "bind-propagation" => options.push(value.to_owned()),
+                "bind-recursive" | "recursive" => {
+                    options.push(reach(value).map_err(|why| wrong(text, why))?)
+                }
                 "tmpfs-size" => options.push(format!("size={value}")),
                 "tmpfs-mode" => options.push(format!("mode={value}")),
                 _ if value.is_empty() => options.push(key.to_owned()),
@@ -148,8 +155,15 @@ impl VolumeMount {
         match option {
             "ro" => self.read_only = true,
             "rw" => self.read_only = false,
-            // Labels of SELinux: nothing here has any.
-            "z" | "Z" => {}
+            "z" | "Z" => return selinux_label(),
+            "rro" | TOP_ONLY if !self.is_bound() => {
+                return Err("nothing is mounted below what is not bound");
+            }
+            "rro" => {
+                self.read_only = true;
+                self.options.push(option.to_owned());
+            }
+            TOP_ONLY => self.options.push(option.to_owned()),
             known if OPTIONS.contains(&known) => self.options.push(option.to_owned()),
             _ if self.source == VolumeSource::Tmpfs
                 && valued.is_some_and(|key| TMPFS_VALUES.contains(&key)) =>
@@ -161,9 +175,15 @@ impl VolumeMount {
         Ok(())
     }
 
+    fn is_bound(&self) -> bool {
+        self.source != VolumeSource::Tmpfs
+    }
+
     /// The mount of runtime-spec `config.md`; `volume` is the directory of a volume.
     pub(crate) fn mount(&self, volume: Option<&Path>) -> Mount {
         let mut options = self.options.clone();
+        let top_only = options.iter().any(|option| option == TOP_ONLY);
+        options.retain(|option| option != TOP_ONLY);
         options.push(if self.read_only { "ro" } else { "rw" }.to_owned());
         let mut mount = Mount::default();
         mount.set_destination(PathBuf::from(&self.target));
@@ -186,6 +206,10 @@ impl VolumeMount {
         if !options.iter().any(|option| matches!(option.as_str(), "bind" | "rbind")) {
             options.push("rbind".to_owned());
         }
+        if !top_only && options.iter().any(|option| option == "rbind") {
+            // What is mounted below is given along, so what is denied is denied there, too.
+            deny_below(&mut options);
+        }
         let propagation = |option: &String| {
             matches!(option.trim_start_matches('r'), "private" | "shared" | "slave" | "unbindable")
         };
@@ -196,6 +220,48 @@ impl VolumeMount {
         mount.set_options(Some(options));
         mount
     }
+}
+
+/// The word, never given to a mount, by which what is denied at the place of a bind is not denied to what is mounted
+/// below it.
+const TOP_ONLY: &str = "bind-recursive=writable";
+
+/// The option that a value of `bind-recursive=`, docker's word, or `recursive=`, rkt's, means.
+fn reach(value: &str) -> Result<String, &'static str> {
+    let word = match value {
+        "enabled" | "true" => "rbind",
+        "disabled" | "false" => "bind",
+        "writable" => TOP_ONLY,
+        "readonly" => "rro",
+        _ => {
+            return Err(
+                "recursive is true or false; bind-recursive enabled, disabled, writable or readonly",
+            );
+        }
+    };
+    Ok(word.to_owned())
+}
+
+/// Adds the recursive form of everything that is denied.
+fn deny_below(options: &mut Vec<String>) {
+    for word in ["ro", "nosuid", "nodev", "noexec"] {
+        let recursive = format!("r{word}");
+        let has = |wanted: &str| options.iter().any(|option| option == wanted);
+        if has(word) && !has(&recursive) {
+            options.push(recursive);
+        }
+    }
+}
+
+/// Whether this machine gives files labels, which corten does not write.
+fn selinux_label() -> Result<(), &'static str> {
+    if Path::new("/sys/fs/selinux/enforce").exists() {
+        return Err(
+            "this machine has SELinux, and corten writes no labels: label the files with chcon and leave z away",
+        );
+    }
+    // Without SELinux there is no label that could be missing.
+    Ok(())
 }
 
 fn wrong(text: &str, why: &str) -> Failure {
@@ -284,12 +350,38 @@ mod tests {
     }
 
     #[test]
+    fn how_far_a_bind_reaches_has_the_words_of_docker_and_of_rkt() {
+        let options = |words: &str| {
+            let text = format!("type=bind,source=/a,target=/b,{words}");
+            let mount = VolumeMount::parse_long(&text, Path::new("/")).ok()?.mount(None);
+            mount.options().clone()
+        };
+        let told = |words: &str| options(words).unwrap_or_default().join(" ");
+        assert_eq!(told("readonly"), "ro rbind rro rprivate");
+        assert_eq!(told("bind-recursive=readonly"), "rro ro rbind rprivate");
+        assert_eq!(told("readonly,bind-recursive=writable"), "ro rbind rprivate");
+        assert_eq!(told("readonly,bind-recursive=disabled"), "bind ro rprivate");
+        assert_eq!(told("recursive=false"), "bind rw rprivate");
+        assert_eq!(told("recursive=true"), "rbind rw rprivate");
+        assert_eq!(options("recursive=perhaps"), None);
+        assert!(VolumeMount::parse_tmpfs("/t:rro").is_err());
+    }
+
+    #[test]
     fn a_mount_is_private_and_a_tmpfs_harmless_unless_asked() {
         let options = |text: &str| {
             let mount = VolumeMount::parse(text, Path::new("/")).unwrap().mount(None);
             mount.options().clone().unwrap()
         };
         assert_eq!(options("/a:/b"), ["rw", "rbind", "rprivate"]);
+        assert_eq!(options("/a:/b:ro"), ["ro", "rbind", "rro", "rprivate"]);
+        assert_eq!(
+            options("/a:/b:nosuid,nodev,noexec"),
+            [
+                "nosuid", "nodev", "noexec", "rw", "rbind", "rnosuid", "rnodev", "rnoexec",
+                "rprivate"
+            ]
+        );
         assert_eq!(options("/a:/b:ro,bind,rshared"), ["bind", "rshared", "ro"]);
         let tmpfs = VolumeMount::parse_tmpfs("/t:mode=700,dev").unwrap().mount(None);
         assert_eq!(tmpfs.options().clone().unwrap(), ["mode=700", "dev", "rw", "nosuid"]);

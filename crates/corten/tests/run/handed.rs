@@ -1,0 +1,179 @@
+//! What a container, a further process and a health check get of their caller: the caller's files, terminals and
+//! named pipes, and the nodes of the machine's `/dev`, are held against what they were before.
+
+use std::process::Command;
+
+use corten_testkit::terminal::TerminalUser;
+
+use crate::checks::HEAD;
+use crate::image::{base, busybox, image};
+use crate::machine::{Machine, Setup};
+use crate::matrix::{Case, root, user};
+
+/// A `/dev` of the machine's own, so that a hole harms nobody else.
+const OWN_DEV: &str = "mkdir -p $0/dev && mount -t tmpfs -o mode=755 dev $0/dev
+for d in null:1:3 zero:1:5 full:1:7 random:1:8 urandom:1:9 tty:5:0; do n=${d%%:*}; r=${d#*:}; mknod -m 666 $0/dev/$n c ${r%:*} ${r#*:}; done
+mkdir $0/dev/pts $0/dev/shm && mount -t devpts -o newinstance,ptmxmode=666 pts $0/dev/pts && ln -s pts/ptmx $0/dev/ptmx && mount -t tmpfs -o mode=1777 shm $0/dev/shm
+test -e /dev/fuse && mknod -m 666 $0/dev/fuse c 10 229; test -d /dev/net && mkdir $0/dev/net && mknod -m 666 $0/dev/net/tun c 10 200
+mount --move $0/dev /dev";
+
+/// Tries to change whatever it was given.
+const CHANGE: &str = "for f in /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2 /dev/stdin /dev/stdout /dev/stderr /dev/null /dev/zero /dev/tty \
+/proc/keys /proc/timer_list /proc/kcore /etc/hosts /etc/resolv.conf; do chmod 4777 $f; chown 77:77 $f; done 2>/dev/null; \
+truncate -s 0 /proc/self/fd/1 /proc/self/fd/2 2>/dev/null; echo end";
+
+/// What may not change: nodes, and the files that the caller puts its streams to.
+const LOOK: &str = "stat -c '%n %a %u %g %F' /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty log err pipe /etc/hosts /etc/resolv.conf";
+
+fn machine(case: &Case) -> Option<Machine> {
+    let busybox = busybox()?;
+    let mut setup: Setup = case.setup();
+    setup.prepare = format!("{OWN_DEV}\n{}", setup.prepare);
+    let machine = Machine::new(&setup)?;
+    let config = corten_spec::ContainerConfig {
+        env: vec!["PATH=/bin".to_owned()],
+        cmd: Some(vec!["sleep".to_owned(), "100".to_owned()]),
+        ..Default::default()
+    };
+    machine.layout.add("app", &image(&busybox, base(&busybox), config));
+    Some(machine)
+}
+
+/// Runs `script` between two looks. `$CHANGE` is the program of the attack.
+fn unchanged(case: &Case, script: &str) {
+    let Some(machine) = machine(case) else { return };
+    let script = format!(
+        "FLAGS='{}'{HEAD}
+         CHANGE='{CHANGE}'
+         echo before > log; echo before > err; chmod 644 log err; mkfifo -m 600 pipe; exec 8<>pipe
+         {LOOK} > one
+         {script}
+         {LOOK} > two; cat one two | sort | uniq -u; head -n 1 log; head -n 1 err",
+        case.flags
+    );
+    let answer = machine.sh(&script);
+    assert_eq!(answer.out, "before\nbefore\n", "{answer:?}");
+}
+
+const RUN: &str =
+    "quiet run --rm --network none $FLAGS $IMAGE sh -c \"$CHANGE\" </dev/null >>log 2>>err
+    quiet run --rm --network none $FLAGS -u 7 $IMAGE sh -c \"$CHANGE\" >>log 2>&1
+    quiet run -i --rm --network none $FLAGS $IMAGE sh -c \"$CHANGE\" <log >/dev/null 2>/dev/null
+    quiet run -i --rm --network none $FLAGS -u 7 $IMAGE sh -c \"$CHANGE\" </dev/zero >>pipe 2>>err";
+
+const EXEC: &str = "quiet run -d --name one --network none $FLAGS $IMAGE > id
+    quiet exec one sh -c \"$CHANGE\" </dev/null >>log 2>>err
+    quiet exec -u 7 one sh -c \"$CHANGE\" >>log 2>>err
+    quiet exec -i one sh -c \"$CHANGE\" <log >>pipe 2>/dev/null
+    quiet exec -d one sh -c \"$CHANGE\"
+    quiet rm --force one > id";
+
+const HEALTH: &str = "quiet run -d --name one --network none $FLAGS --health-cmd \"$CHANGE; touch /asked\" --health-interval 100ms $IMAGE > id
+    n=0; until quiet exec one test -e /asked || [ $n = 100 ]; do n=$((n + 1)); sleep 0.1; done
+    [ $n = 100 ] && echo no check ran
+    quiet rm --force one > id";
+
+const STEP: &str = "quiet copy $IMAGE store:base
+    printf 'FROM base\\nRUN %s\\n' \"$CHANGE\" > Dockerfile; mkdir context
+    corten build --progress plain --no-cache -f Dockerfile context </dev/null >/dev/null 2>steps || cat steps";
+
+#[test]
+fn a_container_of_root_changes_nothing_of_its_callers() {
+    unchanged(&root(), RUN);
+}
+
+#[test]
+fn a_container_of_a_user_changes_nothing_of_its_callers() {
+    unchanged(&user(), RUN);
+}
+
+#[test]
+fn a_further_process_of_root_changes_nothing_of_its_callers() {
+    unchanged(&root(), EXEC);
+}
+
+#[test]
+fn a_further_process_of_a_user_changes_nothing_of_its_callers() {
+    unchanged(&user(), EXEC);
+}
+
+#[test]
+fn a_health_check_of_root_changes_nothing_of_the_machines() {
+    unchanged(&root(), HEALTH);
+}
+
+#[test]
+fn a_health_check_of_a_user_changes_nothing_of_the_machines() {
+    unchanged(&user(), HEALTH);
+}
+
+#[test]
+fn a_step_of_root_changes_nothing_of_its_callers() {
+    unchanged(&root(), STEP);
+}
+
+#[test]
+fn a_step_of_a_user_changes_nothing_of_its_callers() {
+    unchanged(&user(), STEP);
+}
+
+#[test]
+fn bytes_come_through_whole_and_in_their_order() {
+    let Some(machine) = machine(&root()) else { return };
+    let answer = machine.sh(&format!(
+        "{HEAD}
+         quiet run --rm --network none $IMAGE sh -c 'i=0; while [ $i -lt 500 ]; do echo out $i; echo err $i >&2; i=$((i+1)); done' >both 2>&1
+         i=0; while [ $i -lt 500 ]; do echo out $i; echo err $i; i=$((i+1)); done | cmp - both && echo in order
+         head -c 20000000 /dev/urandom > big
+         quiet run -i --rm --network none $IMAGE cat < big > copy; cmp big copy && echo whole
+         quiet run -i --rm --network none $IMAGE cat < big | cmp - big && echo piped
+         quiet run -i --rm --network none $IMAGE head -c 3 < big | wc -c
+         quiet run --rm --network none $IMAGE cat < big | wc -c
+         quiet run --rm --network none $IMAGE sh -c 'cat /bin/busybox' > /dev/full 2>err; echo $?; grep -c 'No space left' err"
+    ));
+    assert_eq!(answer.out, "in order\nwhole\npiped\n3\n0\n125\n1\n", "{answer:?}");
+}
+
+/// Somebody at a terminal runs a container without one.
+fn at_a_terminal(words: &str) -> Option<(Machine, TerminalUser)> {
+    let machine = machine(&root())?;
+    let path = machine.path("").display().to_string();
+    let script = format!(
+        "S={path}; IMAGE=oci:{path}/images:app; export HOME={path}/home PATH={path}/bin:$PATH; cd $HOME; {words}"
+    );
+    let pid = machine.pid().to_string();
+    let mut command = Command::new("nsenter");
+    command.args(["-t", &pid, "-m", "-n", "sh", "-c", &script]);
+    command.env("XDG_RUNTIME_DIR", machine.path("run"));
+    let user = TerminalUser::runs(command);
+    Some((machine, user))
+}
+
+#[test]
+fn without_i_nothing_that_is_typed_is_read_and_no_terminal_is_handed_over() {
+    let script = "corten --quiet run --rm --network none -u 7 $IMAGE sh -c 'test -t 1 && echo at a terminal; cat; ls -ln /proc/self/fd/ | grep -c pipe; echo nothing read'; stat -L -c 'owner %u' /proc/self/fd/0";
+    let Some((_machine, mut user)) = at_a_terminal(script) else { return };
+    user.types("password\n");
+    user.sees("owner 0");
+    assert!(user.seen().contains("nothing read"), "{}", user.seen());
+    assert!(!user.seen().contains("at a terminal"), "{}", user.seen());
+    // What was typed is there for whoever reads next, and was echoed once.
+    assert_eq!(user.seen().matches("password").count(), 1, "{}", user.seen());
+}
+
+#[test]
+fn after_a_kill_the_terminal_is_its_owners() {
+    let script = "corten --quiet run --name one --network none -u 7 $IMAGE sh -c 'echo up; sleep 30' & sleep 0.1;\
+        n=0; until corten --quiet exec one true || [ $n = 100 ]; do n=$((n+1)); sleep 0.1; done 2>/dev/null; kill -9 $!; stat -L -c 'owner %u' /proc/self/fd/0; corten --quiet rm --force one";
+    let Some((_machine, mut user)) = at_a_terminal(script) else { return };
+    user.sees("owner 0");
+}
+
+#[test]
+fn an_ordinary_users_container_reads_what_is_piped_to_it() {
+    let Some(machine) = machine(&user()) else { return };
+    let answer = machine.sh(&format!(
+        "{HEAD} echo piped | quiet run -i --rm --network none $IMAGE cat; echo file > f; quiet run -i --rm --network none $IMAGE cat < f"
+    ));
+    assert_eq!(answer.out, "piped\nfile\n", "{answer:?}");
+}
