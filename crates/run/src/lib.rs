@@ -50,6 +50,7 @@ mod pod;
 mod prepare;
 mod procfs;
 mod runtime;
+mod socket;
 mod supervise;
 mod sys;
 mod talk;
