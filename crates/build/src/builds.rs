@@ -92,7 +92,8 @@ impl PastStep {
 /// Remembers a build, and forgets the oldest ones.
 pub(crate) fn remember(place: &Path, build: &PastBuild) -> Result<()> {
     let directory = place.join(BUILDS);
-    std::fs::create_dir_all(&directory).map_err(failed(directory.display(), "creation"))?;
+    corten_store::private::make_directories(&directory)
+        .map_err(failed(directory.display(), "creation"))?;
     let mark = blake3::hash(format!("{}{:?}", std::process::id(), build.steps).as_bytes()).to_hex();
     let name = format!("{:015}-{}", build.began, mark.get(..12).unwrap_or_default());
     write(&directory.join(name), build)?;

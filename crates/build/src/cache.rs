@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use corten_store::LayoutStore;
+use corten_store::{LayoutStore, private};
 use rustix::fs::{FlockOperation, Timespec, Timestamps, UTIME_NOW, flock, futimens};
 use serde::{Deserialize, Serialize};
 
@@ -63,7 +63,8 @@ impl Cache {
     pub(crate) fn open(place: &Path) -> Result<Self> {
         for name in [STEPS, ORIGINS] {
             let directory = place.join(name);
-            std::fs::create_dir_all(&directory).map_err(failed(directory.display(), "creation"))?;
+            private::make_directories(&directory)
+                .map_err(failed(directory.display(), "creation"))?;
         }
         let lock = place.join(LOCK);
         let lock = open_lock(&lock).map_err(failed(lock.display(), "opening"))?;
@@ -122,7 +123,7 @@ pub(crate) fn touch(file: &File) -> std::io::Result<()> {
 
 /// Opens a file that is a lock, made where it is missing.
 pub(crate) fn open_lock(path: &Path) -> std::io::Result<File> {
-    File::options().create(true).truncate(false).write(true).open(path)
+    private::open(path)
 }
 
 /// Keeps builds from finding layers for as long as it is held: what is taken away meanwhile, none of them uses.

@@ -9,7 +9,7 @@
 //! ```
 
 use std::fs::File;
-use std::io::Seek as _;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,10 +17,11 @@ use std::time::Duration;
 use corten_bundle::Powers;
 use corten_dockerfile::{FileAccess, MountAccess, MountKind, Sharing};
 use corten_layer::{
-    Apply, Compression, Devices, Limits, PackOptions, Precision, Root, RootEntry, Whiteouts, apply,
-    pack_directory,
+    Apply, Compression, CopyOwners, CopyTree, Devices, Limits, PackOptions, Precision, Root,
+    RootEntry, Whiteouts, apply, copy_tree,
 };
-use rustix::fs::{FlockOperation, flock};
+use corten_store::private;
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -127,7 +128,9 @@ impl StageRun<'_> {
     ) -> Result<()> {
         let shown = data.display();
         let place = data.parent().unwrap_or(data);
-        let staged = tempfile::tempdir_in(place).map_err(failed(&shown, "creation"))?;
+        let mut builder = tempfile::Builder::new();
+        let staged = builder.permissions(private::of_directories()).tempdir_in(place);
+        let staged = staged.map_err(failed(&shown, "creation"))?;
         let MountKind::Cache { source, .. } = &wanted.mount.kind else { return Ok(()) };
         if self.session.import_mount(name, staged.path())? {
             // It is as it was there.
@@ -154,17 +157,22 @@ impl StageRun<'_> {
         Ok(())
     }
 
+    /// Fills a new cache from a tree, by descriptors and with its holes.
     fn copy_tree(&self, from: &Path, to: &Path) -> Result<()> {
-        let object = || from.display();
-        let spool = tempfile::tempfile_in(self.session.work.path());
-        let spool = spool.map_err(failed(object(), "copying"))?;
-        let options = cache_options(Compression::None);
-        let packed = pack_directory(from, &options, std::io::BufWriter::new(spool));
-        let (_, spool) = packed.map_err(of_layer(object()))?;
-        let spool = spool.into_inner().map_err(|error| error.into_error());
-        let mut spool = spool.map_err(failed(object(), "copying"))?;
-        spool.rewind().map_err(failed(object(), "copying"))?;
-        fill(spool, to, self.session.builder.powers)
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = |path: &Path| {
+            let opened = rustix::fs::open(path, flags, Mode::empty());
+            opened.map_err(failed(path.display(), "opening"))
+        };
+        let owners = match self.session.builder.powers {
+            Powers::OneId => CopyOwners::Caller,
+            _ => CopyOwners::Keep,
+        };
+        let is_unwanted = || self.session.is_over();
+        let how = CopyTree { limits: Limits::default(), owners, is_unwanted: &is_unwanted };
+        copy_tree(open(from)?.as_fd(), open(to)?.as_fd(), &how)
+            .map_err(of_layer(from.display()))?;
+        Ok(())
     }
 }
 
@@ -219,7 +227,7 @@ pub(crate) fn locked(
     let path = lock_of(place, number);
     let wrong = |action| failed(path.display(), action);
     loop {
-        std::fs::create_dir_all(place).map_err(failed(place.display(), "creation"))?;
+        private::make_directories(place).map_err(failed(place.display(), "creation"))?;
         let file = match open_lock(&path) {
             // Who removes caches has removed the directory meanwhile.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,

@@ -65,7 +65,7 @@ impl StageRun<'_> {
             }
         }
         let bytes = serde_json::to_vec(&spec).map_err(wrong)?;
-        std::fs::write(&path, bytes).map_err(failed(path.display(), "writing"))?;
+        corten_store::private::write(&path, &bytes).map_err(failed(path.display(), "writing"))?;
         let id = ContainerId::random()?;
         let once = OnceBundle { directory: self.session.work.path(), bundle: &bundle, env: &env };
         let ended = talk_once(once, &id, &mut |pid| self.connect(network, &id, pid));

@@ -281,7 +281,7 @@ impl StageRun<'_> {
             return Ok(false);
         }
         let path = self.memory_room()?.join("secret");
-        std::fs::write(&path, &value.0).map_err(failed("a secret", "writing"))?;
+        corten_store::private::write(&path, &value.0).map_err(failed("a secret", "writing"))?;
         set_access(&path, access, 0o400)?;
         made.mounts.push(bound(&path, target, true));
         Ok(true)
@@ -291,7 +291,7 @@ impl StageRun<'_> {
     pub(crate) fn memory_room(&self) -> Result<PathBuf> {
         let room = self.ground.brief()?;
         let flags = rustix::mount::MountFlags::NOSUID | rustix::mount::MountFlags::NODEV;
-        rustix::mount::mount("tmpfs", &room, "tmpfs", flags, Some(c"mode=0755"))
+        rustix::mount::mount("tmpfs", &room, "tmpfs", flags, Some(c"mode=0700"))
             .map_err(failed("memory for a step", "mounting"))?;
         Ok(room)
     }
@@ -308,13 +308,13 @@ pub(crate) fn set_access(path: &Path, access: FileAccess, mode: u32) -> Result<(
     lchown(path, Some(uid), Some(gid)).map_err(failed(path.display(), "change of owner"))
 }
 
-/// A bind of a path of this machine.
+/// A bind of what the builder has for a step, where no device is one.
 pub(crate) fn bound(source: &Path, target: &str, is_read_only: bool) -> RuntimeMount {
     let mut mount = RuntimeMount::default();
     mount.set_destination(PathBuf::from(target)).set_typ(Some("bind".to_owned()));
     mount.set_source(Some(source.to_owned()));
     let access = if is_read_only { "ro" } else { "rw" };
-    let mut options = vec!["rbind", "rprivate", access];
+    let mut options = vec!["rbind", "rprivate", "nodev", "rnodev", access];
     // What is mounted below is given along.
     options.extend(is_read_only.then_some("rro"));
     mount.set_options(Some(options.into_iter().map(str::to_owned).collect()));

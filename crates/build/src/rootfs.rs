@@ -11,6 +11,7 @@ use corten_bundle::{Above, Additions, Lease, MountPoint, Purpose, RootMount, Sta
 use corten_dockerfile::IgnoreFile;
 use corten_layer::{Entry, EntryKind, TreePath};
 use corten_spec::DiffId;
+use corten_store::private;
 use rustix::mount::UnmountFlags;
 
 use crate::base::BuiltLayer;
@@ -82,8 +83,9 @@ impl<'a> Ground<'a> {
     pub(crate) fn new(session: &'a Session<'a>, name: &str) -> Result<Self> {
         let (directory, brief) =
             (session.work.path().join(name), session.work.bundles().join(name));
-        make(&directory)?;
-        make(&brief)?;
+        for path in [&directory, &brief] {
+            private::make_directory(path).map_err(failed(path.display(), "creation"))?;
+        }
         corten_run::private_mounts()?;
         Ok(Self { session, directory, brief, state: RefCell::default() })
     }
@@ -248,7 +250,8 @@ impl Tree for View {
     }
 }
 
-/// Makes a directory that everybody may enter, whatever the umask.
+/// Makes a directory that a container sees, with the mode that it has there, whatever the umask. What is above it
+/// is closed to others.
 pub(crate) fn make(path: &Path) -> Result<()> {
     match std::fs::create_dir(path) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(()),

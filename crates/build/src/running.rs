@@ -14,6 +14,7 @@ use corten_layer::{Marks, Owner, PackOptions, pack_directory};
 use corten_run::network::{self, Private, Way};
 use corten_run::{ContainerId, ExitStatus, OnceBundle, Streams, run_once};
 use corten_spec::{ContainerConfig, ImageConfig};
+use corten_store::private;
 
 use crate::assemble::built;
 use crate::base::BuiltLayer;
@@ -244,7 +245,7 @@ impl StageRun<'_> {
             process.set_user(user);
         }
         let path = room.join("bundle/config.json");
-        std::fs::write(&path, converted.bytes()).map_err(failed(path.display(), "writing"))?;
+        private::write(&path, converted.bytes()).map_err(failed(path.display(), "writing"))?;
         Ok((unwritten, owner))
     }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use corten_run::{ContainerId, Guard};
+use corten_store::private;
 use rustix::fs::FlockOperation;
 
 use crate::error::{Result, StepError, failed, refused};
@@ -34,7 +35,7 @@ enum Post {
 impl Work {
     /// Makes a new one in `place`, and sweeps those of the dead. What is needed briefly is kept in `memory`.
     pub(crate) fn begin(place: &Path, memory: Option<&Path>) -> Result<Self> {
-        std::fs::create_dir_all(place).map_err(failed(place.display(), "creation"))?;
+        private::make_directories(place).map_err(failed(place.display(), "creation"))?;
         // Between its making and its lock, a new one looks like one that was left.
         let _all = all_locked(place).map_err(failed(place.display(), "lock"))?;
         sweep_dead(place);
@@ -43,7 +44,7 @@ impl Work {
         let shown = path.display();
         // Named as its lock is, which is there first.
         let lock = place.join(format!("{}.lock", id.short()));
-        let file = File::create_new(&lock).map_err(failed(&shown, "creation"))?;
+        let file = private::create_new(&lock).map_err(failed(&shown, "creation"))?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
             .map_err(failed(&shown, "lock"))?;
         corten_run::make_room(&path, memory)?;

@@ -9,6 +9,7 @@
 //!
 //! [run]
 //! form = "directories"           # how layers are kept ready; without it what the kernel can
+//! verify = true                  # read and compare all that a container starts from, as run --verify
 //!
 //! [build]
 //! cache-max = "20g"              # most bytes of the builder's cache after a build
@@ -63,6 +64,9 @@ pub struct AdmissionConfig {
 pub struct RunSettings {
     /// How layers are kept ready.
     pub form: Option<FormWord>,
+    /// Whether all that a container starts from is read and compared before it is made.
+    #[serde(default)]
+    pub verify: bool,
 }
 
 /// How images are built.
@@ -167,6 +171,30 @@ pub enum ConfigError {
     /// The environment names no place for the store.
     #[error("there is no home directory to keep the store in: set CORTEN_STORE")]
     NoHome,
+    /// The store is another user's, who could change under this one's hands whatever is in it.
+    #[error(
+        "the store {} is user {owner}'s, not this user's: name a directory of one's own, or one below it, with \
+         --store or CORTEN_STORE",
+        path.display()
+    )]
+    ForeignStore {
+        /// Where.
+        path: PathBuf,
+        /// Whose.
+        owner: u32,
+    },
+    /// The store is shared with a group on purpose, which corten keeps no store for.
+    #[error(
+        "the store {} is shared with group {group}, and a store is its owner's alone: 'chmod g-s,go-rwx' makes it \
+         so, or name another one with --store or CORTEN_STORE",
+        path.display()
+    )]
+    SharedStore {
+        /// Where.
+        path: PathBuf,
+        /// With whom.
+        group: u32,
+    },
 }
 
 /// Most bytes a configuration file may have.

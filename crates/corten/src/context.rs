@@ -155,7 +155,7 @@ impl Context {
             return Ok(store.clone());
         }
         let path = self.store_path.as_ref().ok_or(ConfigError::NoHome)?;
-        let store = LayoutStore::create(path)?;
+        let store = crate::own_store::open(path, self.tell)?;
         Ok(self.store.get_or_init(|| store).clone())
     }
 
@@ -183,6 +183,11 @@ impl Context {
             Some(word) => word.into(),
             None => snapshots.form(),
         })
+    }
+
+    /// Whether all that a container starts from is to be compared, whatever is asked.
+    pub(crate) fn verifies(&self) -> bool {
+        self.config.run.verify
     }
 
     /// The containers of the local store.

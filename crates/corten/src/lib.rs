@@ -13,6 +13,7 @@ mod failure;
 mod opened;
 pub mod ops;
 mod output;
+mod own_store;
 mod place;
 mod plain;
 mod reach;

@@ -15,6 +15,8 @@ mod apply;
 mod audit;
 mod change;
 mod compression;
+mod copy_file;
+mod copy_tree;
 mod decoder;
 mod diff_reader;
 mod entry;
@@ -46,6 +48,8 @@ pub use apply::{
 pub use audit::{Audit, MAX_PROBLEMS, Problem, audit, audit_each, list};
 pub use change::{Aspect, Change, ChangeKind, changes};
 pub use compression::{Compression, MAGIC_BYTES};
+pub use copy_file::{CopyBounds, copy_file, write_sparse};
+pub use copy_tree::{CopiedTree, CopyOwners, CopyTree, copy_tree};
 pub use decoder::{Decoder, MAX_WINDOW_LOG};
 pub use diff_reader::{DiffReader, Unpacked};
 pub use entry::{Attributes, Device, Entry, EntryKind, Extent, Mtime};

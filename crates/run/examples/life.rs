@@ -30,7 +30,12 @@ fn now() -> Timestamp {
 struct Overlay;
 
 impl Prepare for Overlay {
-    fn prepare(&self, container: &Container, directory: &Path) -> io::Result<()> {
+    fn prepare(
+        &self,
+        container: &Container,
+        directory: &Path,
+        _: &(dyn Fn() -> bool + Sync),
+    ) -> io::Result<()> {
         let text = |name: &str| {
             let value = container.asked.recipe.get(name).and_then(Value::as_str);
             value.ok_or_else(|| io::Error::other(format!("the recipe has no {name}")))

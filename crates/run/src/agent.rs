@@ -62,7 +62,7 @@ impl AgentProxy {
     /// longer than the address of a socket.
     pub fn start(path: &Path, agent: AgentPlace) -> Result<Self> {
         let listening = || format!("listen for ssh at {}", path.display());
-        let listener = through(path, |short| UnixListener::bind(short)).doing(listening)?;
+        let listener = through(path, crate::socket::listen_at).doing(listening)?;
         let own = listener.try_clone().doing(listening)?;
         let over = Arc::new(AtomicBool::new(false));
         let is_over = Arc::clone(&over);

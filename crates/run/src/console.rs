@@ -27,11 +27,11 @@ impl Console {
     pub(crate) fn listen(directory: &Path, id: &ContainerId) -> Result<Self> {
         let listening = || format!("listen in {}", directory.display());
         let name = format!("console-{}-{}", id.short(), ContainerId::random()?.short());
-        std::fs::create_dir_all(directory).doing(listening)?;
+        crate::place::make_directories(directory).doing(listening)?;
         let directory = File::open(directory).doing(listening)?;
         // The address of a socket has 108 bytes; a path through the descriptor is always short enough.
         let address = format!("/proc/self/fd/{}/{name}", directory.as_raw_fd());
-        let listener = UnixListener::bind(address).doing(listening)?;
+        let listener = crate::socket::listen_at(Path::new(&address)).doing(listening)?;
         Ok(Self { directory, name, listener })
     }
 

@@ -9,7 +9,8 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -163,8 +164,8 @@ pub(crate) fn serve(hub: &Arc<Hub>, place: &Place) -> Result<()> {
     // The address of a socket has 108 bytes; a path through the descriptor is always short enough.
     let dir = File::open(&place.dir).doing(|| format!("open {}", place.dir.display()))?;
     let address = format!("/proc/self/fd/{}/attach.sock", dir.as_raw_fd());
-    let listener =
-        UnixListener::bind(address).doing(|| format!("listen in {}", place.dir.display()))?;
+    let listener = crate::socket::listen_at(Path::new(&address))
+        .doing(|| format!("listen in {}", place.dir.display()))?;
     let hub = Arc::clone(hub);
     thread::spawn(move || {
         for client in listener.incoming() {

@@ -51,6 +51,7 @@ mod prepare;
 mod procfs;
 mod relay;
 mod runtime;
+mod socket;
 mod supervise;
 mod sys;
 mod talk;

@@ -49,10 +49,10 @@ impl fmt::Debug for OnceBundle<'_> {
 pub fn make_room(directory: &Path, memory: Option<&Path>) -> Result<()> {
     let making = |path: &Path| format!("make the directory {}", path.display());
     let make = |path: &Path| {
-        let made = std::fs::create_dir(path);
-        // What containers run below it is reached by them through it.
-        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        made.and_then(|()| std::fs::set_permissions(path, open)).doing(|| making(path))
+        // Containers have what is below it by their mounts, not by its path: nobody else comes in.
+        let mut private = std::fs::DirBuilder::new();
+        let private = std::os::unix::fs::DirBuilderExt::mode(&mut private, 0o700);
+        private.create(path).doing(|| making(path))
     };
     make(directory)?;
     for part in [RUNTIME, BUNDLES] {

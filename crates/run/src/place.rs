@@ -40,11 +40,7 @@ impl Containers {
     pub fn open(root: &Path, clock: Clock) -> Result<Self> {
         for name in ["containers", "embryos", "garbage", "names", "pods", "runtime"] {
             let path = root.join(name);
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&path)
-                .doing(|| format!("make {}", path.display()))?;
+            make_directories(&path).doing(|| format!("make {}", path.display()))?;
         }
         let root = root.canonicalize().doing(|| format!("find {}", root.display()))?;
         Ok(Self { root, clock })
@@ -205,7 +201,7 @@ impl Place {
     pub(crate) fn write_bytes(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.file(name);
         let part = self.file(&format!(".{name}.{}", std::process::id()));
-        let written = File::create(&part).and_then(|mut file| {
+        let written = create(&part).and_then(|mut file| {
             file.write_all(bytes)?;
             put(&part, &path)
         });
@@ -270,6 +266,21 @@ fn put(part: &Path, path: &Path) -> io::Result<()> {
         // There is none yet, or the file system cannot.
         Err(_) => fs::rename(part, path),
     }
+}
+
+/// Makes a file that nobody but its owner reads, in place of what it held.
+pub(crate) fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)
+}
+
+/// Writes one.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    create(path)?.write_all(bytes)
+}
+
+/// Makes a directory that nobody but its owner enters, with the parents that are missing.
+pub(crate) fn make_directories(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Opens a lock file, made when missing.

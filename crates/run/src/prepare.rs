@@ -16,8 +16,14 @@ use std::path::Path;
 /// of an overlay stand in `directory/upper` and `directory/work`. It runs in a thread with a mount
 /// namespace of its own: what is mounted lives until the container's last process, and no kill leaks it.
 pub trait Prepare: Sync {
-    /// Mounts and writes.
-    fn prepare(&self, container: &Container, directory: &Path) -> io::Result<()>;
+    /// Mounts and writes. What takes long asks `is_unwanted` again and again, and fails where it says yes: nobody
+    /// waits for the container any more.
+    fn prepare(
+        &self,
+        container: &Container,
+        directory: &Path,
+        is_unwanted: &(dyn Fn() -> bool + Sync),
+    ) -> io::Result<()>;
 
     /// Told between each creation and its start, when the first process `pid` waits in its namespaces: for
     /// a network, say. The descriptors are held until the container ends.
@@ -60,7 +66,7 @@ impl Hold for Prepared {}
 pub struct Prepared;
 
 impl Prepare for Prepared {
-    fn prepare(&self, _: &Container, _: &Path) -> io::Result<()> {
+    fn prepare(&self, _: &Container, _: &Path, _: &(dyn Fn() -> bool + Sync)) -> io::Result<()> {
         Ok(())
     }
 }
@@ -85,10 +91,11 @@ pub(crate) fn prepared(
     prepare: &dyn Prepare,
     container: &Container,
     containers: &Containers,
+    is_unwanted: &(dyn Fn() -> bool + Sync),
 ) -> Result<Spec> {
     let preparing = || format!("prepare container {}", container.id);
     let place = containers.place(&container.id);
-    prepare.prepare(container, &place.dir).doing(preparing)?;
+    prepare.prepare(container, &place.dir, is_unwanted).doing(preparing)?;
     if let Some(pod) = &container.asked.pod {
         holder::share(containers, pod, &place)?;
     }

@@ -206,10 +206,22 @@ impl<'a> Supervisor<'a> {
     /// Prepares and creates, apart from the machine's mounts.
     fn create(&self, wires: Wires) -> Result<Created> {
         apart(|| {
-            let spec = prepared(self.prepare, &self.container, self.containers)?;
+            let unwanted = || self.is_unwanted();
+            let spec = prepared(self.prepare, &self.container, self.containers, &unwanted)?;
             let pid = self.machine.create(&self.container.id, &self.place.bundle(), wires)?;
             Ok((pid, spec))
         })
+    }
+
+    /// Whether a start that is still being prepared is not wanted any more: its caller was asked to end, or the
+    /// container to stop.
+    fn is_unwanted(&self) -> bool {
+        match &self.side {
+            Side::Caller(front, _) => {
+                front.lock().unwrap_or_else(PoisonError::into_inner).is_asked_to_end()
+            }
+            Side::Hub(_) => self.place.has("stopped"),
+        }
     }
 
     fn create_with_terminal(&self) -> Result<(Created, Outputs)> {

@@ -13,10 +13,32 @@ use rustix::io::Errno;
 
 use crate::StoreError;
 
-/// Mode of every file made here, whatever the umask: image content is not secret.
-pub(crate) const FILE_MODE: u32 = 0o644;
-/// Mode of every directory made here.
-const DIR_MODE: u32 = 0o755;
+/// Who may reach what is made below a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// The owner alone, whatever the umask.
+    Private,
+    /// Everybody whom the umask lets read it; nobody else writes.
+    Common,
+}
+
+impl Access {
+    /// What is closed stays closed: the access that the directory with this mode gives.
+    fn of(mode: u32) -> Self {
+        if mode & OTHERS == 0 { Self::Private } else { Self::Common }
+    }
+
+    fn of_files(self) -> Mode {
+        Mode::from_raw_mode(if self == Self::Private { 0o600 } else { 0o644 })
+    }
+
+    fn of_directories(self) -> Mode {
+        Mode::from_raw_mode(if self == Self::Private { 0o700 } else { 0o755 })
+    }
+}
+
+/// The bits of a mode that are not the owner's.
+pub(crate) const OTHERS: u32 = 0o077;
 
 /// A directory and what is below it. Paths are relative, made of names that the caller knows to be
 /// plain (fixed texts and the two portions of a digest).
@@ -24,6 +46,7 @@ const DIR_MODE: u32 = 0o755;
 pub(crate) struct Beneath {
     fd: OwnedFd,
     path: PathBuf,
+    access: Access,
 }
 
 /// Wraps an error of the system with the file it is about.
@@ -32,24 +55,47 @@ pub(crate) fn io_error(path: &Path, action: &'static str, source: io::Error) -> 
 }
 
 impl Beneath {
-    /// Opens an existing directory; `path` itself may be a symbolic link, it is the user's word.
+    /// Opens an existing directory; `path` itself may be a symbolic link, it is the user's word. What is made in
+    /// one that is closed to others is closed to them, too.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty())
             .map_err(|errno| io_error(path, "open", errno.into()))?;
-        Ok(Self { fd, path: path.to_owned() })
+        let stat = rustix::fs::fstat(&fd).map_err(|errno| io_error(path, "stat", errno.into()))?;
+        Ok(Self { fd, path: path.to_owned(), access: Access::of(stat.st_mode) })
+    }
+
+    /// Opens a directory that may hold other things as well: a file in it is as open as the umask says.
+    pub(crate) fn open_common(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self { access: Access::Common, ..Self::open(path)? })
     }
 
     /// Opens a directory that is made, with its parents, where it is missing.
     pub(crate) fn create(path: &Path) -> Result<Self, StoreError> {
-        let is_new = !path.exists();
-        std::fs::create_dir_all(path).map_err(|e| io_error(path, "creation", e))?;
-        let root = Self::open(path)?;
-        if is_new {
-            rustix::fs::fchmod(&root.fd, Mode::from_raw_mode(DIR_MODE))
-                .map_err(|errno| io_error(path, "change of mode", errno.into()))?;
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(|e| io_error(parent, "creation", e))?;
         }
-        Ok(root)
+        match rustix::fs::mkdir(path, Access::Common.of_directories()) {
+            Ok(()) | Err(Errno::EXIST) => Self::open(path),
+            Err(errno) => Err(io_error(path, "creation", errno.into())),
+        }
+    }
+
+    /// The same, closed to everybody but its owner, as are the parents that are made.
+    pub(crate) fn create_private(path: &Path) -> Result<Self, StoreError> {
+        crate::private::make_directories(path).map_err(|e| io_error(path, "creation", e))?;
+        Ok(Self { access: Access::Private, ..Self::open(path)? })
+    }
+
+    /// Closes the directory itself, where what is made in it is private.
+    pub(crate) fn close_itself(&self) -> Result<(), StoreError> {
+        let wrong = |errno: Errno| io_error(&self.path, "change of mode", errno.into());
+        if self.access == Access::Private
+            && Access::of(rustix::fs::fstat(&self.fd).map_err(wrong)?.st_mode) == Access::Common
+        {
+            rustix::fs::fchmod(&self.fd, self.access.of_directories()).map_err(wrong)?;
+        }
+        Ok(())
     }
 
     /// The directory as given.
@@ -76,11 +122,8 @@ impl Beneath {
 
     fn open_raw(&self, relative: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let mode = if flags.contains(OFlags::CREATE) {
-            Mode::from_raw_mode(FILE_MODE)
-        } else {
-            Mode::empty()
-        };
+        let mode =
+            if flags.contains(OFlags::CREATE) { self.access.of_files() } else { Mode::empty() };
         let resolve =
             ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         match rustix::fs::openat2(&self.fd, relative, flags, mode, resolve) {
@@ -168,12 +211,8 @@ impl Beneath {
                 done.push('/');
             }
             done.push_str(name);
-            match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(DIR_MODE)) {
+            match rustix::fs::mkdirat(&parent, name, self.access.of_directories()) {
                 Ok(()) => {
-                    let made = self.dir(&done)?;
-                    let mode = Mode::from_raw_mode(DIR_MODE);
-                    rustix::fs::fchmod(&made, mode)
-                        .map_err(|errno| self.fault(&done, "change of mode", errno))?;
                     sync(&parent).map_err(|e| io_error(&self.full(&done), "sync", e))?;
                 }
                 Err(Errno::EXIST) => {}
@@ -281,6 +320,8 @@ impl Beneath {
     ) -> Result<bool, StoreError> {
         let (mut file, temporary) = self.create_scratch(scratch)?;
         let written = fill(&mut file, bytes)
+            .and_then(|()| self.close(&file))
+            .and_then(|()| file.sync_data())
             .map_err(|e| io_error(&self.full(&temporary), "write", e))
             .and_then(|()| still())
             .and_then(|go| if go { self.rename(&temporary, target).map(|()| go) } else { Ok(go) });
@@ -289,6 +330,15 @@ impl Beneath {
             let _ = self.remove(&temporary);
         }
         written
+    }
+
+    /// Closes a file to others, where they have no access here: it may have been made by a version that left
+    /// it open.
+    pub(crate) fn close(&self, file: impl AsFd) -> io::Result<()> {
+        match self.access {
+            Access::Private => Ok(rustix::fs::fchmod(file, self.access.of_files())?),
+            Access::Common => Ok(()),
+        }
     }
 
     /// A new file named after `scratch`, for reading and writing, and its name.
@@ -333,17 +383,10 @@ pub(crate) fn touch(file: impl AsFd) -> io::Result<()> {
     Ok(rustix::fs::futimens(file, &times)?)
 }
 
-/// Sets the mode that the umask may have narrowed.
-pub(crate) fn set_file_mode(file: impl AsFd) -> io::Result<()> {
-    Ok(rustix::fs::fchmod(file, Mode::from_raw_mode(FILE_MODE))?)
-}
-
 fn fill(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     // Held until the file is renamed: `collect` leaves locked files alone.
     rustix::fs::flock(&*file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
-    file.write_all(bytes)?;
-    set_file_mode(&*file)?;
-    file.sync_data()
+    file.write_all(bytes)
 }
 
 fn sync(dir: &OwnedFd) -> io::Result<()> {

@@ -15,6 +15,7 @@ mod layout;
 mod memory;
 mod part;
 mod port;
+pub mod private;
 mod progress;
 mod reader;
 mod region;

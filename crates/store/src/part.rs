@@ -12,7 +12,7 @@ use rustix::fs::{Advice, FlockOperation};
 use rustix::io::Errno;
 
 use crate::StoreError;
-use crate::beneath::{Beneath, io_error, set_file_mode, touch};
+use crate::beneath::{Beneath, io_error, touch};
 use crate::intake::Sink;
 use crate::region::CHUNK;
 
@@ -178,7 +178,7 @@ impl Sink for Part {
     }
 
     fn publish(&mut self) -> Result<(), StoreError> {
-        set_file_mode(&self.file).map_err(self.fault("change of mode"))?;
+        self.place.root.close(&self.file).map_err(self.fault("change of mode"))?;
         touch(&self.file).map_err(self.fault("change of times"))?;
         self.file.sync_data().map_err(self.fault("sync"))?;
         self.place.root.rename(&self.path, &self.place.target)?;

@@ -19,6 +19,26 @@ impl TarMaker {
         self.entry((path, b'0'), mode, "", content.as_ref())
     }
 
+    /// A sparse file of `size` bytes, as GNU tar writes it in PAX records: nothing but `content`, at its end.
+    #[must_use]
+    pub fn sparse(mut self, path: &str, size: u64, content: &[u8]) -> Self {
+        let (at, length) = (size - content.len() as u64, content.len());
+        let pairs = [
+            "GNU.sparse.major=0".to_owned(),
+            "GNU.sparse.minor=1".to_owned(),
+            format!("GNU.sparse.size={size}"),
+            format!("GNU.sparse.map={at},{length}"),
+        ];
+        let record = |pair: &String| {
+            // The length of a record counts its own digits.
+            let mut lengths = (pair.len()..).map(|length| (length, format!("{length} {pair}\n")));
+            lengths.find(|(n, record)| record.len() == *n).unwrap().1
+        };
+        let body: String = pairs.iter().map(record).collect();
+        self = self.entry(("PaxHeaders/x", b'x'), 0o644, "", body.as_bytes());
+        self.entry((path, b'0'), 0o644, "", content)
+    }
+
     /// A directory; `path` may end with a slash.
     #[must_use]
     pub fn directory(self, path: &str, mode: u32) -> Self {
@@ -139,6 +159,7 @@ mod tests {
             .file(&long, 0o755, vec![7; 1000])
             .fifo("pipe")
             .device("null", 'c', (1, 3))
+            .sparse("holes", 1 << 20, b"end")
             .finish();
         assert_eq!(archive.len() % BLOCK, 0);
         let path = scratch.write("a.tar", &archive);
@@ -158,6 +179,7 @@ mod tests {
             ("-rwxr-xr-x", long.as_str()),
             ("prw-rw-rw-", "pipe"),
             ("crw-rw-rw-", "null"),
+            ("-rw-r--r--", "holes"),
         ];
         assert_eq!(lines, wanted);
         let target = scratch.join("out");
@@ -165,5 +187,7 @@ mod tests {
         let run = Command::new("tar").arg("-xf").arg(&path).arg("-C").arg(&target).status();
         assert!(run.unwrap().success());
         assert_eq!(std::fs::read(target.join(&long)).unwrap(), vec![7; 1000]);
+        let holes = std::fs::read(target.join("holes")).unwrap();
+        assert!(holes.len() == 1 << 20 && holes.ends_with(b"\0end"));
     }
 }

@@ -106,6 +106,7 @@ impl Snapshots {
                 std::fs::remove_file(&path).map_err(io_error(&path, "removal"))?;
                 swept.bytes = swept.bytes.saturating_add(meta.len());
             }
+            self.files.unseal(folder, &name)?;
             swept.forms += 1;
         }
         Ok(())
@@ -153,15 +154,16 @@ impl Snapshots {
     }
 }
 
-/// When a form was last used. Directories keep the times of their layer, so the change of the
-/// inode counts for them.
+/// When a form was last used: that is written in the time of the last access. Directories keep the times of their
+/// layer, so the change of the inode counts for them.
 fn used(meta: &Metadata, path: &Path) -> Result<SystemTime, SnapshotError> {
     if meta.is_dir() {
         use std::os::unix::fs::MetadataExt as _;
         let seconds = u64::try_from(meta.ctime()).unwrap_or_default();
         return Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
     }
-    meta.modified().map_err(io_error(path, "stat"))
+    let made = meta.modified().map_err(io_error(path, "stat"))?;
+    Ok(meta.accessed().map_or(made, |used| used.max(made)))
 }
 
 fn names(folder: &Path) -> Result<Vec<String>, SnapshotError> {

@@ -156,7 +156,10 @@ impl Snapshots {
         (layer, below, above): (&Path, &[PathBuf], &Path),
     ) -> Result<bool, SnapshotError> {
         let fault = |source| SnapshotError::Layer { diff_id: diff_id.clone(), source };
-        std::fs::create_dir(above).map_err(io_error(above, "creation"))?;
+        std::fs::DirBuilder::new()
+            .mode(0o755)
+            .create(above)
+            .map_err(io_error(above, "creation"))?;
         let below = below.iter().rev().map(|path| Root::open(path)).collect::<Result<Vec<_>, _>>();
         let (layer, over) = (Root::open(layer).map_err(fault)?, Root::open(above).map_err(fault)?);
         let made = complete(note, &layer, &below.map_err(fault)?, &over, WHITEOUTS);

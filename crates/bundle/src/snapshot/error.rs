@@ -44,6 +44,20 @@ pub enum SnapshotError {
         /// Which.
         diff_id: DiffId,
     },
+    /// What is kept ready is not what was made.
+    #[error(
+        "{object} is not what was made ready: {}: {what}; 'corten store check --repair' takes it away, and it is \
+         made again",
+        path.display()
+    )]
+    Changed {
+        /// Which layer, or what stands over several.
+        object: String,
+        /// Where it is kept.
+        path: PathBuf,
+        /// In what way.
+        what: String,
+    },
     /// The index over the layers could not be made.
     #[error("the index over the layers cannot be made")]
     Index(#[from] ErofsError),

@@ -17,11 +17,12 @@ pub(super) const DIRECTORIES: &str = "directories";
 pub(super) const UNSYNCED: &str = "unsynced";
 pub(super) const LEASES: &str = "leases";
 pub(super) const STAGED: &str = "staged";
+pub(super) const SEALS: &str = "seals";
 const LOCK: &str = "lock";
 const MOUNTS: &str = "mounts";
 
 /// Every folder, made when the snapshots are opened.
-const FOLDERS: [&str; 6] = [TARS, INDEXES, DIRECTORIES, UNSYNCED, LEASES, STAGED];
+const FOLDERS: [&str; 7] = [TARS, INDEXES, DIRECTORIES, UNSYNCED, LEASES, STAGED, SEALS];
 
 /// Most bytes of a note; a boot's name has 36.
 pub(super) const MAX_NOTE: u64 = 64 * 1024;
@@ -85,7 +86,8 @@ impl Files {
     /// Notes that one could; where that fails, it is tried again.
     pub(super) fn note_that_it_mounts(&self) {
         let part = self.root.join(format!("{MOUNTS}.{}", std::process::id()));
-        let written = std::fs::write(&part, &self.boot);
+        let opened = open_private(&part, OpenOptions::new().create(true).truncate(true));
+        let written = opened.and_then(|mut file| file.write_all(self.boot.as_bytes()));
         let put = written.and_then(|()| std::fs::rename(&part, self.root.join(MOUNTS)));
         if put.is_err() {
             let _ = std::fs::remove_file(&part);
@@ -181,6 +183,7 @@ impl Files {
             done => done.map_err(io_error(&target, "rename"))?,
         }
         staging.published = true;
+        self.seal(folder, name)?;
         Ok(target)
     }
 }

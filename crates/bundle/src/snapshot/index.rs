@@ -49,6 +49,7 @@ impl Snapshots {
         if !self.files.is_believed(INDEXES, &name) {
             self.make_index(&name, diff_ids, tars)?;
         }
+        self.index_unchanged(diff_ids)?;
         // The index is published last, so that what it needs is there when it is.
         let aside = self.files.is_believed(INDEXES, &aside_name);
         let aside = aside.then(|| self.files.path(INDEXES, &aside_name));

@@ -12,6 +12,7 @@
 //! ├─ directories/<diff>.later what only the layers below it can decide, as an archive
 //! ├─ directories/<chain>.over what they decided in one stack: directories between its layers
 //! ├─ unsynced/<form>-<name>   the boot in which a form was made and not yet synced
+//! ├─ seals/<form>-<name>      what a form was when it was made, in a few facts
 //! ├─ leases/<process>-<n>     what a process uses, locked while it lives
 //! └─ staged/<n>               a form on its way in, locked by its maker
 //! ```
@@ -30,6 +31,7 @@ mod index;
 mod lease;
 mod overlay;
 mod same;
+mod seal;
 mod tar;
 mod verify;
 
@@ -164,6 +166,7 @@ impl Snapshots {
             if !self.has(form, diff_id) {
                 return Err(SnapshotError::NotReady { diff_id: diff_id.clone() });
             }
+            self.unchanged(form, diff_id)?;
             layers.push(self.files.path(folder_of(form), &name_of(&diff_id.0)));
         }
         let (diff_ids, index) = match form {

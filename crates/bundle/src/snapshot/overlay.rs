@@ -204,13 +204,14 @@ impl Snapshots {
         let beside = stack.beside.iter().map(PathBuf::as_path);
         for path in stack.layers.iter().map(PathBuf::as_path).chain(beside).chain(index) {
             if path.is_file() {
-                let _ = File::options().write(true).open(path).and_then(|file| {
+                let _ = File::open(path).and_then(|file| {
                     let omit = rustix::fs::UTIME_OMIT;
                     let now = rustix::fs::UTIME_NOW;
                     let time = |tv_nsec| rustix::fs::Timespec { tv_sec: 0, tv_nsec };
+                    // The time of the last change is that of the content, and is among what is sealed.
                     let times = rustix::fs::Timestamps {
-                        last_access: time(omit),
-                        last_modification: time(now),
+                        last_access: time(now),
+                        last_modification: time(omit),
                     };
                     Ok(rustix::fs::futimens(&file, &times)?)
                 });

@@ -1,9 +1,9 @@
 //! The first form of a layer: the tar that was packed, as it is.
 
 use std::fs::OpenOptions;
-use std::io::{self, Read, Write as _};
+use std::io::{self, Read};
 
-use corten_layer::{DiffReader, LayerError};
+use corten_layer::{DiffReader, LayerError, write_sparse};
 use corten_spec::{Algorithm, DiffId};
 
 use super::error::{SnapshotError, io_error};
@@ -12,6 +12,8 @@ use super::{Snapshots, name_of};
 
 /// Bytes moved at once.
 const BUFFER: usize = 256 * 1024;
+/// Zeros of this length become a hole; shorter ones are not worth a piece of their own on the disk.
+const HOLE: usize = 64 * 1024;
 
 impl Snapshots {
     /// Unpacks a layer into one file, hashed on its way.
@@ -22,11 +24,11 @@ impl Snapshots {
     ) -> Result<(), SnapshotError> {
         let staging = self.files.stage()?;
         let file = files::open_private(&staging.path, OpenOptions::new().create_new(true));
-        let mut file = file.map_err(io_error(&staging.path, "creation"))?;
+        let file = file.map_err(io_error(&staging.path, "creation"))?;
         let fault = |source| SnapshotError::Layer { diff_id: diff_id.clone(), source };
         let algorithm = algorithm_of(diff_id);
         let mut reader = DiffReader::of_diff(packed, self.limits, algorithm).map_err(fault)?;
-        let mut buffer = vec![0; BUFFER];
+        let (mut buffer, mut at) = (vec![0; BUFFER], 0);
         loop {
             let taken = match reader.read(&mut buffer) {
                 Ok(0) => break,
@@ -35,8 +37,11 @@ impl Snapshots {
                 Err(error) => return Err(fault(LayerError::from_io(error))),
             };
             let bytes = buffer.get(..taken).unwrap_or_default();
-            file.write_all(bytes).map_err(io_error(&staging.path, "writing"))?;
+            // A few bytes that unpack to a terabyte of zeros shall not fill the disk with them.
+            write_sparse(&file, at, bytes, HOLE).map_err(io_error(&staging.path, "writing"))?;
+            at += taken as u64;
         }
+        file.set_len(at).map_err(io_error(&staging.path, "writing"))?;
         let (found, _) = reader.finish_diff().map_err(fault)?;
         if found != *diff_id {
             return Err(SnapshotError::Mismatch { diff_id: diff_id.clone(), found });

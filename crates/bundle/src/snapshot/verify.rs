@@ -9,7 +9,7 @@ use corten_spec::{DiffId, Digest};
 
 use super::directory::{LATER, OVER, write_note};
 use super::error::{SnapshotError, io_error};
-use super::files::{DIRECTORIES, Hold, INDEXES, TARS};
+use super::files::{DIRECTORIES, Hold, INDEXES, STAGED, TARS};
 use super::same::{compare, same_bytes};
 use super::tar::algorithm_of;
 use super::{Form, Snapshots, name_of, name_of_stack};
@@ -46,8 +46,8 @@ pub type OpenPacked<'a> = &'a dyn Fn(&DiffId) -> Option<Box<dyn Read>>;
 
 impl Snapshots {
     /// Hashes every tar, makes the index of each of `stacks` that has one anew, and every directory of a layer
-    /// from its packed bytes, to compare the two. Nothing is changed; what is damaged is made again after
-    /// [`Snapshots::discard`]. Beside a directory there is room for one more needed meanwhile.
+    /// from its packed bytes, to compare the two. Nothing is changed but the seals of what is well; what is damaged
+    /// is made again after [`Snapshots::discard`]. Beside a directory there is room for one more needed meanwhile.
     pub fn verify(
         &self,
         stacks: &[Vec<DiffId>],
@@ -80,6 +80,9 @@ impl Snapshots {
             Ok(_) => std::fs::remove_file(path),
             Err(error) => Err(error),
         };
+        if let (Some(folder), Some(name)) = (path.parent().and_then(last), last(path)) {
+            self.files.unseal(folder, name)?;
+        }
         match done {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             done => done.map_err(io_error(path, "removal")),
@@ -97,7 +100,11 @@ impl Snapshots {
         Ok(names)
     }
 
-    fn verify_tar(&self, name: &str, verified: &mut Verified) -> Result<(), SnapshotError> {
+    pub(super) fn verify_tar(
+        &self,
+        name: &str,
+        verified: &mut Verified,
+    ) -> Result<(), SnapshotError> {
         let path = self.files.path(TARS, name);
         let Some(diff_id) = diff_id_of(name) else {
             let what = "its name is no digest".to_owned();
@@ -111,6 +118,7 @@ impl Snapshots {
         match found {
             Ok((found, bytes)) if found == diff_id => {
                 verified.bytes = verified.bytes.saturating_add(bytes);
+                self.files.seal(TARS, name)?;
             }
             Ok((found, _)) => {
                 let what = format!("its bytes hash to {found}");
@@ -121,7 +129,7 @@ impl Snapshots {
         Ok(())
     }
 
-    fn verify_directory(
+    pub(super) fn verify_directory(
         &self,
         name: &str,
         packed: OpenPacked<'_>,
@@ -135,6 +143,10 @@ impl Snapshots {
         };
         let (Some(packed), diff_id) = packed else {
             verified.unread += 1;
+            if !self.files.is_sealed(DIRECTORIES, name)? {
+                let what = "it is not what was made, and its packed bytes are not here".to_owned();
+                verified.damages.push(Damage { path, what });
+            }
             return Ok(());
         };
         let (again, later) = self.unpacked(&diff_id, packed)?;
@@ -142,7 +154,10 @@ impl Snapshots {
         let compared = compare(&path, &again.path).map_err(io_error(&path, "reading"))?;
         verified.directories += 1;
         verified.bytes = verified.bytes.saturating_add(compared.bytes);
-        verified.damages.extend(compared.difference.map(|what| Damage { path, what }));
+        match compared.difference {
+            Some(what) => verified.damages.push(Damage { path, what }),
+            None => self.files.seal(DIRECTORIES, name)?,
+        }
         let mut again = Vec::new();
         write_note(&mut again, &diff_id, later)?;
         let same = File::open(&note)
@@ -154,7 +169,11 @@ impl Snapshots {
         Ok(())
     }
 
-    fn verify_over(&self, stack: &[DiffId], verified: &mut Verified) -> Result<(), SnapshotError> {
+    pub(super) fn verify_over(
+        &self,
+        stack: &[DiffId],
+        verified: &mut Verified,
+    ) -> Result<(), SnapshotError> {
         let name = format!("{}{OVER}", name_of_stack(stack));
         if !self.files.is_believed(DIRECTORIES, &name)
             || stack.iter().any(|diff_id| !self.has(Form::Directories, diff_id))
@@ -175,7 +194,11 @@ impl Snapshots {
         Ok(())
     }
 
-    fn verify_index(&self, stack: &[DiffId], verified: &mut Verified) -> Result<(), SnapshotError> {
+    pub(super) fn verify_index(
+        &self,
+        stack: &[DiffId],
+        verified: &mut Verified,
+    ) -> Result<(), SnapshotError> {
         let name = name_of_stack(stack);
         if !self.files.is_believed(INDEXES, &name)
             || stack.iter().any(|diff_id| !self.has(Form::Index, diff_id))
@@ -194,7 +217,9 @@ impl Snapshots {
                 return Ok(());
             }
         };
-        let mut again = io::BufWriter::new(tempfile::tempfile().map_err(io_error(&path, "copy"))?);
+        // Beside what it is compared with: nobody chose another place for it.
+        let again = tempfile::tempfile_in(self.files.folder(STAGED));
+        let mut again = io::BufWriter::new(again.map_err(io_error(&path, "copy"))?);
         erofs::write(&tree, &devices, &mut again)?;
         again.flush().map_err(io_error(&path, "copy"))?;
         let mut again =
@@ -203,11 +228,15 @@ impl Snapshots {
             .rewind()
             .and_then(|()| same_bytes(&mut io::BufReader::new(File::open(&path)?), &mut again));
         if same.map_err(io_error(&path, "reading"))? {
-            return Ok(());
+            return self.files.seal(INDEXES, &name);
         }
         verified.damages.push(damaged("it is not the index that its layers give".to_owned()));
         Ok(())
     }
+}
+
+fn last(path: &std::path::Path) -> Option<&str> {
+    path.file_name()?.to_str()
 }
 
 /// The DiffId that a form has its name from.

@@ -8,7 +8,7 @@ use super::pod::{self, Together};
 use super::settings::Settings;
 use super::words::{health, pairs, restart, span};
 use super::{Context, Failure, Outcome};
-use crate::ops::{self, ExplainReport, LookRequest, Pull, RunRequest};
+use crate::ops::{self, ExplainReport, LookRequest, Pull, RunRequest, Verify};
 use crate::output::{Table, print, print_json};
 use crate::{Exit, Place, signal};
 
@@ -63,6 +63,9 @@ pub(super) struct ContainerArgs {
     /// When the registry is asked.
     #[arg(long, value_enum, default_value_t, hide_possible_values = false)]
     pull: Pull,
+    /// Read all that it starts from once more, and compare it with what it must be.
+    #[arg(long)]
+    verify: bool,
     #[command(flatten)]
     pub(super) settings: Settings,
     #[command(flatten)]
@@ -149,6 +152,7 @@ impl ContainerArgs {
             } else {
                 corten_run::Enforcement::Required
             },
+            verify: if self.verify { Verify::Bytes } else { Verify::Seals },
         })
     }
 }

@@ -46,7 +46,7 @@ pub async fn commit(context: &Context, request: CommitRequest) -> Result<ImportR
         unread("reading its image")(std::io::Error::other(format!("{digest}: {error}")))
     })?;
     let upper = containers.directory(&id).join("upper");
-    std::fs::create_dir_all(&upper).map_err(unread("opening what it wrote"))?;
+    corten_store::private::make_directories(&upper).map_err(unread("opening what it wrote"))?;
     let wanted = ImportRequest {
         source: ImportSource::Written { upper, exclude: excluded(&recipe) },
         name: request.name,

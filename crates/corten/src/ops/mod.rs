@@ -86,7 +86,7 @@ pub use ready::{Pull, Ready, ready};
 pub(crate) use run::Recipes;
 pub use run::{
     CreatedReport, DeviceWord, ExplainReport, ExplainedField, Network, RunOptions, RunRequest,
-    SeccompWord, Shared, VolumeMount, VolumeSource, create, explain, parse_ulimit, run,
+    SeccompWord, Shared, Verify, VolumeMount, VolumeSource, create, explain, parse_ulimit, run,
     run_detached,
 };
 pub use schema::schema;

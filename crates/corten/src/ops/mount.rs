@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use corten_bundle::{Form, Purpose, RootMount, Writable};
 use corten_spec::DiffId;
+use corten_store::private;
 use rustix::mount::{UnmountFlags, unmount as detach};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -126,7 +127,7 @@ pub(super) fn mounted_stacks(context: &Context) -> Result<Vec<Vec<DiffId>>, Fail
 
 fn mounts(context: &Context) -> Result<PathBuf, Failure> {
     let path = context.store()?.path().join(".corten/mounts");
-    std::fs::create_dir_all(&path).map_err(|source| Failure::Io {
+    private::make_directories(&path).map_err(|source| Failure::Io {
         object: path.display().to_string(),
         action: "creation",
         source,
@@ -143,7 +144,7 @@ fn record(mounts: &Path, target: &Path, layers: &[DiffId]) -> Result<PathBuf, Fa
     let mut number = 0_u32;
     let place = loop {
         let place = mounts.join(number.to_string());
-        match std::fs::create_dir(&place) {
+        match private::make_directory(&place) {
             Ok(()) => break place,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
             Err(error) => return Err(failed(error)),
@@ -151,7 +152,7 @@ fn record(mounts: &Path, target: &Path, layers: &[DiffId]) -> Result<PathBuf, Fa
     };
     let record = Record { target: target.to_owned(), layers: layers.to_vec() };
     let text = serde_json::to_vec(&record).map_err(|error| failed(error.into()))?;
-    std::fs::write(place.join("mount.json"), text).map_err(failed)?;
+    private::write(&place.join("mount.json"), &text).map_err(failed)?;
     Ok(place)
 }
 

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use corten_testkit::terminal::TerminalUser;
+use corten_testkit::TerminalUser;
 
 use crate::checks::HEAD;
 use crate::image::{base, busybox, image};

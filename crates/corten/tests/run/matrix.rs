@@ -68,12 +68,12 @@ impl Case {
         }
     }
 
-    fn after(mut self, script: &str) -> Self {
+    pub(crate) fn after(mut self, script: &str) -> Self {
         self.prepare = format!("{}\n{script}", self.prepare);
         self
     }
 
-    fn without_ids(mut self) -> Self {
+    pub(crate) fn without_ids(mut self) -> Self {
         self.has = &[Needs::OneId, Needs::NoGroups];
         self
     }

@@ -157,7 +157,9 @@ impl Leases {
         let found = subnet.after(last).find(|address| !taken.contains(address));
         if let Some(address) = found {
             let path = self.path("last");
-            fs::write(&path, address.to_string()).doing(|| format!("write {}", path.display()))?;
+            let text = address.to_string();
+            crate::place::write(&path, text.as_bytes())
+                .doing(|| format!("write {}", path.display()))?;
         }
         Ok(found)
     }
@@ -181,7 +183,7 @@ impl Leases {
         let part = self.path("part");
         let bytes = serde_json::to_vec(value)
             .map_err(|source| NetworkError::Damaged { path: path.clone(), source })?;
-        fs::write(&part, bytes)
+        crate::place::write(&part, &bytes)
             .and_then(|()| fs::rename(&part, &path))
             .doing(|| format!("write {}", path.display()))
     }

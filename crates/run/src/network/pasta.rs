@@ -100,7 +100,7 @@ fn run(
     tenant: &Tenant,
 ) -> Result<Option<(u32, u64)>, NetworkError> {
     let messages = leases.path(&message_file(&tenant.id));
-    let said = File::create(&messages).doing(|| format!("write {}", messages.display()))?;
+    let said = crate::place::create(&messages).doing(|| format!("write {}", messages.display()))?;
     let mut child = Command::new(program)
         .args(arguments(tenant))
         .arg("--pid")

@@ -212,7 +212,7 @@ pub(crate) fn share(containers: &Containers, pod: &PodId, member: &Place) -> Res
     let mut config: Value = serde_json::from_slice(&bytes).map_err(damaged)?;
     joined(&mut config, holder).doing(reading)?;
     let bytes = serde_json::to_vec(&config).map_err(damaged)?;
-    std::fs::write(&path, bytes).doing(|| format!("write {}", path.display()))
+    crate::place::write(&path, &bytes).doing(|| format!("write {}", path.display()))
 }
 
 fn joined(config: &mut Value, holder: u32) -> io::Result<()> {

@@ -133,7 +133,7 @@ impl Control for RuntimeBinary {
         let order = self.root.join(format!(".exec-{}", ContainerId::random()?));
         let bytes = serde_json::to_vec(process)
             .map_err(|source| RunError::Damaged { path: order.clone(), source })?;
-        std::fs::write(&order, bytes).doing(|| format!("write {}", order.display()))?;
+        crate::place::write(&order, &bytes).doing(|| format!("write {}", order.display()))?;
         let mut command = self.command();
         command.arg("exec").arg("--process").arg(&order);
         if how.detach {

@@ -14,7 +14,7 @@ use tokio::sync::OwnedMutexGuard;
 use super::header::{self, BLOCK, Member, padding};
 use super::listing::Listing;
 use crate::StoreError;
-use crate::beneath::{Beneath, io_error, set_file_mode};
+use crate::beneath::{Beneath, io_error};
 use crate::catalog::{INDEX_FILE, IndexEntry, LAYOUT_FILE, LAYOUT_HEADER};
 use crate::intake::Sink;
 use crate::region::Region;
@@ -68,7 +68,7 @@ impl WriteSide {
             io_error(path, "creation", io::Error::from(io::ErrorKind::InvalidFilename))
         })?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let parent = Beneath::open(parent.unwrap_or(Path::new(".")))?;
+        let parent = Beneath::open_common(parent.unwrap_or(Path::new(".")))?;
         let (file, temporary) = parent.create_scratch(&format!(".{name}"))?;
         let (file, name) = (Arc::new(file), name.to_owned());
         Ok(Self::of(place, To::File { file, parent, temporary, name }))
@@ -287,9 +287,7 @@ impl Output {
         let path = self.path();
         match &mut self.to {
             To::File { file, parent, temporary, name } => {
-                set_file_mode(&**file)
-                    .and_then(|()| file.sync_data())
-                    .map_err(|e| io_error(&path, "sync", e))?;
+                file.sync_data().map_err(|e| io_error(&path, "sync", e))?;
                 parent.rename(temporary, name)?;
             }
             To::Pipe(pipe) => pipe.flush().map_err(|e| io_error(&path, "write", e))?,

@@ -85,7 +85,18 @@ impl LayoutStore {
     /// Opens the layout at `path`, made where there is nothing or an empty directory. A directory
     /// with other things in it is refused and left as it is.
     pub fn create(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let store = Self::at(Beneath::create(path.as_ref())?);
+        Self::founded(Beneath::create(path.as_ref())?)
+    }
+
+    /// The same, closed to everybody but its owner, whatever the umask and whatever its mode was: what is packed
+    /// here may have been read by nobody else.
+    pub fn create_private(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::founded(Beneath::create_private(path.as_ref())?)
+    }
+
+    /// Makes an empty directory a layout.
+    fn founded(root: Beneath) -> Result<Self, StoreError> {
+        let store = Self::at(root);
         let root = &store.inner.root;
         let ours = [LAYOUT_FILE, INDEX_FILE, BLOBS, ".corten"];
         let names = root.list("")?;
@@ -97,6 +108,7 @@ impl LayoutStore {
                 store.malformed(LAYOUT_FILE, format!("not a layout, and it holds '{shown}'"))
             );
         }
+        root.close_itself()?;
         if root.read(LAYOUT_FILE)?.is_none() || root.read(INDEX_FILE)?.is_none() {
             store.found()?;
         }

@@ -8,7 +8,7 @@ use rustix::fs::FlockOperation;
 
 use super::{LayoutStore, STAGED, blob_path};
 use crate::StoreError;
-use crate::beneath::{io_error, set_file_mode, touch};
+use crate::beneath::{io_error, touch};
 use crate::layout::lease::Lock;
 
 /// A file in the staging directory of a layout, locked by this process; gone when dropped
@@ -54,7 +54,7 @@ impl LayoutStore {
             staged.check(blob)?;
             self.ready_to_write(&blob.digest)?;
             let fault = |action| staged.fault(action);
-            set_file_mode(&staged.file).map_err(fault("change of mode"))?;
+            self.inner.root.close(&staged.file).map_err(fault("change of mode"))?;
             touch(&staged.file).map_err(fault("change of times"))?;
         }
         // The first wait brings most of the others along.

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use corten_layer::{CopyBounds, copy_file};
 use rustix::fs::{
     AtFlags, Dir, FileType, Mode, OFlags, Stat, Timespec, Timestamps, fchmod, fstat, futimens,
     mkdirat, openat, readlinkat, statat, symlinkat, unlinkat,
@@ -121,8 +122,13 @@ impl Copier {
             return Err(io::Error::other(format!("{name}: it changed while it was copied")));
         }
         let target = opened(to).map_err(named(to.name))?;
-        let (mut source, mut file) = (File::from(source), File::from(target));
-        self.tally.bytes += io::copy(&mut source, &mut file)?;
+        let (source, file) = (File::from(source), File::from(target));
+        // What an interrupt ends is ended by it: nothing catches one here.
+        let mut bounds = CopyBounds { room: u64::MAX, is_unwanted: &|| false };
+        copy_file(&source, &file, &mut bounds).map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", from.name.to_string_lossy()))
+        })?;
+        self.tally.bytes += u64::try_from(stat.st_size).unwrap_or_default();
         self.tally.files += 1;
         self.finish(&file, &stat).map_err(named(to.name))
     }

@@ -24,6 +24,7 @@ use super::layers::on_thread;
 use super::ready::ready;
 use super::run::{
     CreatedReport, Network, NetworkRecipe, RunRequest, VolumeSource, asked, tell_of_one_id,
+    verified,
 };
 use crate::{Context, Failure};
 
@@ -124,6 +125,7 @@ pub async fn create_pod(
     let images = futures_util::future::try_join_all(images).await?;
     let mut asks = Vec::new();
     for (member, image) in request.members.iter().zip(&images) {
+        verified(context, member.verify, image).await?;
         asks.push(asked(context, member, image)?);
     }
     let recipe = NetworkRecipe {

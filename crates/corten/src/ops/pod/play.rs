@@ -14,7 +14,7 @@ use super::manifest::{
 };
 use super::quantity::{expanded, thousandths};
 use crate::ops::look::LookRequest;
-use crate::ops::{Network, Pull, RunOptions, RunRequest, VolumeMount, VolumeSource};
+use crate::ops::{Network, Pull, RunOptions, RunRequest, Verify, VolumeMount, VolumeSource};
 use crate::{Failure, Place};
 
 /// Most bytes of a file.
@@ -128,6 +128,7 @@ fn member(
         health: container.liveness_probe.as_ref().map(check),
         runtime: None,
         enforcement: Enforcement::Required,
+        verify: Verify::Seals,
     })
 }
 

@@ -2,9 +2,11 @@
 //! files of the container's own, bound over those of the image.
 
 use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use corten_run::network::{self, Way};
+use corten_store::private;
 use oci_spec::runtime::Mount;
 
 use super::options::{Network, RunOptions};
@@ -18,7 +20,7 @@ const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loop
 /// Writes the files that are not there yet and gives their mounts.
 pub(super) fn mounts(options: &RunOptions, id: &str, directory: &Path) -> io::Result<Vec<Mount>> {
     let etc = directory.join("etc");
-    std::fs::create_dir_all(&etc)?;
+    private::make_directories(&etc)?;
     let name = options.hostname.clone().unwrap_or_else(|| default_hostname(id));
     let hosts = match options.network {
         Network::Host => machines(Path::new("/etc/hosts"))?,
@@ -41,7 +43,9 @@ pub(super) fn mounts(options: &RunOptions, id: &str, directory: &Path) -> io::Re
         }
         // What the container wrote there stays over its restarts.
         if !path.exists() {
-            std::fs::write(&path, content)?;
+            private::write(&path, &content)?;
+            // The container's users read it; the directory above keeps those of the machine away.
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644))?;
         }
         let mut mount = Mount::default();
         mount.set_destination(PathBuf::from(target)).set_typ(Some("bind".to_owned()));

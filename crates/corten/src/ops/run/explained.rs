@@ -1,14 +1,17 @@
 //! `run --explain`: the runtime config that a run would have, and where each field of it comes from.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use corten_bundle::config::Converted;
 use corten_bundle::{Purpose, RootMount, Writable};
+use corten_store::private;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::RunRequest;
-use super::recipe::{self, Recipe, Site};
+use super::own::locked;
+use super::recipe::{self, Recipe, Site, Volumes};
 use crate::ops::layers::on_thread;
 use crate::ops::ready::{Ready, ready};
 use crate::{Context, Failure};
@@ -66,21 +69,44 @@ fn looked_at(
         action: "making its runtime config",
         source,
     };
-    let place = tempfile::tempdir().map_err(failed)?;
+    let (place, _lock) = room(&recipe.store).map_err(failed)?;
     corten_engine::private_mounts().map_err(|error| failed(recipe::told(error)))?;
     let rootfs: PathBuf = place.path().join("rootfs");
-    std::fs::create_dir(&rootfs).map_err(failed)?;
+    private::make_directory(&rootfs).map_err(failed)?;
     let wanted =
         RootMount { target: rootfs.clone(), writable: Writable::No, purpose: Purpose::Look };
     image.snapshots.mount(&image.stack, &wanted)?;
     let converted = {
-        let site = Site { directory: place.path(), rootfs: &rootfs, pod: None };
-        recipe.convert("explained", site, powers)
+        let volumes = Volumes::Told;
+        let site = Site { directory: place.path(), rootfs: &rootfs, pod: None, volumes };
+        recipe.convert("explained", site, powers, &|| false)
     };
     // Whatever comes of it, nothing may stand mounted below what is removed now.
     rustix::mount::unmount(&rootfs, rustix::mount::UnmountFlags::DETACH)
         .map_err(|errno| failed(errno.into()))?;
     converted.map_err(failed)
+}
+
+/// Where rooms of this are, below the local store.
+const ROOMS: &str = ".corten/explained";
+
+/// A directory below the store, locked while it is used. What a killed one left goes away.
+fn room(store: &Path) -> std::io::Result<(tempfile::TempDir, File)> {
+    let rooms = store.join(ROOMS);
+    private::make_directories(&rooms)?;
+    // Between its making and its lock, a new one looks like one that was left.
+    let all = File::open(&rooms)?;
+    rustix::fs::flock(&all, rustix::fs::FlockOperation::LockExclusive)?;
+    for left in std::fs::read_dir(&rooms)? {
+        let left = left?.path();
+        if let Some(_lock) = locked(&left)? {
+            std::fs::remove_dir_all(&left)?;
+        }
+    }
+    let mode = private::of_directories();
+    let made = tempfile::Builder::new().permissions(mode).tempdir_in(&rooms)?;
+    let lock = locked(made.path())?.ok_or(std::io::ErrorKind::WouldBlock)?;
+    Ok((made, lock))
 }
 
 fn report(image: String, digest: String, converted: Converted) -> Result<ExplainReport, Failure> {

@@ -21,6 +21,7 @@ use corten_run::{
     Ask, ContainerId, Containers, Enforcement, ExitStatus, HealthCheck, Interaction, Origin,
     RestartPolicy, RunError, RuntimeChoice,
 };
+use corten_spec::DiffId;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -34,7 +35,7 @@ pub(crate) use recipe::{Recipe, Recipes};
 pub(super) use volumes::inside;
 pub use volumes::{VolumeMount, VolumeSource};
 
-use super::layers::on_thread;
+use super::layers::{Blobs, on_thread};
 use super::look::LookRequest;
 use super::ready::{Pull, Ready, ready};
 use crate::{Context, Failure, signal};
@@ -66,6 +67,18 @@ pub struct RunRequest {
     pub runtime: Option<String>,
     /// What happens where no control groups can be had.
     pub enforcement: Enforcement,
+    /// How much of what is kept ready is compared with what it must be.
+    pub verify: Verify,
+}
+
+/// How much of the layers that are kept ready is compared with what they must be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verify {
+    /// What costs one look at each start.
+    #[default]
+    Seals,
+    /// Every byte, once, before the container is made.
+    Bytes,
 }
 
 /// A container that was made.
@@ -85,6 +98,7 @@ pub struct CreatedReport {
 pub async fn create(context: &Context, request: &RunRequest) -> Result<CreatedReport, Failure> {
     tell_of_one_id(context);
     let image = ready(context, &request.look, request.pull).await?;
+    verified(context, request.verify, &image).await?;
     let containers = context.containers()?;
     let wanted = asked(context, request, &image)?;
     let report = CreatedReport {
@@ -99,6 +113,29 @@ pub async fn create(context: &Context, request: &RunRequest) -> Result<CreatedRe
         drop(image.lease);
         let name = if report.name.is_empty() { id.short().to_owned() } else { report.name };
         Ok(CreatedReport { id: id.to_string(), name, ..report })
+    })
+    .await
+}
+
+/// Compares every byte that a container of the image would start from, where that is wanted.
+pub(super) async fn verified(
+    context: &Context,
+    wanted: Verify,
+    image: &Ready,
+) -> Result<(), Failure> {
+    if wanted != Verify::Bytes && !context.verifies() {
+        return Ok(());
+    }
+    let store = context.store()?;
+    let layers = super::stacks::layers(&store).await?;
+    let blobs = Blobs::of(std::sync::Arc::new(store));
+    let (snapshots, stack) = (image.snapshots.clone(), image.stack.clone());
+    on_thread("the comparison", move || {
+        let packed = |diff_id: &DiffId| {
+            let packed: Box<dyn std::io::Read> = Box::new(blobs.open(layers.get(diff_id)?));
+            Some(packed)
+        };
+        Ok(snapshots.verify_stack(stack.form(), stack.diff_ids(), &packed)?)
     })
     .await
 }

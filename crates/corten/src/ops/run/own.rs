@@ -2,15 +2,17 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use corten_bundle::Powers;
 use corten_bundle::config::image_volumes;
 use corten_spec::ImageConfig;
+use corten_store::private;
 use oci_spec::runtime::Mount;
 use rustix::fs::FlockOperation;
 
-use super::recipe::{Recipe, Site, told};
+use super::recipe::{Recipe, Site, Volumes, told};
 use super::seed::seed;
 use super::volumes::{VolumeMount, VolumeSource};
 
@@ -29,6 +31,7 @@ pub(super) fn mounts(
     image: &ImageConfig,
     site: Site<'_>,
     powers: Powers,
+    is_unwanted: &dyn Fn() -> bool,
 ) -> io::Result<Vec<Mount>> {
     let mut wanted = recipe.options.mounts.clone();
     wanted.extend(announced(image, &wanted)?);
@@ -50,8 +53,11 @@ pub(super) fn mounts(
             }
             VolumeSource::Tmpfs => None,
         };
-        if let Some(place) = &place {
-            make(place, site.rootfs, &volume.target, powers)?;
+        if let Some(place) = &place
+            && site.volumes == Volumes::Made
+        {
+            let from = (site.rootfs, volume.target.as_str());
+            make_volume(place, |data| seed(from, data, powers, is_unwanted).map_err(told))?;
         }
         let data = place.map(|place| place.join("data"));
         mounts.push(volume.mount(data.as_deref()));
@@ -73,11 +79,6 @@ fn announced(image: &ImageConfig, asked: &[VolumeMount]) -> io::Result<Vec<Volum
     Ok(volumes.paths.into_iter().filter(free).take(MAX_VOLUMES).map(own).collect())
 }
 
-/// Makes a volume with what the image has at its place, whole or not at all; one that is there stays as it is.
-fn make(place: &Path, rootfs: &Path, target: &str, powers: Powers) -> io::Result<()> {
-    make_volume(place, |data| seed(rootfs, target, data, powers).map_err(told))
-}
-
 /// The lock of a volume in the making; `None` where somebody has it.
 pub(in crate::ops) fn locked(part: &Path) -> io::Result<Option<File>> {
     let file = File::open(part)?;
@@ -96,12 +97,15 @@ pub(in crate::ops) fn make_volume(
     if place.join("data").is_dir() {
         return Ok(());
     }
-    std::fs::create_dir_all(place)?;
-    let part = tempfile::Builder::new().prefix(PART).tempdir_in(place)?;
+    private::make_directories(place)?;
+    let mode = private::of_directories();
+    let part = tempfile::Builder::new().prefix(PART).permissions(mode).tempdir_in(place)?;
     // While it is locked, it is somebody's; a kill lets go of it.
     let _lock = locked(part.path())?.ok_or(io::ErrorKind::WouldBlock)?;
     let data: PathBuf = part.path().join("data");
     std::fs::create_dir(&data)?;
+    // What its containers see, whatever the umask; they alone come to it.
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o755))?;
     fill(&data)?;
     match std::fs::rename(&data, place.join("data")) {
         // Another container made the same volume meanwhile.

@@ -21,6 +21,7 @@ use corten_layer::Limits;
 use corten_run::network::{self, Private, Way};
 use corten_run::{Container, Hold, Pod, PodId, Prepare, RuntimeChoice};
 use corten_spec::{DiffId, ImageConfig};
+use corten_store::private;
 use oci_spec::runtime::Mount;
 use serde::{Deserialize, Serialize};
 
@@ -84,7 +85,7 @@ impl Recipe {
         let target = directory.join("bundle/rootfs");
         let (upper, work) = (directory.join("upper"), directory.join("work"));
         for path in [&target, &upper, &work] {
-            std::fs::create_dir_all(path)?;
+            private::make_directories(path)?;
         }
         let wanted = RootMount {
             target: target.clone(),
@@ -101,9 +102,10 @@ impl Recipe {
         id: &str,
         site: Site<'_>,
         powers: Powers,
+        is_unwanted: &dyn Fn() -> bool,
     ) -> io::Result<Converted> {
         let image = self.image()?;
-        let mounts = own::mounts(self, &image, site, powers)?;
+        let mounts = own::mounts(self, &image, site, powers, is_unwanted)?;
         let mut overrides = overrides::overrides(&self.options, id, powers)?;
         overrides.mounts = etc::mounts(&self.options, id, site.directory)?;
         overrides.mounts.extend(mounts);
@@ -146,6 +148,17 @@ pub(super) struct Site<'a> {
     pub(super) rootfs: &'a Path,
     /// Its pod.
     pub(super) pod: Option<&'a str>,
+    /// What becomes of its volumes.
+    pub(super) volumes: Volumes,
+}
+
+/// What becomes of volumes that are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Volumes {
+    /// They are made, with what the image has at their places.
+    Made,
+    /// They are told and not made: nothing starts.
+    Told,
 }
 
 impl Site<'_> {
@@ -166,7 +179,12 @@ pub(crate) struct Recipes {
 }
 
 impl Prepare for Recipes {
-    fn prepare(&self, container: &Container, directory: &Path) -> io::Result<()> {
+    fn prepare(
+        &self,
+        container: &Container,
+        directory: &Path,
+        is_unwanted: &(dyn Fn() -> bool + Sync),
+    ) -> io::Result<()> {
         let (recipe, powers) = (Recipe::of(container)?, powers());
         let rootfs = recipe.mount(directory, powers)?;
         let id = container.id.as_str();
@@ -174,13 +192,13 @@ impl Prepare for Recipes {
         if !recipe.options.values.is_empty() {
             templates::render(&rootfs, &recipe.options.values)?;
         }
-        let site = Site { directory, rootfs: &rootfs, pod };
-        let converted = recipe.convert(id, site, powers)?;
+        let site = Site { directory, rootfs: &rootfs, pod, volumes: Volumes::Made };
+        let converted = recipe.convert(id, site, powers, is_unwanted)?;
         if powers == Powers::OneId && container.asked.runtime != RuntimeChoice::Engine {
             only_root(&converted)?;
         }
         converted.notices.iter().for_each(|notice| (self.tell)(notice));
-        std::fs::write(directory.join("bundle/config.json"), converted.bytes())
+        private::write(&directory.join("bundle/config.json"), converted.bytes())
     }
 
     fn created(&self, container: &Container, _: &Path, pid: u32) -> io::Result<Vec<OwnedFd>> {

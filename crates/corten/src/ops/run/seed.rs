@@ -1,23 +1,20 @@
 //! The first content of a volume: what the image has at its place.
 
-use std::io::{Seek as _, SeekFrom};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use corten_bundle::Powers;
-use corten_layer::{
-    Compression, LayerError, Limits, PackOptions, Precision, Root, RootEntry, Whiteouts,
-    XattrChoice, apply, pack_directory,
-};
+use corten_layer::{CopyOwners, CopyTree, LayerError, Limits, copy_tree};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 /// Fills `volume`, a new directory, with what the root filesystem has at `target`, its owner and mode
-/// among it. Symbolic links on the way stay inside the root. Nothing there is an empty volume.
+/// among it, but for devices: they have no place in what outlives the image. Symbolic links on the way stay inside
+/// the root. Nothing there is an empty volume. It ends where `is_unwanted` comes to say so.
 pub(super) fn seed(
-    rootfs: &Path,
-    target: &str,
+    (rootfs, target): (&Path, &str),
     volume: &Path,
     powers: Powers,
+    is_unwanted: &dyn Fn() -> bool,
 ) -> Result<(), LayerError> {
     let failed = |action: &'static str| {
         let path = volume.to_owned();
@@ -27,18 +24,15 @@ pub(super) fn seed(
     else {
         return Ok(());
     };
-    let options = PackOptions {
-        precision: Precision::Nanoseconds,
-        xattrs: XattrChoice::Trusted,
-        root: RootEntry::Keep,
-        ..PackOptions::new(Compression::None)
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let volume = rustix::fs::open(volume, flags, Mode::empty());
+    let volume = volume.map_err(|errno| failed("opening")(errno.into()))?;
+    let owners = match powers {
+        Powers::OneId => CopyOwners::Caller,
+        _ => CopyOwners::Keep,
     };
-    let spool = tempfile::tempfile().map_err(failed("spooling its first content"))?;
-    let from = format!("/proc/self/fd/{}", source.as_raw_fd());
-    let (_, mut spool) = pack_directory(Path::new(&from), &options, spool)?;
-    spool.seek(SeekFrom::Start(0)).map_err(failed("spooling its first content"))?;
-    let root = Root::open(volume)?;
-    apply(spool, &root, &powers.apply(Whiteouts::Remove), Limits::default()).map(drop)
+    let how = CopyTree { limits: Limits::default(), owners, is_unwanted };
+    copy_tree(source.as_fd(), volume.as_fd(), &how).map(drop)
 }
 
 /// The directory at `path` inside `rootfs`, if one is there.

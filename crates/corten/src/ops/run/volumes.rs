@@ -201,7 +201,13 @@ impl VolumeMount {
                 return mount;
             }
             VolumeSource::Bind(path) => Some(path.as_path()),
-            VolumeSource::Named(_) | VolumeSource::Pod(_) | VolumeSource::Own => volume,
+            VolumeSource::Named(_) | VolumeSource::Pod(_) | VolumeSource::Own => {
+                // What a container makes there is no device of the machine's to the next one.
+                if !options.iter().any(|option| matches!(option.as_str(), "dev" | "nodev")) {
+                    options.push("nodev".to_owned());
+                }
+                volume
+            }
         };
         if !options.iter().any(|option| matches!(option.as_str(), "bind" | "rbind")) {
             options.push("rbind".to_owned());
@@ -383,6 +389,8 @@ mod tests {
             ]
         );
         assert_eq!(options("/a:/b:ro,bind,rshared"), ["bind", "rshared", "ro"]);
+        assert_eq!(options("a:/b"), ["rw", "nodev", "rbind", "rprivate"]);
+        assert_eq!(options("/b:dev,exec"), ["dev", "exec", "rw", "rbind", "rprivate"]);
         let tmpfs = VolumeMount::parse_tmpfs("/t:mode=700,dev").unwrap().mount(None);
         assert_eq!(tmpfs.options().clone().unwrap(), ["mode=700", "dev", "rw", "nosuid"]);
     }

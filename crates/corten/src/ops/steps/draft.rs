@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use corten_build::BuiltLayer;
 use corten_spec::{Digest, ImageConfig, RefName};
-use corten_store::LayoutStore;
+use corten_store::{LayoutStore, private};
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
@@ -182,8 +182,8 @@ fn checked(name: &str) -> Result<&str, Failure> {
 fn lock(id: &Path) -> Result<File, Failure> {
     let path = id.join("lock");
     loop {
-        std::fs::create_dir_all(id).map_err(failed(id, "creation"))?;
-        let opened = File::options().create(true).truncate(false).write(true).open(&path);
+        private::make_directories(id).map_err(failed(id, "creation"))?;
+        let opened = private::open(&path);
         let file = match opened {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             opened => opened.map_err(failed(&path, "opening"))?,

@@ -10,6 +10,7 @@ use corten_build::{Address, BuildOrigin, ContextKind, GitPlace, OriginKind, plai
 use corten_bundle::Powers;
 use corten_dockerfile::MAX_DOCKERFILE;
 use corten_layer::{Apply, Devices, EntryKind, Limits, Root, Tar, Whiteouts, apply};
+use corten_store::private;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 use super::git::Local;
@@ -175,7 +176,7 @@ impl Fetching {
         }
         if let Some(bytes) = dockerfile {
             let path = self.room.path().join("Dockerfile");
-            std::fs::write(&path, bytes).map_err(failed(path.display(), "writing"))?;
+            private::write(&path, &bytes).map_err(failed(path.display(), "writing"))?;
             wanted.file = Some(path);
         }
         let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);

@@ -150,6 +150,6 @@ fn name_of(text: &str) -> String {
 
 /// Where the builder keeps one kind of thing, made where it is missing.
 fn kept(place: PathBuf) -> Result<PathBuf, Failure> {
-    std::fs::create_dir_all(&place).map_err(failed(place.display(), "creation"))?;
+    corten_store::private::make_directories(&place).map_err(failed(place.display(), "creation"))?;
     Ok(place)
 }

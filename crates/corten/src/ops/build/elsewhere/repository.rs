@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use corten_build::{GitPlace, GitTimes, redacted};
+use corten_store::private;
 use rustix::fs::{AtFlags, CWD, FlockOperation, Timespec, Timestamps, utimensat};
 
 use super::git::{Git, Local};
@@ -156,7 +157,7 @@ fn fetched(
     let (remote, commit) = (place.remote.as_str(), wanted.commit.as_str());
     let bare = kept(git.place.clone())?.join(name_of(&format!("{object_format} {remote}")));
     let lock = bare.with_extension("lock");
-    let locked = File::create(&lock).map_err(failed(lock.display(), "creation"))?;
+    let locked = private::open(&lock).map_err(failed(lock.display(), "creation"))?;
     rustix::fs::flock(&locked, FlockOperation::LockExclusive)
         .map_err(|errno| failed(lock.display(), "lock")(errno.into()))?;
     let run = |words: &[&str]| git.run(&bare, remote, local, words);
@@ -165,7 +166,8 @@ fn fetched(
         let format = format!("--object-format={object_format}");
         run(&["init", "--quiet", "--bare", "--template=", &format])?;
         let about = bare.with_extension("about");
-        std::fs::write(&about, redacted(remote)).map_err(failed(about.display(), "writing"))?;
+        private::write(&about, redacted(remote).as_bytes())
+            .map_err(failed(about.display(), "writing"))?;
     }
     // What a killed run has left; nobody else is here.
     let _ = std::fs::remove_file(bare.join("shallow.lock"));
@@ -247,7 +249,9 @@ fn only(directory: &Path, subdir: &str, told: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let wrong = || failed(directory.display(), "move");
-    let aside = tempfile::tempdir_in(directory.parent().unwrap_or(directory)).map_err(wrong())?;
+    let mut aside = tempfile::Builder::new();
+    let aside = aside.permissions(private::of_directories());
+    let aside = aside.tempdir_in(directory.parent().unwrap_or(directory)).map_err(wrong())?;
     let kept = aside.path().join("kept");
     std::fs::rename(&inner, &kept).map_err(wrong())?;
     std::fs::remove_dir_all(directory).map_err(wrong())?;

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use corten_store::private;
 use rustix::fs::FlockOperation;
 
 use super::{failed, kept};
@@ -25,15 +26,15 @@ impl Room {
         let all = File::open(&place).map_err(wrong("opening"))?;
         lock(&all, FlockOperation::LockExclusive).map_err(wrong("lock"))?;
         sweep(&place);
-        let made = tempfile::tempdir_in(&place).map_err(wrong("creation"))?;
+        let mut made = tempfile::Builder::new();
+        let made = made.permissions(private::of_directories()).tempdir_in(&place);
+        let made = made.map_err(wrong("creation"))?;
         let locked = File::open(made.path()).map_err(wrong("opening"))?;
         lock(&locked, FlockOperation::LockShared).map_err(wrong("lock"))?;
-        let mode = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(made.path(), mode).map_err(wrong("change of mode"))?;
         Ok(Self { path: made.keep(), _locked: locked })
     }
 
-    /// A new directory in it.
+    /// A new directory in it, for a context: its mode may come to be that of a directory in an image.
     pub(super) fn directory(&self, name: &str) -> Result<PathBuf, Failure> {
         let path = self.path.join(name);
         std::fs::create_dir(&path).map_err(failed(path.display(), "creation"))?;
