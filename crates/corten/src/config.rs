@@ -18,6 +18,7 @@
 //! insecure = "http"              # or "skip-verify": TLS without checking the certificate
 //! ca = "/etc/ssl/example-ca.pem" # an extra certificate authority
 //! stall-seconds = 120            # silence after which a connection counts as broken
+//! token-service = ["git.example"] # who may see the credential, where it is not the registry itself
 //! ```
 
 use std::collections::BTreeMap;
@@ -130,6 +131,9 @@ pub struct RegistryConfig {
     /// Seconds of silence, while an answer or the next piece of a body is due, after which a
     /// connection counts as broken and is made anew; 60 without it.
     pub stall_seconds: Option<NonZeroU32>,
+    /// Hosts of token services, with their port where they have one, that may see the credential of this registry:
+    /// where it is given, they and nobody else.
+    pub token_service: Option<Vec<String>>,
 }
 
 /// How a registry may be spoken to without checked TLS.
@@ -241,6 +245,15 @@ mod tests {
         };
         assert_eq!(stall("120"), Some(120));
         assert_eq!(stall("0"), None, "no time at all is no limit that works");
+    }
+
+    #[test]
+    fn token_services_are_named_by_host() {
+        let text =
+            "[registry.\"r.example\"]\ntoken-service = [\"git.example\", \"a.example:8443\"]\n";
+        let config: Config = toml::from_str(text).unwrap();
+        let named = config.registry["r.example"].token_service.clone();
+        assert_eq!(named, Some(vec!["git.example".to_owned(), "a.example:8443".to_owned()]));
     }
 
     #[test]

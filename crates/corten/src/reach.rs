@@ -1,5 +1,6 @@
 //! How hosts are reached: certificates, proxies and time limits, of the configuration and the environment.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -57,6 +58,7 @@ impl Reach {
                 https: proxy("HTTPS_PROXY", "https_proxy"),
                 except: proxy("NO_PROXY", "no_proxy"),
             },
+            token_services: token_services(host, settings.token_service)?,
             timeouts: settings.stall_seconds.map_or_else(Timeouts::default, |seconds| Timeouts {
                 stall: Duration::from_secs(seconds.get().into()),
                 ..Timeouts::default()
@@ -75,6 +77,21 @@ impl Reach {
             .collect::<Vec<_>>();
         Ok(corten_registry::certificates(&directories, host)?)
     }
+}
+
+/// The token services of `host`; an address in place of a host would be passed over in silence.
+fn token_services(
+    host: &str,
+    named: Option<Vec<String>>,
+) -> Result<BTreeMap<String, Vec<String>>, Failure> {
+    let Some(named) = named else { return Ok(BTreeMap::new()) };
+    if let Some(wrong) = named.iter().find(|name| name.is_empty() || name.contains(['/', '@', ' ']))
+    {
+        return Err(Failure::Usage(format!(
+            "registry {host}: token-service: '{wrong}' is no host: write host or host:port"
+        )));
+    }
+    Ok(BTreeMap::from([(host.to_owned(), named)]))
 }
 
 fn read_pem(path: &Path) -> Result<Vec<u8>, Failure> {

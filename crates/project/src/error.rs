@@ -39,6 +39,18 @@ pub enum ProjectError {
         /// What is wrong, with its line.
         why: String,
     },
+    /// An expression or a condition of a template goes deeper than it may.
+    #[error("{file}: line {line}: there are over {limit} {what}")]
+    TooDeep {
+        /// Which.
+        file: String,
+        /// Where.
+        line: usize,
+        /// Of what.
+        what: &'static str,
+        /// How many there may be.
+        limit: usize,
+    },
     /// There are more of something than there may be.
     #[error("there are over {limit} {what}")]
     TooMany {

@@ -8,7 +8,9 @@
 //! tests/*.sh               carried out on the image before it gets its name
 //! ```
 //!
-//! This crate reads texts and gives values: no files, no images, no clock. Everything it is given is bounded.
+//! This crate reads texts and gives values: no files, no images, no clock. Everything it is given is bounded: the
+//! nesting of templates before they are parsed, their steps, and the bytes that they make on the way and in the end. A
+//! caller who does not trust a template renders it in a process of its own all the same: see [`Rendering`].
 //!
 //! ```
 //! use corten_project::{ProjectFile, ProjectValues, Templates};
@@ -28,6 +30,8 @@
 
 mod error;
 mod file;
+mod nesting;
+mod rendering;
 mod start;
 mod template;
 mod values;
@@ -37,6 +41,7 @@ pub use file::{
     BuilderPhase, MAX_PROJECT, Phase, ProjectConfig, ProjectFile, ProjectTest, TakenFiles,
     TemplateRule,
 };
+pub use rendering::{Rendered, Rendering};
 pub use start::{MAX_START, START_FILE, StartFile};
-pub use template::{MAX_RENDERED, MAX_TEMPLATE, MAX_TEMPLATES, Templates};
+pub use template::{MAX_RENDERED, MAX_RENDERED_ALL, MAX_TEMPLATE, MAX_TEMPLATES, Templates};
 pub use values::{MAX_VALUES, ProjectValues};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{ProjectError, ProjectValues, Templates};
+use crate::{MAX_RENDERED_ALL, ProjectError, ProjectValues, Rendered, Rendering};
 
 /// Where an image keeps it.
 pub const START_FILE: &str = "/etc/corten/start.json";
@@ -58,13 +58,38 @@ impl StartFile {
     /// # Errors
     /// Where a template is none, or a value is missing.
     pub fn render(&self, values: &ProjectValues) -> Result<Vec<(String, String)>, ProjectError> {
+        self.files(&self.rendering(values).render()?)
+    }
+
+    /// What is to be rendered for that.
+    pub fn rendering(&self, values: &ProjectValues) -> Rendering {
         let mut all = ProjectValues::of(self.attributes.clone());
         all.lay_over(values);
-        let mut templates = Templates::new(&all);
-        for (name, text) in &self.templates {
-            templates.add(name, text)?;
+        Rendering {
+            values: all.all().clone(),
+            templates: self.templates.clone(),
+            text: None,
+            wanted: self.files.values().cloned().collect(),
         }
-        let one = |(path, name): (&String, &String)| Ok((path.clone(), templates.render(name)?));
+    }
+
+    /// Its files, of what was rendered.
+    ///
+    /// # Errors
+    /// Where one of them is missing there, or they are larger than [`MAX_RENDERED_ALL`] together.
+    pub fn files(&self, rendered: &Rendered) -> Result<Vec<(String, String)>, ProjectError> {
+        let mut all = 0_usize;
+        let one = |(path, name): (&String, &String)| {
+            let file = || START_FILE.to_owned();
+            let lost = || format!("there is no template '{name}' for {path}");
+            let text = rendered.templates.get(name);
+            let text = text.ok_or_else(|| ProjectError::Template { file: file(), why: lost() })?;
+            all = all.saturating_add(text.len());
+            if all > MAX_RENDERED_ALL {
+                return Err(ProjectError::TooLarge { file: file(), limit: MAX_RENDERED_ALL });
+            }
+            Ok((path.clone(), text.clone()))
+        };
         self.files.iter().map(one).collect()
     }
 }

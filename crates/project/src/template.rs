@@ -1,9 +1,12 @@
 //! Templates: texts with holes for attributes. What has no value is an error, not nothing.
 
+use std::cell::Cell;
+
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, Template, UndefinedBehavior};
 
+use crate::nesting;
 use crate::{ProjectError, ProjectValues};
 
 /// Most bytes of a template.
@@ -15,8 +18,15 @@ pub const MAX_TEMPLATES: usize = 4096;
 /// Most bytes that a template becomes.
 pub const MAX_RENDERED: usize = 16 * 1024 * 1024;
 
-/// Most steps of one template: none that people write comes near, and loops of loops end.
-const MAX_STEPS: u64 = 10_000_000;
+/// Most bytes that the templates of one rendering become together.
+pub const MAX_RENDERED_ALL: usize = 64 * 1024 * 1024;
+
+/// Most steps of one template, and of all of one rendering: none that people write comes near, and loops of loops end.
+/// Each instruction is a step, and so are 64 bytes of anything that is made on the way: this bounds time and memory.
+const MAX_STEPS: u64 = 2_000_000;
+
+/// How deep templates may use each other, and macros themselves.
+const MAX_CALLS: usize = 64;
 
 /// The templates of a project, which may use each other by their names.
 #[derive(Debug)]
@@ -24,6 +34,9 @@ pub struct Templates {
     environment: Environment<'static>,
     values: minijinja::Value,
     count: usize,
+    /// What the templates that were rendered took and became.
+    steps: Cell<u64>,
+    bytes: Cell<usize>,
 }
 
 impl Templates {
@@ -36,9 +49,13 @@ impl Templates {
         if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
             environment.set_syntax(syntax);
         }
+        // Steps do not count what these two make.
+        environment.remove_filter("pprint");
+        environment.remove_global("debug");
         environment.set_fuel(Some(MAX_STEPS));
+        environment.set_recursion_limit(MAX_CALLS);
         let values = minijinja::Value::from(Serde(values.all()));
-        Self { environment, values, count: 0 }
+        Self { environment, values, count: 0, steps: Cell::new(0), bytes: Cell::new(0) }
     }
 
     /// Adds one.
@@ -61,9 +78,7 @@ impl Templates {
     /// Where a value is missing, or it never ends.
     pub fn render(&self, name: &str) -> Result<String, ProjectError> {
         let template = self.environment.get_template(name).map_err(|error| wrong(name, &error))?;
-        let mut out = Bounded(Vec::new());
-        let done = template.render_captured_to(self.values.clone(), &mut out).map(drop);
-        rendered(name, out, done)
+        self.rendered(name, &template)
     }
 
     /// What a text of the name `name` becomes, which no template can use.
@@ -74,9 +89,27 @@ impl Templates {
         bounded(name, text)?;
         let template = self.environment.template_from_named_str(name, text);
         let template = template.map_err(|error| wrong(name, &error))?;
+        self.rendered(name, &template)
+    }
+
+    fn rendered(&self, name: &str, template: &Template<'_, '_>) -> Result<String, ProjectError> {
         let mut out = Bounded(Vec::new());
-        let done = template.render_captured_to(self.values.clone(), &mut out).map(drop);
-        rendered(name, out, done)
+        let done = template.render_captured_to(self.values.clone(), &mut out);
+        let done = done.map_err(|error| wrong(name, &error))?;
+        let took = done.state().fuel_levels().map_or(0, |(took, _)| took);
+        self.steps.set(self.steps.get().saturating_add(took));
+        self.bytes.set(self.bytes.get().saturating_add(out.0.len()));
+        if self.steps.get() > MAX_STEPS {
+            let why = format!("with the templates before it takes over {MAX_STEPS} steps");
+            return Err(ProjectError::Template { file: name.to_owned(), why });
+        }
+        if self.bytes.get() > MAX_RENDERED_ALL {
+            let why = format!("with the templates before it becomes over {MAX_RENDERED_ALL} bytes");
+            return Err(ProjectError::Template { file: name.to_owned(), why });
+        }
+        let why = |error: std::string::FromUtf8Error| error.to_string();
+        String::from_utf8(out.0)
+            .map_err(|error| ProjectError::Template { file: name.to_owned(), why: why(error) })
     }
 }
 
@@ -101,18 +134,12 @@ fn bounded(name: &str, text: &str) -> Result<(), ProjectError> {
     if text.len() > MAX_TEMPLATE {
         return Err(ProjectError::TooLarge { file: name.to_owned(), limit: MAX_TEMPLATE });
     }
-    Ok(())
-}
-
-fn rendered(
-    name: &str,
-    out: Bounded,
-    done: Result<(), minijinja::Error>,
-) -> Result<String, ProjectError> {
-    done.map_err(|error| wrong(name, &error))?;
-    let why = |error: std::string::FromUtf8Error| error.to_string();
-    String::from_utf8(out.0)
-        .map_err(|error| ProjectError::Template { file: name.to_owned(), why: why(error) })
+    nesting::check(text).map_err(|deep| ProjectError::TooDeep {
+        file: name.to_owned(),
+        line: deep.line,
+        what: deep.what,
+        limit: deep.limit,
+    })
 }
 
 fn wrong(name: &str, error: &minijinja::Error) -> ProjectError {

@@ -1,6 +1,6 @@
 //! Answers: reading them within limits, and turning refusals into errors.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use corten_store::{Cause, StoreError};
@@ -8,6 +8,7 @@ use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName};
 use reqwest::{Method, Response, StatusCode, Url};
 
 use crate::address::redacted;
+use crate::rate::Rate;
 use crate::retry::asked_wait;
 use crate::wire::{MAX_REFUSED, Refused};
 use crate::{Timeouts, cause};
@@ -80,7 +81,9 @@ impl Answer {
             return Ok(None);
         }
         let mut whole = BytesMut::new();
+        let mut rate = Rate::new(self.timeouts.stall);
         loop {
+            let asked = Instant::now();
             let next = tokio::time::timeout(self.timeouts.stall, self.response.chunk()).await;
             let source: Cause = match next {
                 Ok(Ok(None)) => return Ok(Some(whole.freeze())),
@@ -89,7 +92,9 @@ impl Answer {
                         return Ok(None);
                     }
                     whole.extend_from_slice(&chunk);
-                    continue;
+                    let Err(source) = rate.came(chunk.len(), asked) else { continue };
+                    let About { place, object, .. } = self.about;
+                    return Err(StoreError::Malformed { object, place, source });
                 }
                 Ok(Err(error)) => error.without_url().into(),
                 Err(_) => cause(stalled(self.timeouts.stall)),

@@ -1,7 +1,7 @@
 //! Reading content: blobs, and manifests by digest, from any offset (distribution-spec, Pulling
 //! blobs; RFC 9110 section 14).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
@@ -13,8 +13,9 @@ use reqwest::{Method, Response, StatusCode};
 
 use crate::address::{follow, is_loopback_host, redacted};
 use crate::answer::{About, Answer, stalled};
-use crate::exchange::{Ask, Pace, Repeat, malformed};
+use crate::exchange::{Ask, Pace, Redirects, Repeat, malformed};
 use crate::manifests::{accept, content_digest, corrupt};
+use crate::rate::Rate;
 use crate::scopes::Scopes;
 use crate::wire::{Part, Route, Served, Target, Wanted};
 use crate::{Insecure, Registry, cause};
@@ -126,6 +127,7 @@ impl Registry {
                 body: Bytes::new(),
                 repeat: Repeat::Always,
                 pace: Pace::Usual,
+                redirects: Redirects::Anywhere,
                 about,
             };
             let answer = connection.attempt(&home, &self.remote.host, &ask, None).await;
@@ -201,7 +203,8 @@ fn body(answer: Answer, descriptor: &Descriptor, offset: u64) -> Result<ByteStre
     }
     let stall = answer.timeouts.stall;
     let left = size.saturating_sub(offset);
-    let transfer = Transfer { response: answer.response, skip, left, about, stall };
+    let transfer =
+        Transfer { response: answer.response, skip, left, about, stall, rate: Rate::new(stall) };
     Ok(stream::unfold(Some(transfer), |transfer| async {
         let mut transfer = transfer?;
         match transfer.next().await {
@@ -223,11 +226,13 @@ struct Transfer {
     left: u64,
     about: About,
     stall: Duration,
+    rate: Rate,
 }
 
 impl Transfer {
     async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
         loop {
+            let asked = Instant::now();
             let chunk = tokio::time::timeout(self.stall, self.response.chunk()).await;
             let mut chunk = match chunk {
                 Ok(Ok(Some(chunk))) => chunk,
@@ -236,6 +241,9 @@ impl Transfer {
                 Ok(Err(error)) => return Err(self.interrupted(error.without_url().into())),
                 Err(_) => return Err(self.interrupted(cause(stalled(self.stall)))),
             };
+            // Taking it up again would be as slow.
+            let slow = self.rate.came(chunk.len(), asked);
+            slow.map_err(|source| malformed(&self.about, source))?;
             let length = chunk.len() as u64;
             let passed = self.skip.min(length);
             self.skip -= passed;

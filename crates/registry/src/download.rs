@@ -1,7 +1,7 @@
 //! Files behind plain addresses of http and https: what a build takes from elsewhere. No registry, no store; the
 //! certificates, proxies and time limits of one, and its rules for redirects.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use corten_store::{Cause, StoreError};
 use jiff::fmt::rfc2822;
@@ -13,6 +13,7 @@ use reqwest::{Client, Response, StatusCode, Url};
 
 use crate::address::{follow, redacted, same_origin};
 use crate::answer::stalled;
+use crate::rate::Rate;
 use crate::transport::{Side, http_client};
 use crate::{Secret, Transport, cause};
 
@@ -211,13 +212,16 @@ async fn body(
         source,
     };
     let mut got = 0_u64;
+    let mut rate = Rate::new(stall);
     loop {
+        let asked = Instant::now();
         let piece = match tokio::time::timeout(stall, answer.chunk()).await {
             Ok(Ok(piece)) => piece,
             Ok(Err(error)) => return Err(interrupted(error.without_url().into())),
             Err(_) => return Err(interrupted(cause(stalled(stall)))),
         };
         let Some(piece) = piece else { break };
+        rate.came(piece.len(), asked).map_err(|source| malformed(about, source))?;
         got = got.saturating_add(piece.len() as u64);
         if got > limit {
             return Err(too_large());

@@ -14,7 +14,7 @@ use reqwest::header::{
 };
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 
-use crate::address::{follow, same_origin};
+use crate::address::{follow, redacted, same_origin};
 use crate::answer::{About, Answer, stalled};
 use crate::connection::Host;
 use crate::retry::{asked_wait, pause};
@@ -41,6 +41,7 @@ pub(crate) struct Ask {
     pub(crate) body: Bytes,
     pub(crate) repeat: Repeat,
     pub(crate) pace: Pace,
+    pub(crate) redirects: Redirects,
     pub(crate) about: About,
 }
 
@@ -51,6 +52,16 @@ pub(crate) enum Pace {
     Usual,
     /// As long as publishing a blob may.
     Publish,
+}
+
+/// Where redirects of a request may lead. One that has a body stays within its origin in any case: what was to be
+/// read by one host is not carried to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Redirects {
+    /// To other hosts too, without anything secret.
+    Anywhere,
+    /// To the origin of the request alone.
+    WithinOrigin,
 }
 
 /// When a request may be sent again.
@@ -109,6 +120,7 @@ impl Remote {
             body: Bytes::new(),
             repeat: Repeat::Always,
             pace: Pace::Usual,
+            redirects: Redirects::Anywhere,
             about,
         })
     }
@@ -203,14 +215,14 @@ impl Connection {
         }
     }
 
-    /// Like `attempt` for a token service, which is a home of its own.
-    pub(crate) async fn attempt_token(&self, ask: &Ask) -> Result<Answer, StoreError> {
+    /// Like `attempt` for a token service. It is a home of its own where it may see the credential; else `home`
+    /// is the registry.
+    pub(crate) async fn attempt_token(&self, home: &Url, ask: &Ask) -> Result<Answer, StoreError> {
         let host = self.host(ask.url.authority());
         let authorization = ask.headers.get(AUTHORIZATION).cloned();
         let mut ask = ask.clone();
         ask.headers.remove(AUTHORIZATION);
-        let home = ask.url.clone();
-        self.attempt(&home, &host, &ask, authorization.as_ref()).await
+        self.attempt(home, &host, &ask, authorization.as_ref()).await
     }
 
     async fn once(&self, home: &Url, ask: &Ask, authorization: Option<&HeaderValue>) -> Attempt {
@@ -247,6 +259,16 @@ impl Connection {
             };
             if status == StatusCode::SEE_OTHER && method != Method::HEAD {
                 method = Method::GET;
+            }
+            let carries = !ask.body.is_empty() && method == ask.method;
+            let bound = carries || ask.redirects == Redirects::WithinOrigin;
+            if bound && !same_origin(&ask.url, &url) {
+                let told = format!(
+                    "{} redirects to {}, another host, which this request is not meant for",
+                    redacted(&ask.url),
+                    redacted(&url)
+                );
+                return Attempt::Failed(malformed(&ask.about, cause(told)));
             }
         }
         Attempt::Failed(malformed(&ask.about, cause("it redirects without end")))

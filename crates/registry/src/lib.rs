@@ -42,6 +42,8 @@ mod keyring;
 mod lists;
 mod login;
 mod manifests;
+mod rate;
+mod realm;
 mod referrers;
 mod registry;
 mod retry;

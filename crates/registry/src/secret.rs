@@ -77,6 +77,17 @@ pub enum CredentialError {
         /// What it said.
         source: Cause,
     },
+    /// The token service of a registry is another host, which nobody named for it.
+    #[error(
+        "the token service of {registry} is {service}, which is another host that was not named for it: it is not \
+         shown the credential"
+    )]
+    Withheld {
+        /// The host of the registry.
+        registry: String,
+        /// The host that its challenge names, or its own where others are named.
+        service: String,
+    },
     /// There is nothing to take away.
     #[error("no credential for {0} is stored")]
     NotStored(String),

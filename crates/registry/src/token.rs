@@ -13,7 +13,8 @@ use serde::Deserialize;
 
 use crate::address::{follow, redacted};
 use crate::answer::About;
-use crate::exchange::{Ask, Pace, Repeat};
+use crate::exchange::{Ask, Pace, Redirects, Repeat};
+use crate::realm::{is_named, withheld};
 use crate::scopes::Scopes;
 use crate::wire::{Bearer, Challenge};
 use crate::{Connection, Credential, CredentialError, Secret, cause};
@@ -149,7 +150,9 @@ impl Access {
                 sensitive(format!("Bearer {}", token.reveal()), asking).map(Some)
             }
             (Challenge::Bearer(bearer), credential) => {
-                let given = request(asking, &bearer, scopes, credential.as_ref()).await;
+                let realm = realm(asking, &bearer)?;
+                let credential = self.shown(asking, &realm, scopes, credential)?;
+                let given = request(asking, (&realm, &bearer), scopes, credential.as_ref()).await;
                 if let Err(StoreError::Denied { .. }) = given
                     && let Some(failure) = self.failure()
                 {
@@ -159,7 +162,13 @@ impl Access {
                 self.keep(asking.location, scopes, &header, now + renewal(life));
                 Ok(Some(header))
             }
-            (_, Some(Credential::Password { username, password })) => {
+            (_, Some(credential @ Credential::Password { .. })) => {
+                if let Some(error) = withheld(asking, asking.home, Some(&credential)) {
+                    return Err(denied(asking, error));
+                }
+                let Credential::Password { username, password } = credential else {
+                    return Ok(None);
+                };
                 basic(&username, &password, asking).map(Some)
             }
             _ => Ok(None),
@@ -172,6 +181,25 @@ impl Access {
         }
         let (location, scopes) = (location.clone(), scopes.clone());
         self.tokens.push(Token { location, scopes, header: header.clone(), renew });
+    }
+
+    /// The credential as far as the token service at `realm` may see it. What anybody may read is asked for
+    /// without one; a login, which proves the credential, and a write are not.
+    fn shown(
+        &mut self,
+        asking: &Asking<'_>,
+        realm: &Url,
+        scopes: &Scopes,
+        credential: Option<Credential>,
+    ) -> Result<Option<Credential>, StoreError> {
+        match withheld(asking, realm, credential.as_ref()) {
+            None => Ok(credential),
+            Some(error) if scopes.only_read() && *scopes != Scopes::none() => {
+                self.failure = Some(error);
+                Ok(None)
+            }
+            Some(error) => Err(denied(asking, error)),
+        }
     }
 
     async fn credential(
@@ -218,10 +246,19 @@ pub(crate) fn denied(asking: &Asking<'_>, error: CredentialError) -> StoreError 
     StoreError::Denied { place, action: "access".to_owned(), source: Some(error.into()) }
 }
 
-/// Asks the token service of `bearer`; the header and the life of what it gave.
+/// The address of the token service that `bearer` names.
+fn realm(asking: &Asking<'_>, bearer: &Bearer) -> Result<Url, StoreError> {
+    follow(asking.home, asking.home, &bearer.realm).map_err(|error| StoreError::Malformed {
+        object: "its token service".to_owned(),
+        place: asking.location.host.clone(),
+        source: error.into(),
+    })
+}
+
+/// Asks the token service of `bearer` at `realm`; the header and the life of what it gave.
 async fn request(
     asking: &Asking<'_>,
-    bearer: &Bearer,
+    (realm, bearer): (&Url, &Bearer),
     scopes: &Scopes,
     credential: Option<&Credential>,
 ) -> Result<(HeaderValue, Duration), StoreError> {
@@ -231,11 +268,10 @@ async fn request(
         place: place.clone(),
         source,
     };
-    // The realm gets a credential: it must be as safe as the registry itself.
-    let realm = follow(asking.home, asking.home, &bearer.realm);
-    let realm = realm.map_err(|error| malformed(error.into()))?;
-    let ask = ask_for(asking, realm, (bearer, scopes), credential)?;
-    let answer = asking.connection.attempt_token(&ask).await?.success().await;
+    let ask = ask_for(asking, realm.clone(), (bearer, scopes), credential)?;
+    // Where nobody named it, it is but a host that the registry leads to: it is shown no certificate either.
+    let home = if is_named(asking, realm) { realm } else { asking.home };
+    let answer = asking.connection.attempt_token(home, &ask).await?.success().await;
     let answer = answer.map_err(|error| refused(error, asking))?;
     let body = answer.body("the answer of a token service", MAX_TOKEN_ANSWER).await?;
     let answer: TokenAnswer =
@@ -261,6 +297,7 @@ fn ask_for(
         body: bytes::Bytes::new(),
         repeat: Repeat::Always,
         pace: Pace::Usual,
+        redirects: Redirects::WithinOrigin,
         about: About {
             place: asking.location.host.clone(),
             object: redacted(&realm),

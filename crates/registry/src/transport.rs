@@ -1,6 +1,7 @@
 //! How registries are reached: certificates, proxies, time limits, patience. Plain values that the
 //! caller fills in; nothing here reads the environment.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use corten_store::{Cause, StoreError};
@@ -18,6 +19,9 @@ pub struct Transport {
     pub insecure: Insecure,
     /// Proxies, as the usual environment variables write them.
     pub proxies: Proxies,
+    /// Token services by host of the registry: where there is an entry, only they see its credential. Written as
+    /// a host, with its port where it has one.
+    pub token_services: BTreeMap<String, Vec<String>>,
     /// Time limits.
     pub timeouts: Timeouts,
     /// What is done about answers that ask for patience.

@@ -21,7 +21,7 @@ use reqwest::{Method, Url};
 use crate::address::same_origin;
 use crate::answer::{About, Answer};
 use crate::cause;
-use crate::exchange::{Ask, Pace, Remote, Repeat};
+use crate::exchange::{Ask, Pace, Redirects, Remote, Repeat};
 use crate::ingest::{Session, location, start};
 use crate::manifests::{content_digest, corrupt};
 use crate::retry::pause;
@@ -193,6 +193,7 @@ impl Upload {
             body: chunk,
             repeat: Repeat::WhenTurnedAway,
             pace: Pace::Usual,
+            redirects: Redirects::Anywhere,
             about: self.about.clone(),
         };
         let answer = self.exchange(&ask).await?;
@@ -240,6 +241,7 @@ impl Upload {
             body: rest,
             repeat: Repeat::WhenTurnedAway,
             pace: Pace::Publish,
+            redirects: Redirects::Anywhere,
             about: self.about.clone(),
         };
         self.exchange(&ask).await

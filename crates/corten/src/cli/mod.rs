@@ -205,6 +205,9 @@ pub fn main() -> ExitCode {
     if let Some(code) = corten_run::monitor(&words, crate::context::clock, &MONITOR, &MONITOR) {
         return code;
     }
+    if let Some(code) = ops::renderer(&words) {
+        return code;
+    }
     let words = oci::by_name(words);
     // The page of all verbs is laid out only for those who get it.
     let parsed = Command::command().try_get_matches_from(&words);

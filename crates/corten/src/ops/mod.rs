@@ -3,6 +3,7 @@
 //! Reports are plain values with stable names; as JSON they follow the schema that
 //! `corten reference schema` prints.
 
+mod apart;
 mod append;
 mod attest;
 mod build;
@@ -38,6 +39,7 @@ mod unpack;
 pub mod validate;
 mod volume;
 
+pub(crate) use apart::renderer;
 pub use append::{AppendReport, AppendRequest, AppendTo, LayerInput, append};
 pub(crate) use build::DEVICE_SPECS;
 pub use build::{

@@ -10,6 +10,7 @@ mod look;
 mod moving;
 mod real;
 mod schema;
+mod templates;
 mod tree;
 mod user;
 

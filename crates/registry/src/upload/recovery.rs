@@ -12,7 +12,7 @@ use crate::address::same_origin;
 use crate::answer::{About, Answer, stalled};
 use crate::blobs::check_announced;
 use crate::cause;
-use crate::exchange::{Ask, Pace, Repeat, malformed, unreachable};
+use crate::exchange::{Ask, Pace, Redirects, Repeat, malformed, unreachable};
 use crate::ingest::location;
 use crate::manifests::corrupt;
 use crate::retry::asked_wait;
@@ -161,6 +161,7 @@ impl Upload {
             body: Bytes::new(),
             repeat: Repeat::Always,
             pace: Pace::Usual,
+            redirects: Redirects::Anywhere,
             about: self.about.clone(),
         };
         let answer = self.remote.send(&ask, &Scopes::push(&self.remote.repository)).await?;

@@ -46,10 +46,11 @@ pub struct Say {
     body: Vec<u8>,
     sent: Option<usize>,
     lost: bool,
+    slowly: Option<Duration>,
 }
 
 pub fn say(status: u16) -> Say {
-    Say { status, headers: Vec::new(), body: Vec::new(), sent: None, lost: false }
+    Say { status, headers: Vec::new(), body: Vec::new(), sent: None, lost: false, slowly: None }
 }
 
 impl Say {
@@ -66,6 +67,12 @@ impl Say {
     /// Sends only so many bytes of the body and breaks the connection.
     pub fn cut(mut self, after: usize) -> Self {
         self.sent = Some(after);
+        self
+    }
+
+    /// Sends one byte of the body, waits, and sends the next.
+    pub fn slowly(mut self, each: Duration) -> Self {
+        self.slowly = Some(each);
         self
     }
 
@@ -161,7 +168,13 @@ async fn converse(mut stream: TcpStream, script: Arc<Script>, log: Arc<Mutex<Vec
         let _ = stream.write_all(text.as_bytes()).await;
         if !head {
             let end = say.sent.unwrap_or(say.body.len());
-            let _ = stream.write_all(&say.body[..end]).await;
+            let step = if say.slowly.is_some() { 1 } else { end.max(1) };
+            for piece in say.body[..end].chunks(step) {
+                if stream.write_all(piece).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(say.slowly.unwrap_or_default()).await;
+            }
         }
         let _ = stream.flush().await;
         if say.sent.is_some() {

@@ -6,11 +6,12 @@ use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use corten_project::{
-    MAX_PROJECT, MAX_TEMPLATES, ProjectError, ProjectFile, ProjectValues, StartFile, Templates,
+    MAX_PROJECT, MAX_TEMPLATES, ProjectError, ProjectFile, ProjectValues, Rendering, StartFile,
 };
 
 use super::ProjectWanted;
 use crate::Failure;
+use crate::ops::apart;
 
 /// Files that are copied as they are.
 pub(super) const FILES: &str = "files";
@@ -56,24 +57,13 @@ pub(super) fn read(wanted: &ProjectWanted) -> Result<ReadProject, Failure> {
         values.set(set).map_err(told)?;
     }
     let source = text(&file)?;
-    let mut templates = Templates::new(&values);
     let mut names = Vec::new();
     walk(&root.join(TEMPLATES), "", &mut names, MAX_DEPTH)?;
     let mut start = StartFile { attributes: values.all().clone(), ..StartFile::default() };
     for (name, path) in &names {
-        let text = text(path)?;
-        templates.add(name, &text).map_err(told)?;
-        start.templates.insert(name.clone(), text);
+        start.templates.insert(name.clone(), text(path)?);
     }
-    let written = templates.render_text(super::PROJECT, &source).map_err(told)?;
-    let project = ProjectFile::parse(&written).map_err(told)?;
-    let mut rendered = Vec::new();
-    for (name, _) in &names {
-        let last = name.rsplit('/').next().unwrap_or(name);
-        if let Some(target) = name.strip_suffix(TEMPLATE).filter(|_| !last.starts_with('_')) {
-            rendered.push((format!("/{target}"), templates.render(name).map_err(told)?));
-        }
-    }
+    let (project, rendered) = rendered(&source, &start)?;
     if let Some(path) =
         project.templates.keys().find(|path| rendered.iter().all(|(at, _)| at != *path))
     {
@@ -92,6 +82,28 @@ pub(super) fn read(wanted: &ProjectWanted) -> Result<ReadProject, Failure> {
     }
     let has_files = root.join(FILES).is_dir();
     Ok(ReadProject { root, shown, file: project, source, rendered, tests, has_files, start })
+}
+
+/// The project's file and its templates, by their paths in the image.
+fn rendered(
+    source: &str,
+    start: &StartFile,
+) -> Result<(ProjectFile, Vec<(String, String)>), Failure> {
+    let is_part = |name: &str| name.rsplit('/').next().unwrap_or(name).starts_with('_');
+    let targets = start.templates.keys().filter(|name| !is_part(name));
+    let targets = targets.filter_map(|name| Some((name, name.strip_suffix(TEMPLATE)?)));
+    let rendering = Rendering {
+        values: start.attributes.clone(),
+        templates: start.templates.clone(),
+        text: Some((super::PROJECT.to_owned(), source.to_owned())),
+        wanted: targets.clone().map(|(name, _)| name.clone()).collect(),
+    };
+    let mut given = apart::render(&rendering).map_err(Failure::Usage)?;
+    let project = ProjectFile::parse(&given.text.take().unwrap_or_default()).map_err(told)?;
+    let file = |(name, target): (&String, &str)| {
+        given.templates.remove(name).map(|text| (format!("/{target}"), text))
+    };
+    Ok((project, targets.filter_map(file).collect()))
 }
 
 /// A project that is none is the mistake of whoever wrote it.

@@ -11,6 +11,7 @@ use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use serde_json::{Map, Value};
 
 use super::told;
+use crate::ops::apart;
 
 /// Renders what the image in `rootfs` says is rendered at a start.
 pub(in crate::ops) fn render(rootfs: &Path, values: &Map<String, Value>) -> io::Result<()> {
@@ -28,8 +29,9 @@ pub(in crate::ops) fn render(rootfs: &Path, values: &Map<String, Value>) -> io::
     let mut start = reopened(&start, OFlags::RDONLY)?.take(MAX_START as u64 + 1);
     start.read_to_string(&mut text)?;
     let start = StartFile::parse(&text).map_err(told)?;
-    let rendered = start.render(&ProjectValues::of(values.clone())).map_err(told)?;
-    for (path, text) in rendered {
+    let rendering = start.rendering(&ProjectValues::of(values.clone()));
+    let rendered = apart::render(&rendering).map_err(io::Error::other)?;
+    for (path, text) in start.files(&rendered).map_err(told)? {
         let wrong = |error: io::Error| io::Error::new(error.kind(), format!("{path}: {error}"));
         let target = file(&root, &path).map_err(wrong)?;
         let mut target = reopened(&target, OFlags::WRONLY | OFlags::TRUNC).map_err(wrong)?;
