@@ -217,7 +217,7 @@ impl<'a> Supervisor<'a> {
     /// container to stop.
     fn is_unwanted(&self) -> bool {
         match &self.side {
-            Side::Caller(front, _) => {
+            Side::Caller(front) => {
                 front.lock().unwrap_or_else(PoisonError::into_inner).is_asked_to_end()
             }
             Side::Hub(_) => self.place.has("stopped"),
