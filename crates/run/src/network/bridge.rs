@@ -55,6 +55,10 @@ pub(super) fn connect(
     leases.keep(&held, &tenant)?;
     let done = Rules::open(BRIDGE, bridge.subnet).and_then(|rules| {
         rules.publish(leases, &tenant)?;
+        if !tenant.publish.is_empty() {
+            // After the rule that keeps others from it.
+            turn_on(&localnet())?;
+        }
         bridge.notices.extend(firewall::notices(rules.socket(), BRIDGE));
         // The rest is this container's alone, and the kernel takes its time for links.
         drop(held);
@@ -92,10 +96,33 @@ pub(super) fn drop_tenant(
     address: Ipv4Addr,
 ) -> Result<(), NetworkError> {
     if let Some(tenant) = leases.tenant(slot) {
+        close_localnet(leases, slot)?;
         Rules::open(BRIDGE, Subnet::of(address))?.withdraw(leases, &tenant)?;
     }
     Routing::here()?.remove(&link_name(address))?;
     leases.release(slot)
+}
+
+/// The switch by which what comes from the bridge may be for 127.0.0.0/8: what localhost sends to a published port comes
+/// back that way.
+fn localnet() -> String {
+    format!("/proc/sys/net/ipv4/conf/{BRIDGE}/route_localnet")
+}
+
+/// Turns that switch off when nobody else has published a port: the machine's loopback is then closed to containers
+/// by the kernel itself, whatever becomes of the rules.
+fn close_localnet(leases: &Leases, but: &Slot) -> Result<(), NetworkError> {
+    for slot in leases.list()?.iter().filter(|slot| slot.id != but.id) {
+        if leases.tenant(slot).is_some_and(|tenant| !tenant.publish.is_empty()) {
+            return Ok(());
+        }
+    }
+    match fs::write(localnet(), "0") {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).doing(|| format!("turn off {}", localnet()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Removes the bridge and the rules; only when no lease is left.
@@ -137,7 +164,6 @@ fn ensure(leases: &Leases, routing: &Routing) -> Result<Bridge, NetworkError> {
         notices
             .push("net.ipv4.ip_forward was off on this machine and has been turned on".to_owned());
     }
-    turn_on(&format!("/proc/sys/net/ipv4/conf/{BRIDGE}/route_localnet"))?;
     Ok(Bridge { link, subnet, notices })
 }
 

@@ -57,6 +57,25 @@ fn a_port_of_the_loopback_is_the_machines_alone() {
 }
 
 #[test]
+fn without_a_published_port_the_loopback_is_closed_without_any_rule() {
+    let Some(world) = World::new() else { return };
+    let (one, first) = world.connect("one", &[]);
+    let (_two, _) = world.connect("two", &[tcp(8080, 80)]);
+    let _listener = world.machine.run(|| std::net::TcpListener::bind("127.0.0.1:81").unwrap());
+    world.disconnect("two");
+    // As a firewall does that is loaded again.
+    world
+        .machine
+        .run(|| std::process::Command::new("nft").args(["flush", "ruleset"]).status().unwrap());
+    one.run(|| {
+        std::fs::write("/proc/sys/net/ipv4/conf/eth0/route_localnet", "1").unwrap();
+        ip("addr del 127.0.0.1/8 dev lo");
+        ip(&format!("route add 127.0.0.0/8 via {}", first.gateway.unwrap()));
+    });
+    assert!(silent(&one, "127.0.0.1", 81));
+}
+
+#[test]
 fn a_port_has_one_holder() {
     let Some(world) = World::new() else { return };
     let (_one, first) = world.connect("one", &[tcp(8080, 80), udp(8080, 80)]);

@@ -146,7 +146,21 @@ pub(super) fn tell_of_one_id(context: &Context) {
         let why = context.environment().why_one_id();
         let why = why.unwrap_or("this user namespace has one id");
         context.tell()(&format!("every file of the image belongs to you: {why}"));
+        let kept = kept_groups();
+        if kept > 0 {
+            let groups = if kept == 1 { "one more group" } else { "more groups" };
+            context.tell()(&format!(
+                "{groups} of yours ({kept}) can be used in the container: with one id the kernel lets nobody drop them"
+            ));
+        }
     }
+}
+
+/// How many groups this process has beside its own, which it cannot drop.
+pub(crate) fn kept_groups() -> usize {
+    let own = rustix::process::getegid();
+    let groups = rustix::process::getgroups().unwrap_or_default();
+    groups.into_iter().filter(|group| *group != own).count()
 }
 
 /// Runs a container to its end, with the caller's streams and signals.
