@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write as _};
+use std::sync::atomic::Ordering;
 
 use corten_layer::{DiffReader, LayerError};
 use corten_spec::{Algorithm, DiffId};
@@ -23,9 +24,13 @@ impl Snapshots {
         let staging = self.files.stage()?;
         let file = files::open_private(&staging.path, OpenOptions::new().create_new(true));
         let mut file = file.map_err(io_error(&staging.path, "creation"))?;
-        let fault = |source| SnapshotError::Layer { diff_id: diff_id.clone(), source };
+        let fault = |source| {
+            let source = self.limits.named(source);
+            SnapshotError::Layer { diff_id: diff_id.clone(), source }
+        };
         let algorithm = algorithm_of(diff_id);
-        let mut reader = DiffReader::of_diff(packed, self.limits, algorithm).map_err(fault)?;
+        let limits = self.limits.after(self.unpacked.load(Ordering::Relaxed));
+        let mut reader = DiffReader::of_diff(packed, limits, algorithm).map_err(fault)?;
         let mut buffer = vec![0; BUFFER];
         loop {
             let taken = match reader.read(&mut buffer) {
@@ -37,10 +42,11 @@ impl Snapshots {
             let bytes = buffer.get(..taken).unwrap_or_default();
             file.write_all(bytes).map_err(io_error(&staging.path, "writing"))?;
         }
-        let (found, _) = reader.finish_diff().map_err(fault)?;
+        let (found, unpacked) = reader.finish_diff().map_err(fault)?;
         if found != *diff_id {
             return Err(SnapshotError::Mismatch { diff_id: diff_id.clone(), found });
         }
+        self.unpacked.fetch_add(unpacked, Ordering::Relaxed);
         self.files.publish(staging, TARS, &name_of(&diff_id.0))?;
         Ok(())
     }
