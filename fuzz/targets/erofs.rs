@@ -19,6 +19,7 @@ const LIMITS: Limits = Limits {
     xattrs: 1 << 17,
     extents: 1_000,
     unpacked: 1 << 24,
+    image: 1 << 24,
     ratio: 1_100,
     metadata: 8 << 20,
 };

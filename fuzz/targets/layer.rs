@@ -15,6 +15,7 @@ const LIMITS: Limits = Limits {
     xattrs: 1 << 16,
     extents: 1_000,
     unpacked: 1 << 22,
+    image: 1 << 22,
     ratio: 1_100,
     metadata: 8 << 20,
 };

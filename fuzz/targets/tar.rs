@@ -17,6 +17,7 @@ const LIMITS: Limits = Limits {
     xattrs: 1 << 16,
     extents: 1_000,
     unpacked: 1 << 20,
+    image: 1 << 20,
     ratio: 1_100,
     metadata: 8 << 20,
 };

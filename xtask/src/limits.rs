@@ -1,6 +1,6 @@
 //! The page of limits: every named limit of the libraries, as its constant says it.
 //!
-//! A limit is a constant whose name begins with `MAX_`, or a field of a struct whose name ends
+//! A limit is a constant whose name begins with `MAX_` or `MIN_`, or a field of a struct whose name ends
 //! with `Limits`, with its value in `Default`. Its doc comment is the page's sentence.
 
 use std::fmt::Write as _;
@@ -79,7 +79,8 @@ impl Walk<'_> {
     }
 
     fn constant(&mut self, name: &syn::Ident, value: &syn::Expr, attributes: &[syn::Attribute]) {
-        if name.to_string().starts_with("MAX_") {
+        let name_of = name.to_string();
+        if name_of.starts_with("MAX_") || name_of.starts_with("MIN_") {
             self.limit(name.to_string(), value, sentence(attributes));
         }
     }

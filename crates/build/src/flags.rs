@@ -3,6 +3,7 @@
 use corten_bundle::users::{RootDirectory, find_group, find_user};
 use corten_dockerfile::{FileMode, parse_chmod};
 use corten_layer::{Entry, EntryKind, Mtime};
+use corten_spec::parse_owner_id;
 
 use crate::error::{Result, StepError};
 use crate::rootfs::{Ground, Laid};
@@ -79,7 +80,15 @@ impl Changes {
 /// same number for a number.
 pub(crate) fn owner_of(text: &str, ground: &Ground<'_>, layers: &[Laid]) -> Result<(u32, u32)> {
     let (user, group) = text.split_once(':').unwrap_or((text, ""));
-    let number = |text: &str| text.parse::<u32>().ok();
+    for word in [user, group] {
+        let digits = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+        if digits && parse_owner_id(word).is_none() {
+            return Err(StepError::Refused(format!(
+                "the owner {text}: {word} is no user or group"
+            )));
+        }
+    }
+    let number = parse_owner_id;
     if let Some(uid) = number(user)
         && let Some(gid) = if group.is_empty() { Some(uid) } else { number(group) }
     {

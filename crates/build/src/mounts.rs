@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::{PermissionsExt as _, lchown};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use std::sync::{Arc, OnceLock};
 
@@ -186,8 +186,15 @@ impl StageRun<'_> {
     ) -> Result<()> {
         let look = self.ground.look(layers)?;
         let found = resolve(&*look.source, target.as_bytes(), LastLink::Follow)?;
+        let place = Path::new("/").join(found.path.to_path_buf());
+        if place == Path::new("/") || (kernels(&place) && !kernels(Path::new(target))) {
+            return Err(StepError::Refused(format!(
+                "a mount on {target}, which leads to {}: that is not the image's to offer",
+                place.display()
+            )));
+        }
         if let Some(mount) = made.mounts.last_mut() {
-            mount.set_destination(Path::new("/").join(found.path.to_path_buf()));
+            mount.set_destination(place);
         }
         made.points.push(MountPoint { path: found.path.to_path_buf(), is_directory });
         Ok(())
@@ -306,6 +313,19 @@ pub(crate) fn set_access(path: &Path, access: FileAccess, mode: u32) -> Result<(
     }
     let (uid, gid) = (access.uid.unwrap_or(0), access.gid.unwrap_or(0));
     lchown(path, Some(uid), Some(gid)).map_err(failed(path.display(), "change of owner"))
+}
+
+/// Whether a path, without links, is one of the kernel's directories or below.
+fn kernels(path: &Path) -> bool {
+    let mut names = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => names.push(name),
+            Component::ParentDir => drop(names.pop()),
+            _ => {}
+        }
+    }
+    names.first().is_some_and(|first| ["dev", "proc", "sys"].iter().any(|name| first == name))
 }
 
 /// A bind of what the builder has for a step, where no device is one.

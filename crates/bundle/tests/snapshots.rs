@@ -1,6 +1,6 @@
 //! Layers made ready, mounted, kept, verified and taken away. What mounts needs root and a kernel
 //! that mounts EROFS from files; elsewhere those tests are skipped, and say so.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stderr)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)]
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
@@ -271,4 +271,25 @@ fn damage_of_directories_is_found_and_mended() {
         assert_eq!(snapshots.verify(&stacks, &packed).unwrap().damages, []);
     }
     assert_eq!(std::fs::read_dir(place.join("rendered/staged")).unwrap().count(), 0);
+}
+
+#[test]
+fn the_layers_of_an_image_have_a_limit_together() {
+    let tars = layers();
+    let sizes: Vec<u64> = tars.iter().map(|tar| tar.len() as u64).collect();
+    let image = sizes[0] + sizes[1] - 1;
+    for form in [Form::Index, Form::Directories] {
+        let (scratch, limits) = (scratch(), Limits { image, ..Limits::default() });
+        let snapshots = Snapshots::open(scratch.path(), limits, Powers::OneId).unwrap();
+        snapshots.render(form, &diff_id(&tars[0]), tars[0].as_slice()).unwrap();
+        // A clone works for the same image.
+        let again = snapshots.clone().render(form, &diff_id(&tars[1]), tars[1].as_slice());
+        let SnapshotError::Layer { source, .. } = again.unwrap_err() else { panic!("a limit") };
+        assert!(
+            source.to_string().ends_with(&format!("image exceeds the limit of {image}")),
+            "{source}"
+        );
+        let other = Snapshots::open(scratch.path(), limits, Powers::OneId).unwrap();
+        other.render(form, &diff_id(&tars[1]), tars[1].as_slice()).unwrap();
+    }
 }

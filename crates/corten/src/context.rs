@@ -11,7 +11,7 @@ use corten_layer::Limits;
 use corten_registry::{Connection, Keyrings, Programs, Registry, Transport};
 use corten_run::{Containers, Timestamp};
 use corten_spec::{Location, Platform};
-use corten_store::{LayoutStore, Progress, Resolver};
+use corten_store::{Ambiguity, LayoutStore, Progress, Resolver};
 
 use crate::advice::Advice;
 use crate::cli::Global;
@@ -29,6 +29,7 @@ pub struct Context {
     form: OnceLock<Form>,
     jobs: usize,
     insecure: Option<InsecureWord>,
+    ambiguity: Ambiguity,
     authfile: Option<PathBuf>,
     connections: Mutex<BTreeMap<String, Arc<Connection>>>,
     progress: Arc<dyn Progress>,
@@ -77,6 +78,10 @@ impl Context {
             form: OnceLock::new(),
             jobs: jobs.clamp(1, 64),
             insecure: global.insecure,
+            ambiguity: match global.allow_ambiguous {
+                true => Ambiguity::Allow,
+                false => Ambiguity::Refuse,
+            },
             authfile: global.authfile.clone(),
             connections: Mutex::default(),
             progress,
@@ -98,6 +103,11 @@ impl Context {
     /// What to say if a host fails.
     pub(crate) fn advice(&self) -> &Advice {
         &self.advice
+    }
+
+    /// What becomes of documents that two readers would read as two things.
+    pub(crate) fn ambiguity(&self) -> Ambiguity {
+        self.ambiguity
     }
 
     /// Blobs in flight at once.

@@ -5,6 +5,7 @@ use corten_bundle::SnapshotError;
 use corten_layer::LayerError;
 use corten_registry::CredentialError;
 use corten_run::RunError;
+use corten_spec::validate::Ambiguous;
 use corten_spec::{Digest, DocumentError, ReferenceError};
 use corten_store::StoreError;
 
@@ -297,6 +298,13 @@ fn store_hint(error: &StoreError) -> Option<String> {
                     .to_owned(),
             )
         }
+        StoreError::Denied { source: Some(source), .. } if withheld(source.as_ref()).is_some() => {
+            withheld(source.as_ref())
+        }
+        StoreError::Malformed { source, .. } if source.is::<Ambiguous>() => Some(
+            "'corten validate' tells all of it; --allow-ambiguous takes it as corten reads it"
+                .to_owned(),
+        ),
         StoreError::Denied { place, .. } => {
             let host = place.split('/').next().unwrap_or(place);
             Some(format!("log in with 'corten login {host}', or check the name"))
@@ -317,6 +325,17 @@ fn store_hint(error: &StoreError) -> Option<String> {
         StoreError::Interrupted { .. } => {
             Some("run the same command again: it goes on where it stopped".to_owned())
         }
+        _ => None,
+    }
+}
+
+/// What to write where a credential was not shown to a token service on another host.
+fn withheld(source: &(dyn std::error::Error + 'static)) -> Option<String> {
+    match source.downcast_ref()? {
+        CredentialError::Withheld { registry, service } => Some(format!(
+            "if it is to have the credential, write under [registry.\"{registry}\"] of the configuration: \
+             token-service = [\"{service}\"]"
+        )),
         _ => None,
     }
 }

@@ -216,8 +216,14 @@ fn what_no_mount_has_is_told() {
     for secret in ["type=secret", "type=secret,id=a,source=b"] {
         assert_eq!(wrong(secret), MountError::Secret, "{secret}");
     }
-    for value in ["type=cache,mode=9", "type=cache,uid=-1", "target=/a,ro=yes", "type=tmpfs,size=x"]
-    {
+    for value in [
+        "type=cache,mode=9",
+        "type=cache,uid=-1",
+        "type=cache,uid=4294967295",
+        "type=secret,id=s,gid=4294967295",
+        "target=/a,ro=yes",
+        "type=tmpfs,size=x",
+    ] {
         assert!(matches!(wrong(value), MountError::Value { .. }), "{value}");
     }
     assert!(matches!(wrong("target"), MountError::NoValue { .. }));

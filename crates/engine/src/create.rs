@@ -7,7 +7,7 @@ use crate::order::{Message, Order, Task, write_order};
 use crate::record::{CONFIG_FILE, CONFIG_LIMIT, Record, Room, START_SOCKET, parse_config};
 use crate::spawn::{Stage, Stdio};
 use crate::{Engine, birth, hooks, namespaces, spawn};
-use oci_spec::runtime::{ContainerState, LinuxNamespaceType, Spec, State};
+use oci_spec::runtime::{ContainerState, LinuxDevice, LinuxNamespaceType, Spec, State, User};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::fmt;
 use std::io::{Read, Write};
@@ -124,6 +124,9 @@ fn check(spec: &Spec) -> Result<()> {
     if spec.process().is_none() {
         return Err(wrong("no process"));
     }
+    if let Some(what) = no_owner(spec) {
+        return Err(wrong(&format!("{what} is {}, which is no user or group", u32::MAX)));
+    }
     let linux = spec.linux().clone().unwrap_or_default();
     let unsupported = |what: &str| Err(Error::Unsupported { what: what.to_owned() });
     if !namespaces::creates(&linux, LinuxNamespaceType::Mount) {
@@ -157,6 +160,28 @@ fn check(spec: &Spec) -> Result<()> {
         }
         () => Ok(()),
     }
+}
+
+/// Where an id stands that is none: the kernel reads the highest number as "leave it", which would leave the
+/// process, or a device, to whoever starts it.
+fn no_owner(spec: &Spec) -> Option<&'static str> {
+    let is_none = |id: u32| id == u32::MAX;
+    let user = spec.process().as_ref().is_some_and(|process| !is_user(process.user()));
+    let linux = spec.linux().as_ref();
+    let devices = linux.and_then(|linux| linux.devices().as_deref()).unwrap_or_default();
+    let owned =
+        |device: &LinuxDevice| [device.uid(), device.gid()].into_iter().flatten().any(is_none);
+    match () {
+        () if user => Some("an id of process.user"),
+        () if devices.iter().any(owned) => Some("an owner of linux.devices"),
+        () => None,
+    }
+}
+
+/// Whether every id of a user is one.
+pub(crate) fn is_user(user: &User) -> bool {
+    let more = user.additional_gids().as_deref().unwrap_or_default();
+    [user.uid(), user.gid()].iter().chain(more).all(|id| *id != u32::MAX)
 }
 
 fn build(
@@ -317,4 +342,35 @@ fn new_beside(path: &Path) -> std::io::Result<(PathBuf, std::fs::File)> {
         }
     }
     Err(std::io::Error::from(std::io::ErrorKind::AlreadyExists))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(user: serde_json::Value, devices: serde_json::Value) -> String {
+        let mut spec = serde_json::to_value(Spec::default()).unwrap();
+        spec["process"]["user"] = user;
+        spec["linux"]["devices"] = devices;
+        let spec: Spec = serde_json::from_value(spec).unwrap();
+        check(&spec).map_or_else(|error| error.to_string(), |()| String::new())
+    }
+
+    /// What the kernel reads as "leave it" would leave a process to root.
+    #[test]
+    fn the_highest_number_is_no_user_and_no_group() {
+        use serde_json::json;
+        let none = u32::MAX;
+        let device = json!({"type": "c", "path": "/dev/x", "major": 1, "minor": 3, "uid": none});
+        for (user, devices) in [
+            (json!({"uid": none, "gid": 0}), json!([])),
+            (json!({"uid": 0, "gid": none}), json!([])),
+            (json!({"uid": 0, "gid": 0, "additionalGids": [1, none]}), json!([])),
+            (json!({"uid": 0, "gid": 0}), json!([device])),
+        ] {
+            let error = refused(user.clone(), devices);
+            assert!(error.contains("4294967295, which is no user or group"), "{user}: {error}");
+        }
+        assert_eq!(refused(json!({"uid": none - 1, "gid": 0}), json!([])), "");
+    }
 }

@@ -29,6 +29,10 @@ pub struct Exec {
 /// Runs one more process in the container and returns its pid; it is a child of this process, see
 /// [`crate::wait`]. When the program cannot be run, that is the error.
 pub fn exec(engine: &Engine, id: &str, wanted: &Exec) -> Result<i32> {
+    if !create::is_user(wanted.process.user()) {
+        let detail = format!("an id of process.user is {}, which is no user or group", u32::MAX);
+        return Err(Error::Config { path: PathBuf::new(), detail });
+    }
     let room = Room::open(&engine.root, id, Access::Look)?;
     let record = room.load()?;
     let status = *record.state.status();

@@ -1,5 +1,7 @@
 //! How much of a foreign archive is taken in before it is refused.
 
+use crate::LayerError;
+
 /// Bounds on one archive. The defaults are far above every image met in the field and far below
 /// what hurts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub struct Limits {
     pub extents: u64,
     /// Most bytes of the unpacked archive, and of the files in it with their holes filled.
     pub unpacked: u64,
+    /// Most bytes of the unpacked archives of one image together: many layers must not do what one may not.
+    pub image: u64,
     /// Most unpacked bytes for one packed byte, beyond [`Limits::RATIO_FLOOR`].
     pub ratio: u64,
 }
@@ -31,6 +35,31 @@ impl Limits {
     /// Unpacked bytes below which the compression ratio is not looked at: layers of zeros are
     /// legal, and gzip alone reaches 1030 on them.
     pub const RATIO_FLOOR: u64 = 4 << 30;
+
+    /// The limits of the next layer of an image, where those before it have `before` bytes.
+    ///
+    /// ```
+    /// use corten_layer::Limits;
+    ///
+    /// let limits = Limits { unpacked: 80, image: 100, ..Limits::default() };
+    /// assert_eq!(limits.after(0).unpacked, 80);
+    /// assert_eq!(limits.after(70).unpacked, 30);
+    /// ```
+    #[must_use]
+    pub fn after(self, before: u64) -> Self {
+        Self { unpacked: self.unpacked.min(self.image.saturating_sub(before)), ..self }
+    }
+
+    /// `error` by its name: a layer that passed less than a layer may have passed [`Limits::image`].
+    #[must_use]
+    pub fn named(&self, error: LayerError) -> LayerError {
+        match error {
+            LayerError::Limit { entry, what: "unpacked", limit } if limit < self.unpacked => {
+                LayerError::Limit { entry, what: "image", limit: self.image }
+            }
+            other => other,
+        }
+    }
 }
 
 impl Default for Limits {
@@ -45,6 +74,7 @@ impl Default for Limits {
             metadata: 1 << 29,
             extents: 65_536,
             unpacked: 1 << 40,
+            image: 1 << 40,
             ratio: 1100,
         }
     }

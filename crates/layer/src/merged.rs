@@ -67,17 +67,27 @@ pub struct Merged {
     /// A path at which a directory is known to be.
     open: Option<TreePath>,
     layers: usize,
+    /// Bytes of the archives so far.
+    unpacked: u64,
     held: Held,
     limits: Limits,
 }
 
 impl Merged {
-    /// An empty tree; layers are added from the base up. [`Limits::entries`] and
-    /// [`Limits::metadata`] bound what all layers bring together.
+    /// An empty tree; layers are added from the base up. [`Limits::entries`],
+    /// [`Limits::metadata`] and [`Limits::image`] bound what all layers bring together.
     pub fn new(limits: Limits) -> Self {
         let root = implied(&TreePath::root(), 0);
         let names = BTreeMap::from([(TreePath::root(), 0)]);
-        Self { names, files: vec![root], open: None, layers: 0, held: Held::root(), limits }
+        Self {
+            names,
+            files: vec![root],
+            open: None,
+            layers: 0,
+            unpacked: 0,
+            held: Held::root(),
+            limits,
+        }
     }
 
     /// The tree of the layers `0..count` of `source`.
@@ -98,7 +108,10 @@ impl Merged {
     /// Adds the next layer. It is read to its end, so that its digests can be compared with what
     /// was announced; after an error the tree is of no use.
     pub fn add(&mut self, packed: impl Read, contents: Contents) -> Result<Unpacked, LayerError> {
-        let (changes, unpacked) = LayerChanges::read(packed, self.layers, contents, self.limits)?;
+        let limits = self.limits.after(self.unpacked);
+        let read = LayerChanges::read(packed, self.layers, contents, limits);
+        let (changes, unpacked) = read.map_err(|error| self.limits.named(error))?;
+        self.unpacked = self.unpacked.saturating_add(unpacked.unpacked_size);
         self.held.add(&changes, &self.limits)?;
         self.apply(changes)?;
         self.layers += 1;

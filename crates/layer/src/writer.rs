@@ -111,6 +111,7 @@ fn header(entry: &Entry) -> Result<Vec<u8>, LayerRule> {
     }
     block.octal(100, 8, u64::from(entry.mode & 0o7777));
     for (at, key, id) in [(108, "uid", entry.uid), (116, "gid", entry.gid)] {
+        let id = corten_spec::owner_id(id.into()).ok_or(LayerRule::Number)?;
         if !block.octal(at, 8, u64::from(id)) {
             records.push((key.into(), id.to_string().into_bytes()));
         }

@@ -165,7 +165,7 @@ fn entries() -> Vec<(Entry, Vec<u8>)> {
         ..Entry::new(EntryKind::File, name)
     };
     let mut odd = file(b"odd".to_vec(), b"content");
-    (odd.uid, odd.gid, odd.mode) = (2_097_152, u32::MAX, 0o7777);
+    (odd.uid, odd.gid, odd.mode) = (2_097_152, u32::MAX - 1, 0o7777);
     odd.mtime = Mtime { seconds: -12_345, nanos: 0 };
     odd.xattrs.insert(b"user.key".to_vec(), b"a=b".to_vec());
     odd.xattrs.insert(b"user.utf8".to_vec(), "\u{fc}".as_bytes().to_vec());

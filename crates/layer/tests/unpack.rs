@@ -159,3 +159,65 @@ fn sparse_file() -> Vec<u8> {
     ];
     raw::archive(&[raw::pax(b'x', &records), raw::file("sparse", &[b'a'; 514])])
 }
+
+#[test]
+fn layers_that_are_small_alone_may_be_too_large_together() {
+    let layer = |name: &str| {
+        let mut writer = TarWriter::new(Vec::new());
+        let entry = Entry { size: 5000, ..Entry::new(EntryKind::File, name) };
+        writer.file(&entry, [7_u8; 5000].as_slice()).unwrap();
+        writer.finish().unwrap()
+    };
+    let stack = vec![layer("a"), layer("b"), layer("c")];
+    let one = stack[0].len() as u64;
+    let run = |limits: Limits| {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        let how = Apply::ordinary(Whiteouts::Remove);
+        let unpacked = unpack(&mut source(&stack), 3, &root, &how, limits).map(drop);
+        let merged = Merged::read(&mut source(&stack), 3, Contents::Skip, limits).map(drop);
+        [unpacked, merged]
+    };
+    let enough = Limits { unpacked: one, image: 3 * one, ..Limits::default() };
+    assert!(run(enough).iter().all(Result::is_ok));
+    for image in [3 * one - 1, 2 * one, one] {
+        for done in run(Limits { image, ..enough }) {
+            let error = done.unwrap_err();
+            let is_named =
+                matches!(error, LayerError::Limit { what: "image", limit, .. } if limit == image);
+            assert!(is_named, "{error}");
+        }
+    }
+    let error = run(Limits { unpacked: one - 1, ..enough })[0].as_ref().unwrap_err().to_string();
+    assert!(error.contains("unpacked exceeds"), "{error}");
+}
+
+/// What `chown` reads as "leave it" is nobody's number.
+#[test]
+fn no_entry_belongs_to_nobody() {
+    let text = |uid: &str, gid: &str| {
+        let mut writer = TarWriter::new(Vec::new());
+        let entry = Entry {
+            uid: uid.parse().unwrap(),
+            gid: gid.parse().unwrap(),
+            ..Entry::new(EntryKind::File, "a")
+        };
+        writer.file(&entry, [].as_slice()).is_ok()
+    };
+    assert!(text("4294967294", "4294967294"));
+    assert!(!text("4294967295", "0") && !text("0", "4294967295"));
+    // In the header's own field, in base 256 as GNU tar writes it.
+    let mut writer = TarWriter::new(Vec::new());
+    writer.file(&Entry::new(EntryKind::File, "a"), [].as_slice()).unwrap();
+    let plain = writer.finish().unwrap();
+    for at in [108, 116] {
+        let mut tar = plain.clone();
+        tar[at..at + 8].copy_from_slice(&[0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]);
+        tar[148..156].fill(b' ');
+        let sum: u32 = tar[..512].iter().map(|byte| u32::from(*byte)).sum();
+        tar[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        let error =
+            Merged::read(&mut source(&[tar]), 1, Contents::Skip, Limits::default()).err().unwrap();
+        assert!(matches!(error, LayerError::Refused { rule: LayerRule::Number, .. }), "{error}");
+    }
+}

@@ -221,7 +221,7 @@ mod tests {
     fn what_is_no_expression_does_not_count() {
         let nots = "not ".repeat(30_000);
         for text in [
-            format!("{nots}"),
+            nots.clone(),
             format!("{{# {nots} #}}"),
             format!("{{% raw %}}{{{{ {nots} }}}}{{% endraw %}}"),
             format!("{{%- raw -%}}{{{{ {nots} {{%- endraw %}}"),

@@ -10,6 +10,10 @@ use crate::{Descriptor, Digest, ImageConfig, Index, Manifest, MediaType, Mismatc
 /// at least 4 MiB; clients in the field stop at 4 MiB.
 pub const MAX_DOCUMENT: u64 = 8 * 1024 * 1024;
 
+/// Most layers of an image: far above what others mount, and what one index of ours holds. Manifests of artifacts, whose
+/// layers are not stacked, have no such limit.
+pub const MAX_LAYERS: usize = 1000;
+
 /// What can stand in a [`Document`].
 pub trait ImageDocument: Serialize + DeserializeOwned {
     /// The value of `schemaVersion`; 2 where the document has none.
@@ -55,6 +59,14 @@ pub enum DocumentError {
         digest: Digest,
         /// What stands there.
         version: u32,
+    },
+    /// An image of more than [`MAX_LAYERS`] layers.
+    #[error("{digest} has {layers} layers; an image may have {MAX_LAYERS}")]
+    Layers {
+        /// Digest of the manifest.
+        digest: Digest,
+        /// How many there are.
+        layers: usize,
     },
     /// The document says inside that it is something else than its descriptor says.
     #[error("{digest} was announced as {announced} but says it is {inside}")]
@@ -169,10 +181,15 @@ pub enum AnyDocument {
 }
 
 impl AnyDocument {
-    /// Checks and parses by the descriptor's media type.
+    /// Checks and parses by the descriptor's media type. An image may have [`MAX_LAYERS`] layers.
     pub fn parse(descriptor: &Descriptor, bytes: Bytes) -> Result<Self, DocumentError> {
         if Manifest::accepts(&descriptor.media_type) {
-            Document::parse(descriptor, bytes).map(Self::Manifest)
+            let manifest = Document::<Manifest>::parse(descriptor, bytes)?;
+            let layers = manifest.value().layers.len();
+            if layers > MAX_LAYERS && manifest.value().config.media_type.is_config() {
+                return Err(DocumentError::Layers { digest: descriptor.digest.clone(), layers });
+            }
+            Ok(Self::Manifest(manifest))
         } else if Index::accepts(&descriptor.media_type) {
             Document::parse(descriptor, bytes).map(Self::Index)
         } else {

@@ -16,6 +16,7 @@ mod index;
 mod manifest;
 mod media_type;
 mod name;
+mod owner;
 mod platform;
 mod reference;
 pub mod validate;
@@ -26,11 +27,14 @@ pub use descriptor::{
     Annotations, Descriptor, EMPTY_JSON, EmbeddedError, MAX_EMBEDDED, empty_descriptor,
 };
 pub use digest::{Algorithm, ChainId, DiffId, Digest, DigestError, Hasher};
-pub use document::{AnyDocument, Document, DocumentError, ImageDocument, MAX_DOCUMENT, Opaque};
+pub use document::{
+    AnyDocument, Document, DocumentError, ImageDocument, MAX_DOCUMENT, MAX_LAYERS, Opaque,
+};
 pub use index::Index;
 pub use manifest::Manifest;
 pub use media_type::MediaType;
 pub use name::{Location, Name, RefName, Tag};
+pub use owner::{owner_id, parse_owner_id};
 pub use platform::{Platform, PlatformError};
 pub use reference::{Reference, ReferenceError};
 pub use verifier::{Mismatch, Verifier};

@@ -164,6 +164,33 @@ pub fn document(kind: DocumentKind, object: &str, bytes: &[u8], profile: Profile
     report.into_vec()
 }
 
+/// Why a document is two: one reader takes it for another thing than the next (CVE-2021-41190).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("two readers could read two things: {}{}{}", .0.pointer, if .0.pointer.is_empty() { "" } else { ": " }, .0.message)]
+pub struct Ambiguous(pub Finding);
+
+/// Refuses a document in which a name stands twice, a name differs from a known one in its case alone, or that is a
+/// manifest and an index at once. Documents of other types than those of images have no rules here.
+///
+/// ```
+/// use corten_spec::{MediaType, validate};
+///
+/// let both = br#"{"schemaVersion":2,"config":{},"layers":[],"manifests":[]}"#;
+/// assert!(validate::unambiguous(&MediaType::OCI_MANIFEST, "sha256:…", both).is_err());
+/// ```
+pub fn unambiguous(
+    media_type: &MediaType,
+    object: &str,
+    bytes: &[u8],
+) -> Result<(), Box<Ambiguous>> {
+    let Some(kind) = DocumentKind::of(media_type) else { return Ok(()) };
+    const AMBIGUOUS: [Code; 3] =
+        [Code::JsonDuplicateKey, Code::JsonKeyCase, Code::DocumentAmbiguous];
+    let findings = document(kind, object, bytes, Profile::Spec);
+    let first = findings.into_iter().find(|finding| AMBIGUOUS.contains(&finding.code));
+    first.map_or(Ok(()), |finding| Err(Box::new(Ambiguous(finding))))
+}
+
 /// Checks what a manifest and its config say of each other; `object` names the manifest.
 pub fn image(
     manifest: &Manifest,

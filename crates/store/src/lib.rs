@@ -26,7 +26,9 @@ mod walk;
 pub use archive::{Archive, MAX_SPOOL};
 pub use catalog::{IndexEntry, MAX_LAYOUT_INDEX};
 pub use check::{Checked, check, check_image};
-pub use copy::{Copied, DEFAULT_JOBS, Foreign, Request, Tally, WithReferrers, copy, copy_blobs};
+pub use copy::{
+    Ambiguity, Copied, DEFAULT_JOBS, Foreign, Request, Tally, WithReferrers, copy, copy_blobs,
+};
 pub use directory::Directory;
 pub use error::{Cause, StoreError};
 pub use layout::{Collected, LEASE_LIMIT, LayoutStore, Staged};

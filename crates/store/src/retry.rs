@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::StoreError;
 
-/// How often in a row something is tried without a single byte of progress.
+/// How often in a row something is tried without progress.
 pub const MAX_ATTEMPTS: u32 = 5;
 /// The first wait; each further one is twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(200);

@@ -6,6 +6,8 @@ use std::fs::OpenOptions;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use corten_layer::{
     Apply, Devices, Entry, EntryKind, OPAQUE_MARKER, Owners, Root, Tar, TarWriter, Whiteouts,
@@ -55,6 +57,11 @@ impl Snapshots {
         self.files.publish(staging, DIRECTORIES, &name).map(drop)
     }
 
+    /// The same for a layer that is looked at for itself, of whatever image.
+    pub(super) fn alone(&self) -> Self {
+        Self { unpacked: Arc::default(), ..self.clone() }
+    }
+
     /// A directory with what the packed bytes give, once they are those of `diff_id`; and what only the layers
     /// below can decide.
     pub(super) fn unpacked(
@@ -63,10 +70,16 @@ impl Snapshots {
         packed: impl Read,
     ) -> Result<(Staging, Vec<Entry>), SnapshotError> {
         let staging = self.staged_directory()?;
-        let fault = |source| SnapshotError::Layer { diff_id: diff_id.clone(), source };
+        let fault = |source| {
+            let source = self.limits.named(source);
+            SnapshotError::Layer { diff_id: diff_id.clone(), source }
+        };
         let root = Root::open(&staging.path).map_err(fault)?;
+        let limits = self.limits.after(self.unpacked.load(Ordering::Relaxed));
         let how = Apply { algorithms: vec![algorithm_of(diff_id)], ..self.powers.apply(WHITEOUTS) };
-        let applied = apply(packed, &root, &how, self.limits).map_err(fault)?;
+        let applied = apply(packed, &root, &how, limits).map_err(fault)?;
+        let unpacked = applied.layers.iter().map(|layer| layer.unpacked_size).sum();
+        self.unpacked.fetch_add(unpacked, Ordering::Relaxed);
         match applied.layers.first().map(|layer| &layer.diff_id) {
             Some(found) if found != diff_id => {
                 let found = found.clone();

@@ -36,6 +36,8 @@ mod tar;
 mod verify;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use corten_layer::Limits;
 use corten_spec::{ChainId, DiffId, Digest};
@@ -65,6 +67,8 @@ pub struct Snapshots {
     files: Files,
     limits: Limits,
     powers: Powers,
+    /// Bytes of all that was unpacked by this one and its clones, which work for one image.
+    unpacked: Arc<AtomicU64>,
 }
 
 /// What the process may do with the files of a layer.
@@ -108,7 +112,7 @@ impl Stacked {
 impl Snapshots {
     /// Opens the directory `root`, which is made where it is missing, for this user alone.
     pub fn open(root: &Path, limits: Limits, powers: Powers) -> Result<Self, SnapshotError> {
-        Ok(Self { files: Files::open(root)?, limits, powers })
+        Ok(Self { files: Files::open(root)?, limits, powers, unpacked: Arc::default() })
     }
 
     /// The directory.

@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Read};
+use std::sync::atomic::Ordering;
 
 use corten_layer::{DiffReader, LayerError, write_sparse};
 use corten_spec::{Algorithm, DiffId};
@@ -25,9 +26,13 @@ impl Snapshots {
         let staging = self.files.stage()?;
         let file = files::open_private(&staging.path, OpenOptions::new().create_new(true));
         let file = file.map_err(io_error(&staging.path, "creation"))?;
-        let fault = |source| SnapshotError::Layer { diff_id: diff_id.clone(), source };
+        let fault = |source| {
+            let source = self.limits.named(source);
+            SnapshotError::Layer { diff_id: diff_id.clone(), source }
+        };
         let algorithm = algorithm_of(diff_id);
-        let mut reader = DiffReader::of_diff(packed, self.limits, algorithm).map_err(fault)?;
+        let limits = self.limits.after(self.unpacked.load(Ordering::Relaxed));
+        let mut reader = DiffReader::of_diff(packed, limits, algorithm).map_err(fault)?;
         let (mut buffer, mut at) = (vec![0; BUFFER], 0);
         loop {
             let taken = match reader.read(&mut buffer) {
@@ -42,10 +47,11 @@ impl Snapshots {
             at += taken as u64;
         }
         file.set_len(at).map_err(io_error(&staging.path, "writing"))?;
-        let (found, _) = reader.finish_diff().map_err(fault)?;
+        let (found, unpacked) = reader.finish_diff().map_err(fault)?;
         if found != *diff_id {
             return Err(SnapshotError::Mismatch { diff_id: diff_id.clone(), found });
         }
+        self.unpacked.fetch_add(unpacked, Ordering::Relaxed);
         self.files.publish(staging, TARS, &name_of(&diff_id.0))?;
         Ok(())
     }

@@ -149,7 +149,7 @@ impl Snapshots {
             }
             return Ok(());
         };
-        let (again, later) = self.unpacked(&diff_id, packed)?;
+        let (again, later) = self.alone().unpacked(&diff_id, packed)?;
         let note = self.files.path(DIRECTORIES, &format!("{name}{LATER}"));
         let compared = compare(&path, &again.path).map_err(io_error(&path, "reading"))?;
         verified.directories += 1;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use corten_layer::Compression;
-use corten_spec::Platform;
+use corten_spec::{Platform, parse_owner_id};
 
 use super::{Context, Exit, Failure};
 use crate::Place;
@@ -190,8 +190,8 @@ fn pair(text: &str) -> Result<(String, String), Failure> {
 fn owner(text: &str) -> Result<(u32, u32), Failure> {
     let refuse = || Failure::Usage(format!("'{text}' is not UID:GID, two numbers"));
     let (uid, gid) = text.split_once(':').ok_or_else(refuse)?;
-    match (uid.parse(), gid.parse()) {
-        (Ok(uid), Ok(gid)) => Ok((uid, gid)),
+    match (parse_owner_id(uid), parse_owner_id(gid)) {
+        (Some(uid), Some(gid)) => Ok((uid, gid)),
         _ => Err(refuse()),
     }
 }
@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn an_owner_is_two_numbers() {
         assert_eq!(owner("0:65534").unwrap(), (0, 65_534));
-        for wrong in ["root:root", "1", "-1:0", "4294967296:0"] {
+        for wrong in ["4294967295:0", "0:4294967295", "root:root", "1", "-1:0", "4294967296:0"] {
             assert!(owner(wrong).is_err(), "{wrong}");
         }
     }

@@ -82,6 +82,9 @@ pub(crate) struct Global {
     /// How to speak to registries without checked TLS: http, or skip-verify (TLS, any certificate).
     #[arg(long, global = true, value_name = "HOW", hide_possible_values = true)]
     pub(crate) insecure: Option<InsecureWord>,
+    /// Take images whose manifest, index or config two readers could read as two things.
+    #[arg(long, global = true)]
+    pub(crate) allow_ambiguous: bool,
     /// File of credentials [default: those of Docker and of the containers tools].
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) authfile: Option<PathBuf>,

@@ -84,6 +84,7 @@ pub async fn copy(context: &Context, request: CopyRequest) -> Result<CopyReport,
         platforms,
         referrers: if request.referrers { WithReferrers::Yes } else { WithReferrers::No },
         foreign: if request.foreign { Foreign::Require } else { Foreign::IfPresent },
+        ambiguity: context.ambiguity(),
         jobs: context.jobs(),
         progress: context.progress(),
     })

@@ -103,6 +103,7 @@ pub(super) async fn bring(
         platforms: Platforms::All,
         referrers: WithReferrers::No,
         foreign: Foreign::IfPresent,
+        ambiguity: context.ambiguity(),
         jobs: context.jobs(),
         progress: context.progress(),
     });

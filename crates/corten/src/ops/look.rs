@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use corten_layer::{Contents, EntryKind, LayerError, Limits, Merged, Mtime, Node, TreePath};
-use corten_spec::{Descriptor, DiffId, Digest, ImageConfig, Platform};
-use corten_store::{LayoutStore, Progress};
+use corten_spec::{
+    AnyDocument, Descriptor, DiffId, Digest, Document, ImageConfig, Platform, validate,
+};
+use corten_store::{Ambiguity, LayoutStore, Progress, StoreError};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -55,6 +57,9 @@ pub(super) async fn open(context: &Context, request: &LookRequest) -> Result<Ope
         return Err(refuse());
     }
     let config = read_config(store, &manifest.value().config).await?;
+    if context.ambiguity() == Ambiguity::Refuse {
+        unambiguous(&source, &[&root, &AnyDocument::Manifest(manifest.clone())], &config)?;
+    }
     if config.value().rootfs.diff_ids.len() != manifest.value().layers.len() {
         return Err(Failure::Inconsistent {
             image: source.shown.clone(),
@@ -73,6 +78,22 @@ pub(super) async fn open(context: &Context, request: &LookRequest) -> Result<Ope
         progress: context.progress(),
         jobs: context.jobs(),
     })
+}
+
+/// Refuses an image that another reader would take for another one.
+fn unambiguous(
+    source: &OpenSource,
+    documents: &[&AnyDocument],
+    config: &Document<ImageConfig>,
+) -> Result<(), Failure> {
+    let documents = documents.iter().map(|document| (document.descriptor(), document.bytes()));
+    for (descriptor, bytes) in documents.chain([(config.descriptor(), config.bytes())]) {
+        let object = descriptor.digest.to_string();
+        let checked = validate::unambiguous(&descriptor.media_type, &object, bytes);
+        let place = || source.store.describe();
+        checked.map_err(|source| StoreError::Malformed { object, place: place(), source })?;
+    }
+    Ok(())
 }
 
 impl OpenImage {

@@ -61,7 +61,7 @@ pub async fn ready(context: &Context, request: &LookRequest, pull: Pull) -> Resu
         image.layers.iter().cloned().zip(diff_ids.iter().cloned()).collect();
     let store = context.store()?;
     if !image.is_of(&store) {
-        fetch(context, &request.place, &image, &layers).await?;
+        fetch(context, &request.place, (&image, &snapshots), &layers).await?;
     }
     render(context, &store, &snapshots, form, &layers).await?;
     let at = snapshots.clone();
@@ -83,7 +83,7 @@ fn chosen(place: &Place, pull: Pull) -> Place {
 async fn fetch(
     context: &Context,
     place: &Place,
-    image: &OpenImage,
+    (image, snapshots): (&OpenImage, &Snapshots),
     layers: &[(Descriptor, DiffId)],
 ) -> Result<(), Failure> {
     let names: Vec<RefName> = match place {
@@ -97,13 +97,13 @@ async fn fetch(
     };
     let wanted: BTreeMap<_, _> =
         layers.iter().map(|(blob, diff_id)| (blob.digest.clone(), diff_id.clone())).collect();
-    let snapshots = context.snapshots()?;
-    let form = context.form(&snapshots);
-    let to = Rendering::new(context.store()?, snapshots, form, wanted);
+    let form = context.form(snapshots);
+    let to = Rendering::new(context.store()?, snapshots.clone(), form, wanted);
     let source = image.source();
     let request = Request {
         names,
         platforms: Platforms::Some(vec![image.config.value().platform.clone()]),
+        ambiguity: context.ambiguity(),
         jobs: context.jobs(),
         progress: context.progress(),
         ..Request::new(source.store.clone(), Arc::new(to), source.selector.clone())

@@ -73,7 +73,7 @@ const HEALTH: &str = "quiet run -d --name one --network none $FLAGS --health-cmd
     [ $n = 100 ] && echo no check ran
     quiet rm --force one > id";
 
-const STEP: &str = "quiet copy $IMAGE store:base
+const STEP: &str = "quiet copy $IMAGE store:base > id
     printf 'FROM base\\nRUN %s\\n' \"$CHANGE\" > Dockerfile; mkdir context
     corten build --progress plain --no-cache -f Dockerfile context </dev/null >/dev/null 2>steps || cat steps";
 
@@ -143,7 +143,8 @@ fn at_a_terminal(words: &str) -> Option<(Machine, TerminalUser)> {
     );
     let pid = machine.pid().to_string();
     let mut command = Command::new("nsenter");
-    command.args(["-t", &pid, "-m", "-n", "sh", "-c", &script]);
+    let processes = format!("--pid=/proc/{pid}/ns/pid_for_children");
+    command.args(["-t", &pid, "-m", "-n", &processes, "sh", "-c", &script]);
     command.env("XDG_RUNTIME_DIR", machine.path("run"));
     let user = TerminalUser::runs(command);
     Some((machine, user))

@@ -130,3 +130,111 @@ fn a_layout_whose_blobs_are_elsewhere_is_not_valid() {
     assert_eq!(ran.code, 9, "{}{}", ran.out, ran.err);
     assert!(ran.out.contains("[layout-blob-kind]"), "{}", ran.out);
 }
+
+/// A layout with one small image whose manifest and config are changed as text, under `app:1`.
+fn changed(user: &User, name: &str, change: impl Fn(&str, &str) -> (String, String)) -> String {
+    let mut layout = Layout::new(user.path(name));
+    let tar = [0_u8; 1024];
+    let layer = layout.blob(&MediaType::new("application/vnd.oci.image.layer.v1.tar"), &tar);
+    let config = json!({
+        "architecture": "amd64", "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [Digest::sha256(&tar)]},
+    });
+    let manifest = |config: &Value| json!({"schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST, "config": config, "layers": [layer]});
+    let (config, _) = change(&config.to_string(), "");
+    let config = layout.blob(&MediaType::OCI_CONFIG, config.as_bytes());
+    let (_, manifest) = change("", &manifest(&config).to_string());
+    layout.enter(layout.blob(&MediaType::OCI_MANIFEST, manifest.as_bytes()), "app:1");
+    layout.finish()
+}
+
+/// With a member before the last bracket.
+fn with(text: &str, member: &str) -> String {
+    text.strip_suffix('}').map(|text| format!("{text},{member}}}")).unwrap_or_default()
+}
+
+/// CVE-2021-41190: what one reader takes for an image is an index, or another image, for the next.
+#[test]
+fn what_two_readers_read_as_two_images_is_taken_by_nobody() {
+    let user = User::new();
+    let plain =
+        changed(&user, "plain", |config, manifest| (config.to_owned(), manifest.to_owned()));
+    user.ok(&format!("copy oci:{plain} oci:{}", user.path("out-plain").display()));
+    let twice = r#""annotations":{"a":"1","a":"2"}"#;
+    for (number, member) in [r#""manifests":[]"#, r#""Layers":[]"#, twice].into_iter().enumerate() {
+        let path = changed(&user, &format!("m{number}"), |config, text| {
+            (config.to_owned(), with(text, member))
+        });
+        let out = user.path(&format!("out{number}"));
+        let out = out.display();
+        for line in [
+            format!("copy oci:{path} oci:{out}-copy"),
+            format!("unpack oci:{path} {out}-tree"),
+            format!("bundle oci:{path} {out}-bundle"),
+            format!("ls oci:{path}"),
+            format!("append oci:{path} {path}/blobs --tag new"),
+            format!("edit oci:{path} new --env A=1"),
+        ] {
+            let ran = user.run(line.split_whitespace());
+            assert!(
+                ran.code != 0 && ran.err.contains("two readers"),
+                "{line}: {} {}",
+                ran.code,
+                ran.err
+            );
+            assert!(ran.err.contains("--allow-ambiguous"), "{line}: {}", ran.err);
+        }
+        user.ok(&format!("copy --allow-ambiguous oci:{path} oci:{out}-allowed"));
+        user.ok(&format!("unpack --allow-ambiguous oci:{path} {out}-tree"));
+    }
+    for (number, member) in [r#""Config":{}"#, r#""x":{"a":1,"a":2}"#].into_iter().enumerate() {
+        let path = changed(&user, &format!("c{number}"), |config, text| {
+            (with(config, member), text.to_owned())
+        });
+        let ran = user.run(["unpack", &format!("oci:{path}"), &format!("{path}-tree")]);
+        assert!(
+            ran.code != 0 && ran.err.contains("two readers"),
+            "{member}: {} {}",
+            ran.code,
+            ran.err
+        );
+        user.ok(&format!("unpack --allow-ambiguous oci:{path} {path}-tree"));
+    }
+}
+
+#[test]
+fn an_image_of_too_many_layers_is_refused_at_once() {
+    let user = User::new();
+    let mut layout = Layout::new(user.path("many"));
+    let digest = Digest::sha256(b"absent");
+    let layer = json!({"mediaType": MediaType::OCI_LAYER, "digest": digest, "size": 5});
+    let config = json!({
+        "architecture": "amd64", "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": vec![digest; 20_000]},
+    });
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST,
+        "config": layout.blob(&MediaType::OCI_CONFIG, config.to_string().as_bytes()),
+        "layers": vec![layer; 20_000],
+    });
+    layout.enter(layout.blob(&MediaType::OCI_MANIFEST, manifest.to_string().as_bytes()), "many:1");
+    let path = layout.finish();
+    let out = user.path("out");
+    let out = out.display();
+    for line in [
+        format!("copy oci:{path} oci:{out}-copy"),
+        format!("unpack oci:{path} {out}-tree"),
+        format!("bundle oci:{path} {out}-bundle"),
+        format!("ls oci:{path}"),
+        format!("inspect oci:{path}"),
+        format!("edit oci:{path} new --env A=1"),
+    ] {
+        let ran = user.run(line.split_whitespace());
+        assert_ne!(ran.code, 0, "{line}");
+        assert!(
+            ran.err.contains("has 20000 layers; an image may have 1000"),
+            "{line}: {}",
+            ran.err
+        );
+    }
+}

@@ -96,8 +96,8 @@ impl Fields {
                 });
             }
             "mode" => self.file.mode = Some(number(key, &value, 8)?),
-            "uid" => self.file.uid = Some(number(key, &value, 10)?),
-            "gid" => self.file.gid = Some(number(key, &value, 10)?),
+            "uid" => self.file.uid = Some(owner(key, &value)?),
+            "gid" => self.file.gid = Some(owner(key, &value)?),
             "env" => self.env = Some(value),
             _ => {
                 let suggestion = suggest::nearest(key, KEYS).map(str::to_owned);
@@ -197,6 +197,14 @@ pub(crate) fn parse_truth(value: &str) -> Option<bool> {
 fn number(key: &str, value: &str, radix: u32) -> Result<u32, MountError> {
     let number = u32::from_str_radix(value, radix).ok().filter(|_| !value.starts_with('+'));
     number.ok_or_else(|| wrong(key, value, None))
+}
+
+/// A user or a group. The highest number is none: to the kernel it means to leave the owner as it is.
+fn owner(key: &str, value: &str) -> Result<u32, MountError> {
+    number(key, value, 10).and_then(|id| match id {
+        u32::MAX => Err(wrong(key, value, None)),
+        id => Ok(id),
+    })
 }
 
 /// A size in bytes, with a unit of 1024s: `512`, `64m`, `1.5GiB`.

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
+use corten_spec::owner_id;
 use rustix::fs::{
     AtFlags, CWD, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags, fchmod, fchown,
     fgetxattr, flistxattr, fremovexattr, fsetxattr, fstat, lsetxattr,
@@ -31,9 +32,8 @@ impl Applying<'_> {
                 mapped(groups, entry.gid).ok_or_else(|| unmapped(entry, "group", entry.gid))?,
             ),
         };
-        // The kernel reads the highest id as "leave it".
-        if uid == u32::MAX || gid == u32::MAX {
-            return Err(unmapped(entry, "owner", u32::MAX));
+        for id in [uid, gid] {
+            owner_id(id.into()).ok_or_else(|| unmapped(entry, "owner", id))?;
         }
         Ok(Some((Uid::from_raw(uid), Gid::from_raw(gid))))
     }

@@ -163,7 +163,8 @@ pub fn apply(
 }
 
 /// Applies the layers `0..count` of `source` over each other to an empty directory: the plain tree
-/// that [`crate::Merged`] describes. [`Limits::entries`] bounds what they bring together.
+/// that [`crate::Merged`] describes. [`Limits::entries`] and
+/// [`Limits::image`] bound what they bring together.
 ///
 /// [`Whiteouts::Overlay`] makes no sense for a stack; whiteouts are always carried out.
 pub fn unpack(
@@ -177,7 +178,10 @@ pub fn unpack(
     let mut applying = Applying::new(root, &how, limits);
     for number in 0..count {
         let packed = source.open(number).map_err(LayerError::from_io)?;
-        layer(&mut applying, packed, limits)?;
+        let before = applying.report.layers.iter();
+        let before = before.fold(0_u64, |sum, layer| sum.saturating_add(layer.unpacked_size));
+        let done = layer(&mut applying, packed, limits.after(before));
+        done.map_err(|error| limits.named(error))?;
     }
     applying.finish()
 }

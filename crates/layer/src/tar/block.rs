@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use corten_spec::owner_id;
+
 use crate::LayerRule;
 
 /// Bytes of a block.
@@ -105,11 +107,11 @@ impl<'a> Block<'a> {
     }
 
     pub(super) fn uid(&self) -> Result<u32, LayerRule> {
-        small(self.field(108..116))
+        owner(self.field(108..116))
     }
 
     pub(super) fn gid(&self) -> Result<u32, LayerRule> {
-        small(self.field(116..124))
+        owner(self.field(116..124))
     }
 
     pub(super) fn size(&self) -> Result<u64, LayerRule> {
@@ -148,6 +150,11 @@ fn text(field: &[u8]) -> &[u8] {
 
 fn small(field: &[u8]) -> Result<u32, LayerRule> {
     u32::try_from(number(field)?).map_err(|_| LayerRule::Number)
+}
+
+/// A user or a group.
+fn owner(field: &[u8]) -> Result<u32, LayerRule> {
+    owner_id(unsigned(field)?).ok_or(LayerRule::Number)
 }
 
 /// A number that may not be negative.

@@ -205,7 +205,7 @@ fn size(value: &[u8]) -> Result<u64, LayerRule> {
 }
 
 fn id(value: &[u8]) -> Result<u32, LayerRule> {
-    u32::try_from(decimal(value)?).map_err(|_| LayerRule::Number)
+    corten_spec::owner_id(decimal(value)?).ok_or(LayerRule::Number)
 }
 
 /// `[-]seconds[.fraction]`; digits beyond nanoseconds are dropped.

@@ -77,6 +77,9 @@ fn records_that_readers_take_differently_are_refused() {
         (&["size=9223372036854775808"], LayerRule::Number),
         (&["size=18446744073709551617"], LayerRule::Number),
         (&["uid=4294967296"], LayerRule::Number),
+        // What `chown` reads as "leave it".
+        (&["uid=4294967295"], LayerRule::Number),
+        (&["gid=4294967295"], LayerRule::Number),
         (&["mtime=1.x"], LayerRule::Number),
         (&["SCHILY.realsize=1"], LayerRule::SparseMap),
         (&["GNU.sparse.offset=1"], LayerRule::SparseMap),

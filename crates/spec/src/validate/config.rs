@@ -140,7 +140,9 @@ fn is_user(text: &str) -> bool {
     let word = |word: &str| {
         let is_number = word.bytes().all(|b| b.is_ascii_digit());
         let plain = |c: char| !c.is_whitespace() && !c.is_control() && c != ':';
-        !word.is_empty() && word.chars().all(plain) && (!is_number || word.parse::<u32>().is_ok())
+        !word.is_empty()
+            && word.chars().all(plain)
+            && (!is_number || crate::parse_owner_id(word).is_some())
     };
     match text.split_once(':') {
         Some((user, group)) => word(user) && word(group),

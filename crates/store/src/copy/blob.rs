@@ -25,7 +25,7 @@ pub(super) async fn send(
                 request.progress.event(Event::Finished { descriptor, outcome });
                 return Ok(Some(outcome));
             }
-            Err(error) => attempts.go_on(error, transfer.moved > 0).await?,
+            Err(error) => attempts.go_on(error, transfer.moved >= MIN_PROGRESS).await?,
         }
     }
 }
@@ -43,6 +43,10 @@ async fn is_left_out(request: &Request, blob: &Descriptor) -> Result<bool, Store
         }
     }
 }
+
+/// Least bytes that an attempt moves to count as progress: else a source that gives a byte and hangs up would be
+/// asked for ever.
+const MIN_PROGRESS: u64 = 16 * 1024;
 
 struct Transfer<'a> {
     request: &'a Request,

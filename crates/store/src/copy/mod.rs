@@ -44,6 +44,16 @@ pub enum Foreign {
     Require,
 }
 
+/// What becomes of documents that two readers would read as two things.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ambiguity {
+    /// Nothing is copied.
+    #[default]
+    Refuse,
+    /// They are copied like every other.
+    Allow,
+}
+
 /// What to copy, from where, to where.
 #[derive(Clone)]
 pub struct Request {
@@ -61,6 +71,8 @@ pub struct Request {
     pub referrers: WithReferrers,
     /// What becomes of layers that are not to be distributed.
     pub foreign: Foreign,
+    /// What becomes of ambiguous manifests and indexes.
+    pub ambiguity: Ambiguity,
     /// Blobs in flight at the same time; at least one.
     pub jobs: usize,
     /// Who is told.
@@ -78,6 +90,7 @@ impl Request {
             platforms: Platforms::All,
             referrers: WithReferrers::No,
             foreign: Foreign::default(),
+            ambiguity: Ambiguity::default(),
             jobs: DEFAULT_JOBS,
             progress: Arc::new(Silent),
         }

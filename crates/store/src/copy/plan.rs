@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use corten_spec::{AnyDocument, Descriptor, Digest, RefName};
+use corten_spec::{AnyDocument, Descriptor, Digest, RefName, validate};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{Request, WithReferrers};
+use super::{Ambiguity, Request, WithReferrers};
 use crate::retry::retry;
 use crate::select::{choose, resolve_document, select};
 use crate::walk::{Survey, children};
@@ -52,10 +52,22 @@ pub(super) async fn draw(request: &Request) -> Result<Plan, StoreError> {
     }
     let referrers = (survey.documents(0).len() - own) as u64;
     let graph = survey.finish();
+    if request.ambiguity == Ambiguity::Refuse {
+        let place = from.describe();
+        graph.documents.iter().try_for_each(|document| unambiguous(document, &place))?;
+    }
     let mut blobs = graph.blobs;
     blobs.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.digest.cmp(&b.digest)));
     let tags = tags(attached, &graph.documents);
     Ok(Plan { root, levels: levels(graph.documents), blobs, tags, referrers })
+}
+
+/// Refuses a document that two readers would read as two things.
+fn unambiguous(document: &AnyDocument, place: &str) -> Result<(), StoreError> {
+    let (descriptor, bytes) = (document.descriptor(), document.bytes());
+    let object = descriptor.digest.to_string();
+    let checked = validate::unambiguous(&descriptor.media_type, &object, bytes);
+    checked.map_err(|source| StoreError::Malformed { object, place: place.to_owned(), source })
 }
 
 async fn root(request: &Request) -> Result<AnyDocument, StoreError> {

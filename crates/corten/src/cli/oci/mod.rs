@@ -246,7 +246,8 @@ fn plain_process(args: &ExecArgs) -> Result<Process, Refused> {
     process.set_terminal(Some(args.tty));
     if let Some(user) = &args.user {
         let (uid, gid) = user.split_once(':').unwrap_or((user, "0"));
-        let id = |word: &str| word.parse().map_err(|_| format!("{word}: no user or group number"));
+        let none = |word: &str| format!("{word}: no user or group number");
+        let id = |word: &str| corten_spec::parse_owner_id(word).ok_or_else(|| none(word));
         process.user_mut().set_uid(id(uid)?).set_gid(id(gid)?);
     }
     Ok(process)
