@@ -155,8 +155,9 @@ mod tests {
     fn every_byte_is_copied_wherever_zeros_are() {
         for length in [0, 1, 4095, 4096, 4097, 3 * 4096 + 7, (1 << 20) + 1] {
             let zeros_until = length / 2;
-            let bytes: Vec<u8> =
-                (0..length).map(|n| if n < zeros_until { 0 } else { (n % 251) as u8 }).collect();
+            let bytes: Vec<u8> = (0..length)
+                .map(|n| if n < zeros_until { 0 } else { u8::try_from(n % 251).unwrap() })
+                .collect();
             let (from, to) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
             from.write_all_at(&bytes, 0).unwrap();
             copy_file(&from, &to, &mut bounds(&|| false)).unwrap();
