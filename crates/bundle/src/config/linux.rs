@@ -37,6 +37,8 @@ const READ_ONLY: [&str; 5] =
 const PERIOD: u64 = 100_000;
 /// The least processor time in a period, in microseconds, that the kernel takes.
 const LEAST_QUOTA: i64 = 1000;
+/// Most processes and threads of a container that was not given another limit: a fork bomb ends there.
+const PROCESSES: i64 = 2048;
 /// The least memory a container can start with, in bytes.
 const LEAST_MEMORY: u64 = 6 << 20;
 /// Character devices that every container has: major and minor number, and none for all.
@@ -144,7 +146,7 @@ fn resources(
         .set_devices((host.identities == Identities::Machine).then(|| device_rules(overrides)))
         .set_memory(memory(overrides, host, trace)?)
         .set_cpu(cpu(overrides, trace)?)
-        .set_pids(pids(overrides, trace)?);
+        .set_pids(pids(overrides, host, trace)?);
     if let Some(rules) = resources.devices() {
         let value = serde_json::to_value(rules).map_err(RuntimeConfigError::NotText)?;
         let own = overrides.privileged || !overrides.devices.is_empty();
@@ -240,13 +242,18 @@ fn cpu(overrides: &Overrides, trace: &mut Trace) -> Result<Option<LinuxCpu>> {
     Ok(Some(cpu))
 }
 
-fn pids(overrides: &Overrides, trace: &mut Trace) -> Result<Option<LinuxPids>> {
+fn pids(overrides: &Overrides, host: &Host, trace: &mut Trace) -> Result<Option<LinuxPids>> {
     const FIELD: &str = "linux.resources.pids.limit";
-    let Some(most) = overrides.pids else { return Ok(None) };
+    let by_default = host.pids_limit && !overrides.privileged;
+    let (most, source) = match overrides.pids {
+        Some(most) => (most, Said::Flag),
+        None if by_default => (PROCESSES, Said::Default),
+        None => return Ok(None),
+    };
     if most < 1 && most != -1 {
         return Err(limit(FIELD, most, "it is at least 1, or -1 for no limit"));
     }
-    trace.tell_beside(FIELD, most, Said::Flag, Some("Podman limits to 2048 by default"));
+    trace.tell_beside(FIELD, most, source, Some("Podman limits to 2048 by default"));
     let mut pids = LinuxPids::default();
     pids.set_limit(most);
     Ok(Some(pids))

@@ -163,6 +163,8 @@ pub struct Host {
     pub cgroup_namespace: bool,
     /// Whether its control groups limit swap.
     pub swap_limit: bool,
+    /// Whether a control group can hold the number of processes: then there is a limit even where nobody asks for one.
+    pub pids_limit: bool,
     /// Paths of this machine to mask beside those that are masked anyway: the thermal throttle counters
     /// of its processors, say.
     pub masked: Vec<String>,
@@ -196,6 +198,7 @@ impl Host {
             identities,
             cgroup_namespace: true,
             swap_limit: false,
+            pids_limit: false,
             masked: Vec::new(),
         }
     }

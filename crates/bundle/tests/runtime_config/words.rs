@@ -91,6 +91,7 @@ pub(crate) struct HostWords {
     nested: bool,
     version1: bool,
     swap_limit: bool,
+    pids_limit: bool,
     masked: Vec<String>,
     pub(crate) architecture: Option<String>,
 }
@@ -206,6 +207,7 @@ impl HostWords {
         Host {
             cgroup_namespace: !self.version1,
             swap_limit: self.swap_limit,
+            pids_limit: self.pids_limit,
             masked: self.masked,
             ..Host::new(architecture, identities)
         }

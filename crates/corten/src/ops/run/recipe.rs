@@ -110,8 +110,8 @@ impl Recipe {
         overrides.mounts = etc::mounts(&self.options, id, site.directory)?;
         overrides.mounts.extend(mounts);
         let root = RootDirectory::open(site.rootfs)?;
-        let mut converted =
-            runtime_config(&image, &overrides, &overrides::host(powers), &root).map_err(told)?;
+        let mut converted = runtime_config(&image, &overrides, &overrides::host_now(powers), &root)
+            .map_err(told)?;
         if self.options.ipc == Shared::Host {
             // A machine without them has none to share.
             let missing = |mount: &Mount| {
