@@ -6,7 +6,7 @@ use crate::groups::plan::Plan;
 use crate::order::{Message, Order, Task, write_order};
 use crate::record::{CONFIG_FILE, CONFIG_LIMIT, Record, Room, START_SOCKET, parse_config};
 use crate::spawn::{Stage, Stdio};
-use crate::{Engine, birth, hooks, namespaces, spawn};
+use crate::{Engine, apparmor, birth, hooks, namespaces, spawn};
 use oci_spec::runtime::{ContainerState, LinuxDevice, LinuxNamespaceType, Spec, State, User};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::fmt;
@@ -121,9 +121,8 @@ fn check(spec: &Spec) -> Result<()> {
     if spec.root().is_none() {
         return Err(wrong("no root"));
     }
-    if spec.process().is_none() {
-        return Err(wrong("no process"));
-    }
+    let Some(process) = spec.process() else { return Err(wrong("no process")) };
+    apparmor::check(process)?;
     if let Some(what) = no_owner(spec) {
         return Err(wrong(&format!("{what} is {}, which is no user or group", u32::MAX)));
     }

@@ -6,7 +6,7 @@ use crate::groups::plan::is_in_user_namespace;
 use crate::order::{Message, Order, Task, write_order};
 use crate::record::{Access, Room};
 use crate::spawn::{Stage, Stdio};
-use crate::{Engine, create, spawn};
+use crate::{Engine, apparmor, create, spawn};
 use oci_spec::runtime::{ContainerState, Process, Spec};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
@@ -33,6 +33,7 @@ pub fn exec(engine: &Engine, id: &str, wanted: &Exec) -> Result<i32> {
         let detail = format!("an id of process.user is {}, which is no user or group", u32::MAX);
         return Err(Error::Config { path: PathBuf::new(), detail });
     }
+    apparmor::check(&wanted.process)?;
     let room = Room::open(&engine.root, id, Access::Look)?;
     let record = room.load()?;
     let status = *record.state.status();

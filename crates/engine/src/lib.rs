@@ -7,6 +7,7 @@
 //! create ── outer stage (namespaces) ── inner stage (root, mounts, devices) ─ waits ─► start ── the program
 //! ```
 
+mod apparmor;
 mod birth;
 mod cgroup_view;
 mod copy_up;

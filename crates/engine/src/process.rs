@@ -3,7 +3,7 @@
 use crate::error::{Doing, Error, Result};
 use crate::procfs::Procfs;
 use crate::root::{Links, Root};
-use crate::{filter, init, limits, one_id, rights, streams, sys, terminal};
+use crate::{apparmor, filter, init, limits, one_id, rights, streams, sys, terminal};
 use oci_spec::runtime::{Linux, LinuxPersonalityDomain, Process};
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
@@ -78,13 +78,6 @@ pub(crate) fn lead_session() -> Result<()> {
 /// Wishes that would be left out silently otherwise.
 fn refuse_unknown(process: &Process) -> Result<()> {
     let wished = [
-        (
-            "process.apparmorProfile",
-            process
-                .apparmor_profile()
-                .as_ref()
-                .is_some_and(|name| !name.is_empty() && name != "unconfined"),
-        ),
         (
             "process.selinuxLabel",
             process.selinux_label().as_ref().is_some_and(|label| !label.is_empty()),
@@ -225,6 +218,8 @@ impl Prepared<'_> {
     /// Runs `hooks`, confined as the program will be, and becomes the program. After [`Prepared::drop_rights`].
     pub(crate) fn become_program(&self, hooks: impl FnOnce() -> Result<()>) -> Result<()> {
         let process = self.process;
+        // Asked for while it may be: the filter may deny the file, and no_new_privs another profile.
+        apparmor::apply(process)?;
         if self.no_new_privileges() {
             rustix::thread::set_no_new_privs(true).doing(|| "set no_new_privs")?;
             if let Some(filter) = &self.filter {

@@ -37,6 +37,8 @@ pub struct Overrides {
     pub cap_drop: Vec<String>,
     /// No program may gain privileges by being executed.
     pub no_new_privileges: bool,
+    /// The AppArmor profile; `None` for none.
+    pub apparmor: Option<String>,
     /// Which system calls are possible.
     pub seccomp: SeccompChoice,
     /// Leave the parts of `/proc` and `/sys` open that are masked or read-only by default.

@@ -38,7 +38,7 @@ pub(super) fn process(
         .set_capabilities(Some(capabilities::sets(granted, identity.uid, trace)))
         .set_rlimits(None)
         .set_no_new_privileges(Some(overrides.no_new_privileges))
-        .set_apparmor_profile(None)
+        .set_apparmor_profile(overrides.apparmor.clone())
         .set_selinux_label(None)
         .set_io_priority(None)
         .set_scheduler(None)
@@ -50,6 +50,10 @@ pub(super) fn process(
     let elsewhere = Some("containerd sets it by default").filter(|_| source == Said::Default);
     let value = overrides.no_new_privileges;
     trace.tell_beside("process.noNewPrivileges", value, source, elsewhere);
+    if let Some(profile) = &overrides.apparmor {
+        without_nul("process.apparmorProfile", profile)?;
+        trace.tell("process.apparmorProfile", profile.as_str(), Said::Flag);
+    }
     limits(&mut process, overrides, trace)?;
     Ok(process)
 }

@@ -25,6 +25,8 @@ enum PageWord {
     Exits,
     /// The JSON reports, as JSON Schema.
     Schema,
+    /// The AppArmor profile of containers, for apparmor_parser.
+    Apparmor,
 }
 
 pub(super) fn reference(args: &ReferenceArgs) -> Result<Exit, Failure> {
@@ -33,6 +35,7 @@ pub(super) fn reference(args: &ReferenceArgs) -> Result<Exit, Failure> {
         PageWord::Codes => ops::validate::codes(),
         PageWord::Exits => exits(),
         PageWord::Schema => ops::schema()?,
+        PageWord::Apparmor => ops::APPARMOR_PROFILE.to_owned(),
     };
     print(&page)?;
     Ok(Exit::Done)

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::words::{pairs, port, size, swap, values, variables};
 use super::{Context, Failure};
-use crate::ops::{self, Network, RunOptions, SeccompWord, Shared, VolumeMount};
+use crate::ops::{self, AppArmorWord, Network, RunOptions, SeccompWord, Shared, VolumeMount};
 
 /// How the process in the container is started.
 #[derive(Args, Clone, Debug, Default)]
@@ -126,7 +126,7 @@ pub(super) struct LimitArgs {
     /// Set a kernel parameter of the container's namespaces: NAME=VALUE; may repeat.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pairs)]
     pub(super) sysctl: Vec<(String, String)>,
-    /// no-new-privileges, seccomp=unconfined, or seccomp=FILE; may repeat.
+    /// no-new-privileges, seccomp=unconfined|FILE, apparmor=unconfined|PROFILE, label=disable; may repeat.
     #[arg(long, value_name = "OPTION")]
     pub(super) security_opt: Vec<String>,
 }
@@ -170,7 +170,7 @@ impl Settings {
         arguments: &[String],
     ) -> Result<RunOptions, Failure> {
         let (process, files, limits) = (&self.process, &self.files, &self.limits);
-        let (no_new_privileges, seccomp) = security(context, &limits.security_opt)?;
+        let security = security(context, &limits.security_opt)?;
         let entrypoint = process.entrypoint.as_ref();
         Ok(RunOptions {
             entrypoint: entrypoint
@@ -200,8 +200,9 @@ impl Settings {
             cgroup_parent: limits.cgroup_parent.clone(),
             cap_add: limits.cap_add.clone(),
             cap_drop: limits.cap_drop.clone(),
-            no_new_privileges,
-            seccomp,
+            no_new_privileges: security.no_new_privileges,
+            seccomp: security.seccomp,
+            apparmor: security.apparmor,
             sysctl: limits.sysctl.clone(),
             hostname: self.network.hostname.clone(),
             network: self.network.network()?,
@@ -255,23 +256,45 @@ fn mounts(context: &Context, files: &FileArgs) -> Result<Vec<VolumeMount>, Failu
     Ok(mounts)
 }
 
-fn security(context: &Context, words: &[String]) -> Result<(bool, SeccompWord), Failure> {
-    let (mut no_new_privileges, mut seccomp) = (false, SeccompWord::Default);
+/// What `--security-opt` says.
+#[derive(Default)]
+struct Security {
+    no_new_privileges: bool,
+    seccomp: SeccompWord,
+    apparmor: AppArmorWord,
+}
+
+fn security(context: &Context, words: &[String]) -> Result<Security, Failure> {
+    let mut said = Security::default();
     for word in words {
         match word.split_once(['=', ':']).unwrap_or((word, "")) {
-            ("no-new-privileges", "" | "true") => no_new_privileges = true,
-            ("no-new-privileges", "false") => no_new_privileges = false,
-            ("seccomp", "unconfined") => seccomp = SeccompWord::Unconfined,
-            ("seccomp", "default") => seccomp = SeccompWord::Default,
+            ("no-new-privileges", "" | "true") => said.no_new_privileges = true,
+            ("no-new-privileges", "false") => said.no_new_privileges = false,
+            ("seccomp", "unconfined") => said.seccomp = SeccompWord::Unconfined,
+            ("seccomp", "default") => said.seccomp = SeccompWord::Default,
             ("seccomp", file) if !file.is_empty() => {
-                seccomp = SeccompWord::File(context.here().join(file))
+                said.seccomp = SeccompWord::File(context.here().join(file));
+            }
+            ("apparmor", "unconfined") => said.apparmor = AppArmorWord::Unconfined,
+            ("apparmor", "default") => said.apparmor = AppArmorWord::Default,
+            ("apparmor", name) if !name.is_empty() => {
+                said.apparmor = AppArmorWord::Profile(name.to_owned());
+            }
+            // No process of corten's has a label of SELinux.
+            ("label", "disable") => {}
+            ("label", _) => {
+                let text = format!(
+                    "{word}: corten gives no labels of SELinux: label=disable says so, and is how it runs"
+                );
+                return Err(Failure::Usage(text));
             }
             _ => {
-                let text =
-                    format!("{word}: write no-new-privileges, seccomp=unconfined or seccomp=FILE");
+                let text = format!(
+                    "{word}: write no-new-privileges, seccomp=unconfined|FILE, apparmor=unconfined|PROFILE or label=disable"
+                );
                 return Err(Failure::Usage(text));
             }
         }
     }
-    Ok((no_new_privileges, seccomp))
+    Ok(said)
 }

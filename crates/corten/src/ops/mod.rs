@@ -87,9 +87,9 @@ pub use project::{ProjectReport, ProjectWanted, build_project, project_file};
 pub use ready::{Pull, Ready, ready};
 pub(crate) use run::Recipes;
 pub use run::{
-    CreatedReport, DeviceWord, ExplainReport, ExplainedField, Network, RunOptions, RunRequest,
-    SeccompWord, Shared, Verify, VolumeMount, VolumeSource, create, explain, parse_ulimit, run,
-    run_detached,
+    APPARMOR_PROFILE, AppArmorWord, CreatedReport, DeviceWord, ExplainReport, ExplainedField,
+    Network, RunOptions, RunRequest, SeccompWord, Shared, Verify, VolumeMount, VolumeSource,
+    create, explain, parse_ulimit, run, run_detached,
 };
 pub use schema::schema;
 pub use steps::{

@@ -27,7 +27,8 @@ use serde::Serialize;
 
 pub use explained::{ExplainReport, ExplainedField, explain};
 pub use grants::{DeviceWord, parse_ulimit};
-pub use options::{Network, RunOptions, SeccompWord, Shared};
+pub use options::{AppArmorWord, Network, RunOptions, SeccompWord, Shared};
+pub use overrides::APPARMOR_PROFILE;
 pub(super) use overrides::{host, overrides, user_in};
 pub(super) use own::{PART, VOLUMES, locked, make_volume};
 pub(super) use recipe::{NetworkRecipe, told};

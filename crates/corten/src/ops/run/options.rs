@@ -56,6 +56,9 @@ pub struct RunOptions {
     pub cap_drop: Vec<String>,
     /// Whether the process can win privileges by executing something.
     pub no_new_privileges: bool,
+    /// Its AppArmor profile.
+    #[serde(default)]
+    pub apparmor: AppArmorWord,
     /// Which system calls it may make.
     pub seccomp: SeccompWord,
     /// Whether it may use all of the machine.
@@ -89,6 +92,19 @@ pub enum Shared {
     Private,
     /// The machine's.
     Host,
+}
+
+/// The AppArmor profile of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AppArmorWord {
+    /// `corten-default` where the kernel has it loaded, else none.
+    #[default]
+    Default,
+    /// None.
+    Unconfined,
+    /// This one, which must be loaded.
+    Profile(String),
 }
 
 /// Which system calls a container may make.

@@ -11,7 +11,7 @@ use rustix::thread::CapabilitySet;
 
 use super::etc::default_hostname;
 use super::grants;
-use super::options::{Network, RunOptions, SeccompWord, Shared};
+use super::options::{AppArmorWord, Network, RunOptions, SeccompWord, Shared};
 use super::recipe::told;
 
 /// The overrides of a container, its mounts apart.
@@ -34,6 +34,7 @@ pub(crate) fn overrides(options: &RunOptions, id: &str, powers: Powers) -> io::R
         cap_add: options.cap_add.clone(),
         cap_drop: options.cap_drop.clone(),
         no_new_privileges: options.no_new_privileges,
+        apparmor: apparmor(&options.apparmor, options.privileged, powers),
         seccomp: seccomp(&options.seccomp)?,
         privileged: options.privileged,
         devices: grants::devices(&options.devices, options.privileged, powers)?,
@@ -60,6 +61,25 @@ fn space(shared: Shared) -> Space {
     match shared {
         Shared::Private => Space::New,
         Shared::Host => Space::Host,
+    }
+}
+
+/// The text of that profile.
+pub const APPARMOR_PROFILE: &str = include_str!("corten-default.apparmor");
+/// The profile that containers have where it is loaded.
+const PROFILE: &str = "corten-default";
+/// Which profiles are loaded: a name and a mode on each line; root may read it.
+const PROFILES: &str = "/sys/kernel/security/apparmor/profiles";
+
+fn apparmor(word: &AppArmorWord, privileged: bool, powers: Powers) -> Option<String> {
+    match word {
+        AppArmorWord::Profile(name) => Some(name.clone()),
+        AppArmorWord::Default if !privileged && powers == Powers::Machine => {
+            let loaded = std::fs::read_to_string(PROFILES).unwrap_or_default();
+            let is_loaded = loaded.lines().any(|line| line.split(' ').next() == Some(PROFILE));
+            is_loaded.then(|| PROFILE.to_owned())
+        }
+        AppArmorWord::Default | AppArmorWord::Unconfined => None,
     }
 }
 
