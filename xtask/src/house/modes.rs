@@ -22,7 +22,7 @@ const KEEPERS: [&str; 5] =
     ["corten-store", "corten-bundle", "corten-run", "corten-build", "corten"];
 
 /// Files that make what the user named, or what a container sees with a mode that is set.
-const ALLOWED: [&str; 11] = [
+const ALLOWED: [&str; 12] = [
     "crates/build/src/etc.rs",
     "crates/build/src/rootfs.rs",
     "crates/bundle/src/snapshot/overlay.rs",
@@ -31,6 +31,7 @@ const ALLOWED: [&str; 11] = [
     "crates/corten/src/ops/build/elsewhere/room.rs",
     "crates/corten/src/ops/bundle.rs",
     "crates/corten/src/ops/run/own.rs",
+    "crates/corten/src/ops/unpack.rs",
     "crates/run/src/network/bridge.rs",
     "crates/run/src/pod/mod.rs",
     "crates/store/src/beneath.rs",

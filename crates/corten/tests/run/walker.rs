@@ -186,7 +186,7 @@ fn is_of_a_tree(path: &str) -> bool {
                 *part == *name || *part == "*" && !ours
             })
     };
-    TREES.iter().any(|pattern| meets(pattern))
+    TREES.iter().any(meets)
 }
 
 /// What is wrong now.
