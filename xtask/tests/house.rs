@@ -357,6 +357,24 @@ fn a_library_that_prints_or_asks_the_world_is_found() {
 }
 
 #[test]
+fn what_is_kept_without_a_mode_or_where_nobody_said_is_found() {
+    let lib = "crates/store/src/lib.rs";
+    for body in [
+        "std::fs::create_dir_all(\"x\")",
+        "std::fs::write(\"x\", \"\")",
+        "std::fs::File::create(\"x\")",
+        "tempfile::tempfile()",
+    ] {
+        let text = source(&format!("fn f() {{\n    {body};\n}}"));
+        one(&[(lib, &text)], Rule::Mode, &format!("{lib}:3: mode"));
+    }
+    let text = source("use std::fs::{self, File};\nfn f() {\n    File::create(\"x\");\n}");
+    one(&[(lib, &text)], Rule::Mode, &format!("{lib}:4: mode"));
+    let builder = "fn f() {\n    std::fs::DirBuilder::new().create(\"x\");\n}";
+    none(&[(lib, &source(builder))]);
+}
+
+#[test]
 fn an_effect_behind_an_import_is_found() {
     let lib = "crates/store/src/lib.rs";
     let text =

@@ -12,11 +12,11 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// How deep directories are copied.
-const DEPTH: usize = 64;
+const MAX_DEPTH: usize = 64;
 /// How many entries are copied.
-const ENTRIES: usize = 1 << 16;
+const MAX_ENTRIES: usize = 1 << 16;
 /// How many bytes are copied, holes not counted: they take memory.
-const BYTES: u64 = 4 << 30;
+const MAX_BYTES: u64 = 4 << 30;
 /// What is read at once; where all of it is zero, it becomes a hole.
 const PIECE: usize = 64 << 10;
 
@@ -33,12 +33,12 @@ pub(crate) fn copy_up(root: &Root, path: &Path, to: &OwnedFd) -> Result<()> {
         Err(Errno::NOENT) => return Ok(()),
         other => other.doing(|| format!("open {}", path.display()))?,
     };
-    let mut left = Left { entries: ENTRIES, bytes: BYTES };
-    directory(from.as_fd(), to.as_fd(), DEPTH, &mut left)
+    let mut left = Left { entries: MAX_ENTRIES, bytes: MAX_BYTES };
+    directory(from.as_fd(), to.as_fd(), MAX_DEPTH, &mut left)
         .doing(|| format!("copy {} into a new file system", path.display()))?;
     let over = match left {
-        Left { entries: 0, .. } => format!("{ENTRIES} entries"),
-        Left { bytes: 0, .. } => format!("{BYTES} bytes"),
+        Left { entries: 0, .. } => format!("{MAX_ENTRIES} entries"),
+        Left { bytes: 0, .. } => format!("{MAX_BYTES} bytes"),
         _ => return Ok(()),
     };
     let what = format!("tmpcopyup of more than {over} at {}", path.display());

@@ -269,7 +269,13 @@ impl Group {
                 Version::One => member.controllers.iter().any(|name| controllers.contains(&**name)),
                 Version::Two => controllers.iter().any(|name| self.is_member(name, member)),
             };
-            if needed || rules == Some(std::ptr::from_ref(member)) {
+            if rules == Some(std::ptr::from_ref(member)) {
+                // Without it the container would have the machine's devices.
+                let path = member.directory.path.join(PROCESSES);
+                let action = "deny devices: the group that does takes no process".to_owned();
+                return Err(Error::Group { action, path, source: error });
+            }
+            if needed {
                 return Err(member.fault(PROCESSES, error));
             }
             given_up.push(index);

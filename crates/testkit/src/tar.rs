@@ -27,6 +27,7 @@ impl TarMaker {
             "GNU.sparse.major=0".to_owned(),
             "GNU.sparse.minor=1".to_owned(),
             format!("GNU.sparse.size={size}"),
+            "GNU.sparse.numblocks=1".to_owned(),
             format!("GNU.sparse.map={at},{length}"),
         ];
         let record = |pair: &String| {

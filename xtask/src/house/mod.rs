@@ -1,5 +1,5 @@
 //! The check that keeps ARCHITECTURE.md true: edges between crates, openings, lengths, names, public
-//! paths, error enums, and what a library may touch.
+//! paths, error enums, what a library may touch, and the modes of what is kept.
 //!
 //! Each rule is a file here with one function `check`. All of them see the same [`Workspace`], which
 //! is made of texts alone, so that a test plants an offence without touching a disk.
@@ -8,6 +8,7 @@ mod edges;
 mod effects;
 mod errors;
 mod lengths;
+mod modes;
 mod names;
 mod openings;
 mod paths;
@@ -57,6 +58,8 @@ pub enum Rule {
     Errors,
     /// Libraries do not print, ask the clock or the environment, or reach below their level.
     Effect,
+    /// What is kept is made with a mode.
+    Mode,
 }
 
 impl fmt::Display for Rule {
@@ -69,6 +72,7 @@ impl fmt::Display for Rule {
             Self::Twice => "twice",
             Self::Errors => "errors",
             Self::Effect => "effect",
+            Self::Mode => "mode",
         })
     }
 }
@@ -83,6 +87,7 @@ pub fn check(workspace: &Workspace) -> Vec<Offence> {
         twice::check,
         errors::check,
         effects::check,
+        modes::check,
     ];
     let mut offences: Vec<Offence> = rules.iter().flat_map(|rule| rule(workspace)).collect();
     offences.sort();

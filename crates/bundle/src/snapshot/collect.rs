@@ -10,7 +10,7 @@ use corten_spec::DiffId;
 use rustix::fs::FlockOperation;
 
 use super::error::{SnapshotError, io_error};
-use super::files::{self, DIRECTORIES, Hold, INDEXES, STAGED, TARS, UNSYNCED};
+use super::files::{self, DIRECTORIES, Hold, INDEXES, SEALS, STAGED, TARS, UNSYNCED};
 use super::{Snapshots, name_of, name_of_stack};
 
 /// What a collection took away.
@@ -141,10 +141,14 @@ impl Snapshots {
         Ok(())
     }
 
-    /// Notes of forms that are gone, and of forms that an earlier boot did not sync.
+    /// Notes and seals of forms that are gone, and of forms that an earlier boot did not sync.
     fn sweep_notes(&self) -> Result<(), SnapshotError> {
-        for note in names(&self.files.folder(UNSYNCED))? {
-            let path = self.files.path(UNSYNCED, &note);
+        let of = |folder| Ok::<_, SnapshotError>((folder, names(&self.files.folder(folder))?));
+        let (notes, seals) = (of(UNSYNCED)?, of(SEALS)?);
+        let all = [&notes, &seals];
+        for (folder, note) in all.iter().flat_map(|(at, all)| all.iter().map(move |one| (at, one)))
+        {
+            let path = self.files.path(folder, note);
             let form = note.split_once('-').map(|(folder, name)| self.files.path(folder, name));
             if form.is_none_or(|form| !form.exists()) {
                 std::fs::remove_file(&path).map_err(io_error(&path, "removal"))?;

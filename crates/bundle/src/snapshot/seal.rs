@@ -13,13 +13,17 @@ use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use corten_spec::DiffId;
 
 use super::error::{SnapshotError, io_error};
-use super::files::{self, DIRECTORIES, Files, INDEXES, SEALS, read_note};
+use super::files::{self, DIRECTORIES, Files, Hold, INDEXES, SEALS, read_note};
 use super::verify::{Damage, OpenPacked, Verified};
 use super::{Form, Snapshots, name_of, name_of_stack};
+
+/// Numbers what is being written.
+static COUNTER: AtomicU64 = AtomicU64::new(0);
 
 /// The facts of what is at `path` now.
 fn facts(path: &Path) -> io::Result<String> {
@@ -34,12 +38,15 @@ fn facts(path: &Path) -> io::Result<String> {
 }
 
 impl Files {
-    /// Writes down what a form is now.
+    /// Writes down what a form is now; to be called under the lock, which keeps a collection away.
     pub(super) fn seal(&self, folder: &str, name: &str) -> Result<(), SnapshotError> {
         let path = self.path(folder, name);
         let text = facts(&path).map_err(io_error(&path, "stat"))?;
         let seal = self.path(SEALS, &format!("{folder}-{name}"));
-        let part = self.path(SEALS, &format!("{folder}-{name}.{}", std::process::id()));
+        // Threads seal the same form at once, as processes do.
+        let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let part = format!("{folder}-{name}.{}-{count}", std::process::id());
+        let part = self.path(SEALS, &part);
         let write = || -> io::Result<()> {
             let options = &mut OpenOptions::new();
             let mut file = files::open_private(&part, options.create(true).truncate(true))?;
@@ -55,6 +62,7 @@ impl Files {
         let seal = self.path(SEALS, &format!("{folder}-{name}"));
         let said = match read_note(&seal) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let _shared = self.lock(Hold::Shared)?;
                 return self.seal(folder, name).map(|()| true);
             }
             said => said.map_err(io_error(&seal, "reading"))?,
@@ -84,6 +92,7 @@ impl Snapshots {
         if self.files.is_sealed(folder, &name)? {
             return Ok(());
         }
+        let _shared = self.files.lock(Hold::Shared)?;
         let mut verified = Verified::default();
         match form {
             Form::Index => self.verify_tar(&name, &mut verified)?,
@@ -101,6 +110,7 @@ impl Snapshots {
         if self.files.is_sealed(INDEXES, &name_of_stack(stack))? {
             return Ok(());
         }
+        let _shared = self.files.lock(Hold::Shared)?;
         let mut verified = Verified::default();
         self.verify_index(stack, &mut verified)?;
         settled("the index over the layers".to_owned(), verified)
@@ -115,6 +125,7 @@ impl Snapshots {
         stack: &[DiffId],
         packed: OpenPacked<'_>,
     ) -> Result<(), SnapshotError> {
+        let _shared = self.files.lock(Hold::Shared)?;
         for diff_id in stack {
             let (name, mut verified) = (name_of(&diff_id.0), Verified::default());
             match form {

@@ -93,9 +93,11 @@ fn failed(path: &Path, action: &'static str) -> impl Fn(std::io::Error) -> Failu
     move |source| Failure::Io { object: object.clone(), action, source }
 }
 
-/// A directory on its way to a name: nobody sees it there before it is whole.
+/// A directory on its way to a name: nobody sees it there before it is whole, and nobody else comes to it, as what
+/// holds it is closed.
 pub(super) struct Staged {
     part: tempfile::TempDir,
+    tree: PathBuf,
     target: PathBuf,
 }
 
@@ -120,21 +122,25 @@ impl Staged {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let prefix = format!(".{name}.");
         let mut builder = tempfile::Builder::new();
-        let part = builder.prefix(&prefix).suffix(".part").tempdir_in(parent);
+        let closed = builder.permissions(corten_store::private::of_directories());
+        let part = closed.prefix(&prefix).suffix(".part").tempdir_in(parent);
         let part = part.map_err(failed(parent, "creation of a directory"))?;
-        Ok(Self { part, target: target.to_owned() })
+        // As any new directory of the user's: the umask narrows it.
+        let tree = part.path().join("tree");
+        std::fs::create_dir(&tree).map_err(failed(&tree, "creation"))?;
+        Ok(Self { part, tree, target: target.to_owned() })
     }
 
     /// Where it is now.
     pub(super) fn path(&self) -> &Path {
-        self.part.path()
+        &self.tree
     }
 
     /// Gives it its name.
     pub(super) fn publish(self) -> Result<(), Failure> {
-        std::fs::rename(self.part.path(), &self.target).map_err(failed(&self.target, "rename"))?;
-        // It has another name now, so there is nothing to remove.
-        let _ = self.part.keep();
+        std::fs::rename(&self.tree, &self.target).map_err(failed(&self.target, "rename"))?;
+        // What held it is empty now.
+        drop(self.part);
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! From a Kubernetes Pod to what is asked of a pod here.
 
 use std::io::Read;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -235,7 +236,11 @@ impl Sources<'_> {
             "" => {}
             "Directory" => is(path.is_dir(), "directory")?,
             "File" => is(path.is_file(), "file")?,
-            "DirectoryOrCreate" => std::fs::create_dir_all(&path)
+            // Its mode is Kubernetes' (0755), which a umask does not widen.
+            "DirectoryOrCreate" => std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o755)
+                .create(&path)
                 .map_err(|error| format!("{}: {error}", path.display()))?,
             other => return Err(format!("hostPath.type {other} is not known here")),
         }

@@ -150,7 +150,7 @@ fn held(store: &LayoutStore, work: &WorkWord, here: &Path) -> Result<Held, Failu
         (Some(name), None) => (format!("name-{}", checked(name)?), name.clone()),
         (None, Some(path)) => {
             let path = here.join(path);
-            std::fs::create_dir_all(&path).map_err(failed(&path, "creation"))?;
+            private::make_directories(&path).map_err(failed(&path, "creation"))?;
             let path = path.canonicalize().map_err(failed(&path, "opening"))?;
             (format!("path-{}", number(&path)), path.display().to_string())
         }

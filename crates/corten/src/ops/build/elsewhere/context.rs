@@ -223,6 +223,9 @@ impl Fetching {
                     let path = directory.join("context");
                     let copied = file.seek(SeekFrom::Start(0)).and_then(|_| {
                         let mut out = File::create(&path)?;
+                        // It comes to be a file of an image, which no umask has a say in.
+                        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+                        out.set_permissions(mode)?;
                         std::io::copy(&mut file, &mut out)
                     });
                     copied.map_err(failed(path.display(), "writing"))?;

@@ -164,7 +164,7 @@ fn fetched(
     if !bare.join("HEAD").is_file() {
         kept(bare.clone())?;
         let format = format!("--object-format={object_format}");
-        run(&["init", "--quiet", "--bare", "--template=", &format])?;
+        run(&["init", "--quiet", "--bare", "--template=", "--shared=0600", &format])?;
         let about = bare.with_extension("about");
         private::write(&about, redacted(remote).as_bytes())
             .map_err(failed(about.display(), "writing"))?;
