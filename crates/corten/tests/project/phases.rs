@@ -141,6 +141,28 @@ fn what_is_rendered_at_a_start_stays_in_the_container() {
     assert_eq!(std::fs::read_to_string(outside).unwrap(), "as it was\n");
 }
 
+/// What would end the process, or fill the memory, is told: the container does not start, and nothing else happens.
+#[test]
+fn templates_of_an_image_end_no_more_than_their_own_process() {
+    let Some(bench) = Bench::new() else { return };
+    let deep = format!("{{{{ {}1 }}}}", "not ".repeat(30_000));
+    let lists = "{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}";
+    bench.write(
+        "p/Dockerfile",
+        "FROM base\nRUN mkdir -p /etc/corten && touch /x\nCOPY start.json /etc/corten/start.json\n",
+    );
+    for (template, told) in [(deep.as_str(), "over 400 operators"), (lists, "bytes of memory")] {
+        let text = json!({"attributes": {}, "templates": {"x": template}, "files": {"/x": "x"}});
+        bench.write("p/start.json", &text.to_string());
+        let context = bench.path("p").display().to_string();
+        let file = format!("{context}/Dockerfile");
+        let words = ["build", "-t", "h", "--network", "none", "-f", &file, &context];
+        assert_eq!(bench.corten("store", &words).code, 0);
+        let answer = run(&bench, &["--set", "a=1", "h", "true"]);
+        assert!(answer.code == 125 && answer.err.contains(told), "{} {}", answer.code, answer.err);
+    }
+}
+
 #[test]
 fn a_project_becomes_an_image_phase_by_phase() {
     let Some(bench) = Bench::new() else { return };
