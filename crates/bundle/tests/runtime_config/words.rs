@@ -107,6 +107,7 @@ pub(crate) struct Words {
     workdir: Option<String>,
     user: Option<String>,
     groups_add: Vec<String>,
+    apparmor: Option<String>,
     hostname: Option<String>,
     terminal: bool,
     read_only: bool,
@@ -157,6 +158,7 @@ impl Words {
             access,
         });
         Overrides {
+            apparmor: self.apparmor,
             devices: devices.collect(),
             entrypoint: self.entrypoint,
             args: self.args,
