@@ -191,13 +191,12 @@ fn what_two_readers_read_as_two_images_is_taken_by_nobody() {
         let path = changed(&user, &format!("c{number}"), |config, text| {
             (with(config, member), text.to_owned())
         });
-        let ran = user.run(["unpack", &format!("oci:{path}"), &format!("{path}-tree")]);
-        assert!(
-            ran.code != 0 && ran.err.contains("two readers"),
-            "{member}: {} {}",
-            ran.code,
-            ran.err
-        );
+        for line in
+            [format!("copy oci:{path} oci:{path}-copy"), format!("unpack oci:{path} {path}-tree")]
+        {
+            let ran = user.run(line.split_whitespace());
+            assert!(ran.code != 0 && ran.err.contains("two readers"), "{line}: {}", ran.err);
+        }
         user.ok(&format!("unpack --allow-ambiguous oci:{path} {path}-tree"));
     }
 }

@@ -71,7 +71,7 @@ pub struct Request {
     pub referrers: WithReferrers,
     /// What becomes of layers that are not to be distributed.
     pub foreign: Foreign,
-    /// What becomes of ambiguous manifests and indexes.
+    /// What becomes of ambiguous manifests, indexes and configs.
     pub ambiguity: Ambiguity,
     /// Blobs in flight at the same time; at least one.
     pub jobs: usize,
@@ -157,6 +157,10 @@ pub async fn copy(request: Request) -> Result<Copied, StoreError> {
     copied.manifests = plan.levels.iter().map(|level| level.len() as u64).sum();
     copied.referrers = plan.referrers;
     send_blobs(&request, plan.blobs.clone(), &mut copied).await?;
+    // They are read where they are near now, each byte over the network once, and before anything has a name.
+    let (from, to) = (request.from.as_ref(), request.to.as_ref());
+    let near = if to.location().is_none() { to } else { from };
+    plan::check_configs(&request, near, &plan).await?;
     for level in &plan.levels {
         copied.pushed += push_level(&request, level).await?;
     }

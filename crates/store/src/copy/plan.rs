@@ -2,14 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use corten_spec::{AnyDocument, Descriptor, Digest, RefName, validate};
+use corten_spec::{AnyDocument, Descriptor, Digest, MAX_DOCUMENT, RefName, validate};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{Ambiguity, Request, WithReferrers};
 use crate::retry::retry;
 use crate::select::{choose, resolve_document, select};
 use crate::walk::{Survey, children};
-use crate::{Platforms, Selector, Store, StoreError, read_document};
+use crate::{Kind, Platforms, Selector, Store, StoreError, read_document, read_small};
 
 /// Referrer lists asked for at the same time.
 const LISTS: usize = 8;
@@ -62,9 +62,40 @@ pub(super) async fn draw(request: &Request) -> Result<Plan, StoreError> {
     Ok(Plan { root, levels: levels(graph.documents), blobs, tags, referrers })
 }
 
+/// Refuses configs of the plan, read from `place`, that two readers would read as two things.
+pub(super) async fn check_configs(
+    request: &Request,
+    place: &dyn Store,
+    plan: &Plan,
+) -> Result<(), StoreError> {
+    if request.ambiguity == Ambiguity::Allow {
+        return Ok(());
+    }
+    for document in plan.levels.iter().flatten() {
+        let AnyDocument::Manifest(manifest) = document else { continue };
+        let config = &manifest.value().config;
+        // What is larger is read by nobody.
+        if !config.media_type.is_config() || config.size > MAX_DOCUMENT {
+            continue;
+        }
+        let limit = ("an image config", MAX_DOCUMENT);
+        let read = async |from| retry(|| read_small(from, Kind::Blob, config, limit)).await;
+        let bytes = match read(place).await {
+            // An archive that is written to a pipe.
+            Err(StoreError::Unsupported { .. }) => read(request.from.as_ref()).await?,
+            other => other?,
+        };
+        refuse_ambiguous(config, &bytes, &request.from.describe())?;
+    }
+    Ok(())
+}
+
 /// Refuses a document that two readers would read as two things.
 fn unambiguous(document: &AnyDocument, place: &str) -> Result<(), StoreError> {
-    let (descriptor, bytes) = (document.descriptor(), document.bytes());
+    refuse_ambiguous(document.descriptor(), document.bytes(), place)
+}
+
+fn refuse_ambiguous(descriptor: &Descriptor, bytes: &[u8], place: &str) -> Result<(), StoreError> {
     let object = descriptor.digest.to_string();
     let checked = validate::unambiguous(&descriptor.media_type, &object, bytes);
     checked.map_err(|source| StoreError::Malformed { object, place: place.to_owned(), source })
