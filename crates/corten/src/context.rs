@@ -169,6 +169,11 @@ impl Context {
         Ok(self.store.get_or_init(|| store).clone())
     }
 
+    /// Where the local store is, or will be; `None` where there is no home directory and nobody says.
+    pub(crate) fn store_place(&self) -> Option<PathBuf> {
+        self.store_path.clone()
+    }
+
     /// The layers that are ready to run, beside the blobs they were made of.
     pub fn snapshots(&self) -> Result<Snapshots, Failure> {
         let path = self.store()?.path().join(RENDERED);

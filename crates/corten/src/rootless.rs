@@ -21,11 +21,24 @@ pub(crate) fn enter() -> Result<Option<&'static str>, Failure> {
     let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
     let mapping = Mapping::of_user(uid, gid, name_of(uid).as_deref()).map_err(refused)?;
     corten_engine::make_user_namespace(&mapping).map_err(refused)?;
-    Ok(match mapping.subordinate {
+    Ok(why(mapping.subordinate))
+}
+
+/// Why this user would have one id alone in a namespace, without entering one; `None` where there are ranges.
+pub(crate) fn why_one_id() -> Option<&'static str> {
+    let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    match Mapping::of_user(uid, gid, name_of(uid).as_deref()) {
+        Ok(mapping) => why(mapping.subordinate),
+        Err(_) => Some("the tables of ranges cannot be read"),
+    }
+}
+
+fn why(subordinate: Subordinate) -> Option<&'static str> {
+    match subordinate {
         Subordinate::NoRanges => Some("/etc/subuid and /etc/subgid give you no range of ids"),
         Subordinate::NoMapper => Some("newuidmap and newgidmap are not installed (package uidmap)"),
         _ => None,
-    })
+    }
 }
 
 /// Joins the user namespace in which the process `pid` runs.

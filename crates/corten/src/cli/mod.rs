@@ -9,6 +9,7 @@ mod containers;
 mod copy;
 mod cp;
 mod diff;
+mod doctor;
 mod edit;
 mod import;
 mod inspect;
@@ -150,6 +151,7 @@ enum ImageVerb {
     Gc(local::GcArgs),
     Cache(cache::CacheArgs),
     Store(store::StoreArgs),
+    Doctor(doctor::DoctorArgs),
     Inspect(inspect::InspectArgs),
     Ls(look::LsArgs),
     Cat(look::CatArgs),
@@ -292,6 +294,7 @@ async fn of_images(context: &Context, verb: ImageVerb, json: bool) -> Result<Exi
         ImageVerb::Gc(args) => local::gc(context, &args, json).await,
         ImageVerb::Cache(args) => cache::cache(context, args, json).await,
         ImageVerb::Store(args) => store::store(context, args, json).await,
+        ImageVerb::Doctor(args) => doctor::doctor(context, &args, json),
         ImageVerb::Inspect(args) => inspect::inspect(context, args, json).await,
         ImageVerb::Ls(args) => look::ls(context, args, json).await,
         ImageVerb::Cat(args) => look::cat(context, args).await,

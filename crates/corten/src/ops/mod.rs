@@ -15,6 +15,7 @@ mod containers;
 mod copy;
 mod cp;
 mod diff;
+mod doctor;
 mod edit;
 mod edit_image;
 mod engines;
@@ -66,6 +67,7 @@ pub use containers::{
 pub use copy::{CopyReport, CopyRequest, PlatformChoice, copy};
 pub use cp::{CpEnd, CpReport, cp};
 pub use diff::{ConfigChange, DiffReport, FileChange, diff};
+pub use doctor::{DoctorReport, Soundness, Symptom, doctor};
 pub use edit_image::{ConfigCut, EditReport, EditRequest, edit};
 pub use import::{ConfigEdit, ImportReport, ImportRequest, ImportSource, import};
 pub use inspect::{

@@ -70,6 +70,7 @@ fn schemas() -> BTreeMap<&'static str, Schema> {
         ("volume prune", schema_for!(ops::VolumeNamesReport)),
         ("stats", schema_for!(ops::StatsReport)),
         ("store check", schema_for!(ops::StoreCheckReport)),
+        ("doctor", schema_for!(ops::DoctorReport)),
         ("gc", schema_for!(ops::GcReport)),
         ("cache ls", schema_for!(ops::CacheReport)),
         ("cache explain", schema_for!(ops::ExplainCacheReport)),

@@ -389,7 +389,7 @@ mod tests {
             ]
         );
         assert_eq!(options("/a:/b:ro,bind,rshared"), ["bind", "rshared", "ro"]);
-        assert_eq!(options("a:/b"), ["rw", "nodev", "rbind", "rprivate"]);
+        assert_eq!(options("a:/b"), ["rw", "nodev", "rbind", "rnodev", "rprivate"]);
         assert_eq!(options("/b:dev,exec"), ["dev", "exec", "rw", "rbind", "rprivate"]);
         let tmpfs = VolumeMount::parse_tmpfs("/t:mode=700,dev").unwrap().mount(None);
         assert_eq!(tmpfs.options().clone().unwrap(), ["mode=700", "dev", "rw", "nosuid"]);
