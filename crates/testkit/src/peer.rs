@@ -72,8 +72,21 @@ impl Peer {
 
     /// The root of the tree that it is installed in.
     pub fn tree(&self) -> PathBuf {
-        let above = self.path.ancestors().nth(2).map(PathBuf::from);
-        above.unwrap_or_default().join("tree")
+        self.place().join("tree")
+    }
+
+    /// Where this machine sees what the peer sees, its mounts too: it is in a mount namespace of its own.
+    pub fn root(&self) -> PathBuf {
+        let place = self.place();
+        let mut command = Command::new(place.join("peers"));
+        let asked = command.arg("root").env("CORTEN_PEERS", &place).output().unwrap();
+        assert!(asked.status.success(), "{asked:?}");
+        PathBuf::from(String::from_utf8(asked.stdout).unwrap().trim())
+    }
+
+    /// The folder of the peers.
+    fn place(&self) -> PathBuf {
+        self.path.ancestors().nth(2).map(PathBuf::from).unwrap_or_default()
     }
 
     /// The OCI layout with the real images `debian`, `python` and `build`, or `None`, told on

@@ -8,7 +8,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("Make and take out", &["build", "import", "export", "unpack", "bundle"]),
     ("Move", &["pull", "push", "copy", "tags", "login", "logout"]),
     ("Keep", &["images", "tag", "remove", "gc", "cache", "store"]),
-    ("Look and check", &["inspect", "ls", "cat", "diff", "validate"]),
+    ("Look and check", &["inspect", "ls", "cat", "diff", "validate", "doctor"]),
 ];
 
 /// Verbs that say by their names what they do, to those who need them: a line for all of each group.
@@ -62,7 +62,7 @@ pub(super) fn page(command: &clap::Command) -> String {
          \x20 corten ls debian:13 /etc                          look into an image that is not here\n\
          \n'corten VERB --help' tells the rest; 'corten completion bash' prints completions.\n\
          Exit codes: 0 done, 2 usage, 3 not found, 4 denied, 5 no such platform, 6 rate limited,\n\
-         7 corrupt, 8 unreachable, 9 the answer is no (validate, diff), 1 anything else.\n",
+         7 corrupt, 8 unreachable, 9 the answer is no (validate, diff, doctor), 1 else.\n",
     );
     page
 }

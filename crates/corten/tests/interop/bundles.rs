@@ -105,7 +105,7 @@ fn a_bundle_agrees_with_umoci_and_runs_in_the_runtimes_of_the_field() {
         assert_agree(&read_config(&bundle), &theirs, name);
     }
     let rich = read_config(bench.path("rich"));
-    assert_eq!(rich["process"]["user"], json!({ "uid": 33, "gid": 8 }));
+    assert_eq!(rich["process"]["user"], json!({ "uid": 33, "gid": 8, "additionalGids": [8] }));
     let said = "C.UTF-8\n/srv/made\n33\nID=debian\n";
     runs(&bench, "runc", &[], said);
     runs(&bench, "crun", &["--cgroup-manager=disabled"], said);

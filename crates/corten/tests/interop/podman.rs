@@ -40,6 +40,11 @@ impl<'a> Podman<'a> {
         places.iter().chain(arguments).map(|word| (*word).to_owned()).collect()
     }
 
+    /// Where this machine sees what it sees, its mounts too.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.peer.root()
+    }
+
     /// The root filesystem that it sees.
     pub(crate) fn tree(&self) -> PathBuf {
         let program = PathBuf::from(self.peer.command().get_program());

@@ -106,13 +106,12 @@ fn mounted(bench: &Bench, image: &str, form: &str) -> Option<Tree> {
     Some(tree)
 }
 
-/// The tree as podman mounts it. Its mounts stand in the tree of the peers, where the same directories of
-/// this machine are.
+/// The tree as podman mounts it, in the mount namespace of the peers.
 fn of_podman(bench: &Bench, image: &str) -> Option<Tree> {
     let podman = Podman::at(bench)?;
     let id = podman.succeed(&["pull", "--quiet", image]);
     let mounted = podman.succeed(&["image", "mount", &id]);
-    let place = podman.tree().join(PathBuf::from(&mounted).strip_prefix("/").unwrap());
+    let place = podman.root().join(PathBuf::from(&mounted).strip_prefix("/").unwrap());
     let tree = Tree::read(place);
     podman.succeed(&["image", "unmount", &id]);
     Some(tree)

@@ -165,7 +165,10 @@ fn containers_of_run_are_as_their_config_says() {
     ];
     let config = run(&bench, &Check::new(&bench, "rich"), command, &options);
     assert_eq!(config["root"]["readonly"], true);
-    assert_eq!(config["process"]["user"]["additionalGids"], json!([44]));
+    assert_eq!(
+        config["process"]["user"]["additionalGids"],
+        json!([config["process"]["user"]["gid"], 44])
+    );
     let open = ["--network", "host", "--security-opt", "seccomp=unconfined", "--user", "nobody"];
     run(&bench, &Check::new(&bench, "open"), command, &open);
 }
