@@ -6,7 +6,7 @@ use super::{Context, Exit, Failure};
 use crate::ops::{self, DoctorReport, Soundness};
 use crate::output::{Table, print, print_json};
 
-/// Look at this machine: what confines containers, what is open, what is missing, what to do
+/// Tell what confines containers on this machine, what is open, and what to do
 #[derive(Args)]
 #[command(after_help = "\
 Nothing is changed. Exit code 9 when something is wrong; what is only lacking is no fault.

@@ -62,7 +62,7 @@ pub(super) fn page(command: &clap::Command) -> String {
          \x20 corten ls debian:13 /etc                          look into an image that is not here\n\
          \n'corten VERB --help' tells the rest; 'corten completion bash' prints completions.\n\
          Exit codes: 0 done, 2 usage, 3 not found, 4 denied, 5 no such platform, 6 rate limited,\n\
-         7 corrupt, 8 unreachable, 9 the answer is no (validate, diff, doctor), 1 else.\n",
+         7 corrupt, 8 unreachable, 9 the answer is no (validate, diff, doctor), 1 anything else.\n",
     );
     page
 }
