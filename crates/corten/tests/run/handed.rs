@@ -117,6 +117,33 @@ fn a_step_of_a_user_changes_nothing_of_its_callers() {
     unchanged(&user(), STEP);
 }
 
+/// Something is mounted below a directory of the caller's.
+fn denied_below(case: Case) {
+    let below = "mkdir -p $0/home/d/below; mount -t tmpfs -o mode=777 below $0/home/d/below";
+    let case = case.after(below);
+    let Some(machine) = machine(&case) else { return };
+    let answer = machine.sh(&format!(
+        "FLAGS='{}'{HEAD}
+         try() {{ quiet run --rm --network none $FLAGS \"$@\" $IMAGE sh -c 'touch /x/below/new 2>/dev/null && echo written; (mount | grep -c \" /x.*noexec\"); true'; }}
+         try -v ./d:/x:ro; try -v ./d:/x:ro,noexec; try --mount type=bind,source=./d,target=/x,readonly
+         try --mount type=bind,source=./d,target=/x,readonly,bind-recursive=writable
+         quiet run --rm --network none $FLAGS --mount type=bind,source=./d,target=/x,bind-recursive=disabled $IMAGE ls /x/below
+         try -v ./d:/x",
+        case.flags
+    ));
+    assert_eq!(answer.out, "0\n2\n0\nwritten\n0\nwritten\n0\n", "{answer:?}");
+}
+
+#[test]
+fn what_is_denied_is_denied_below_for_root() {
+    denied_below(root());
+}
+
+#[test]
+fn what_is_denied_is_denied_below_for_a_user() {
+    denied_below(user());
+}
+
 #[test]
 fn bytes_come_through_whole_and_in_their_order() {
     let Some(machine) = machine(&root()) else { return };
