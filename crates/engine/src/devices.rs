@@ -135,6 +135,7 @@ fn mounted(place: &Workplace<'_>, node: &Node) -> Result<()> {
         other => other.doing(|| format!("make the device {shown}"))?,
     };
     let over = place.root.make_file(&node.path)?;
+    place.targets.check(&node.path, &over, place.root)?;
     tree::attach(&made, &over).doing(|| format!("mount the device {shown}"))
 }
 

@@ -29,6 +29,17 @@ pub struct Exec {
 /// Runs one more process in the container and returns its pid; it is a child of this process, see
 /// [`crate::wait`]. When the program cannot be run, that is the error.
 pub fn exec(engine: &Engine, id: &str, wanted: &Exec) -> Result<i32> {
+    exec_while(engine, id, wanted, &|| false)
+}
+
+/// The same, until `is_unwanted` says so: a container can stop the process before it is the program. What was begun
+/// is ended then, and that is an error.
+pub fn exec_while(
+    engine: &Engine,
+    id: &str,
+    wanted: &Exec,
+    is_unwanted: &dyn Fn() -> bool,
+) -> Result<i32> {
     if !create::is_user(wanted.process.user()) {
         let detail = format!("an id of process.user is {}, which is no user or group", u32::MAX);
         return Err(Error::Config { path: PathBuf::new(), detail });
@@ -72,7 +83,8 @@ pub fn exec(engine: &Engine, id: &str, wanted: &Exec) -> Result<i32> {
     let mut stage = Stage::spawn(&engine.program, &order_file, &passed, &wanted.stdio, above)?;
     drop((console, doors));
     let first = record.state.pid().unwrap_or(0);
-    let done = converse(&mut stage, wanted, &|pid| group.join(pid, first));
+    let join = |pid| group.join(pid, first);
+    let done = converse(&mut stage, wanted, &join, is_unwanted);
     stage.reap(&done)?;
     match done.and_then(|()| stage.part()) {
         Ok(()) => stage.process().ok_or_else(stopped),
@@ -91,12 +103,17 @@ fn needed(config: Spec) -> Spec {
 }
 
 /// Leads the stages to the point where the program runs.
-fn converse(stage: &mut Stage, wanted: &Exec, join: &dyn Fn(i32) -> Result<()>) -> Result<()> {
+fn converse(
+    stage: &mut Stage,
+    wanted: &Exec,
+    join: &dyn Fn(i32) -> Result<()>,
+    is_unwanted: &dyn Fn() -> bool,
+) -> Result<()> {
     stage.let_go()?;
     let outer = stage.outer_pid();
     let mut inner = None;
     loop {
-        match stage.hear()? {
+        match stage.hear_while(is_unwanted)? {
             Some(Message::Here { placed }) => {
                 inner = stage.process();
                 inner.filter(|_| !placed).map_or(Ok(()), join)?;

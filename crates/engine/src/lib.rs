@@ -54,7 +54,7 @@ mod user_namespace;
 pub use create::{Create, Unwritten, create};
 pub use enter::{join_user_namespace_of, private_mounts, start_time};
 pub use error::{Error, Result};
-pub use exec::{Exec, exec};
+pub use exec::{Exec, exec, exec_while};
 pub use features::{SPECIFICATION, features};
 pub use groups::Stats;
 pub use init::INIT;

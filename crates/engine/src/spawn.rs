@@ -3,10 +3,14 @@
 use crate::error::{Doing, Error, Result};
 use crate::order::{Channel, Message, Order};
 use crate::{Create, birth, stage, sys};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitOptions};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::process::{Child, Command};
+
+/// How often it is asked whether a start is still wanted.
+const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
 /// The three standard streams of a container's process. What is not given is inherited.
 #[derive(Debug, Default)]
@@ -94,6 +98,21 @@ impl Stage {
     /// The process that is to become the program, as far as it is known.
     pub(crate) fn process(&self) -> Option<i32> {
         self.child.or(self.inner)
+    }
+
+    /// The same as [`Stage::hear`], for as long as it is wanted: a process that the container stops says nothing.
+    pub(crate) fn hear_while(&mut self, is_unwanted: &dyn Fn() -> bool) -> Result<Option<Message>> {
+        loop {
+            let mut all = [PollFd::new(&self.channel, PollFlags::IN)];
+            let ready = rustix::io::retry_on_intr(|| poll(&mut all, Some(&PATIENCE)));
+            if ready.doing(|| "wait for the stage")? > 0 {
+                return self.hear();
+            }
+            if is_unwanted() {
+                let text = "the process did not start while it was wanted".to_owned();
+                return Err(Error::Stage { text });
+            }
+        }
     }
 
     /// Hears the next word of a stage; `None` when all are gone. What a process says that is none, since it got

@@ -7,6 +7,7 @@ use crate::log::Stream;
 use crate::sys::Caught;
 use crate::{Condition, ContainerId, Containers, ExitStatus, State, control};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use std::fs::File;
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -64,16 +65,24 @@ pub fn attach(containers: &Containers, id: &ContainerId, how: Attach) -> Result<
                 let _ = crate::kill(containers, id, signal);
             })
         });
-        let left = show(&mut stream);
+        let shown = show(&mut stream);
         // Both may be gone; the thread sees it in any case.
         let _ = stream.shutdown(Shutdown::Both);
         drop(ends);
-        let asked = inward.join().unwrap_or(false);
-        left && asked
+        (shown, inward.join().unwrap_or(false))
     });
     drop(raw);
-    if left {
-        return Ok(Parted::Left);
+    match left {
+        (Shown::Closed, true) => return Ok(Parted::Left),
+        (Shown::Failed(Errno::PIPE), _) => return Ok(Parted::Left),
+        (Shown::Failed(error), _) => {
+            return Err(error).doing(|| format!("write the output of container {id}"));
+        }
+        (Shown::Closed, false) if crate::status(containers, id)?.is_busy() => {
+            let state = "let go of: its output was not taken for too long".to_owned();
+            return Err(RunError::State { id: id.clone(), state, verb: "stay attached to" });
+        }
+        (Shown::Closed | Shown::Ended, _) => {}
     }
     let status = crate::wait(containers, id, Condition::Exited, None)?;
     Ok(Parted::Ended(status.unwrap_or(ExitStatus::Unknown)))
@@ -92,8 +101,18 @@ fn connect(containers: &Containers, id: &ContainerId) -> Result<UnixStream> {
     })
 }
 
-/// Shows what comes; `true` when it ended without a word of the end.
-fn show(stream: &mut UnixStream) -> bool {
+/// How the showing of an output came to its end.
+enum Shown {
+    /// With the container.
+    Ended,
+    /// Without a word of that.
+    Closed,
+    /// The caller takes no more.
+    Failed(Errno),
+}
+
+/// Shows what comes.
+fn show(stream: &mut UnixStream) -> Shown {
     loop {
         let shown = match Frame::read(stream) {
             Ok(Some(Frame::Output(Stream::Stdout, bytes))) => {
@@ -102,12 +121,12 @@ fn show(stream: &mut UnixStream) -> bool {
             Ok(Some(Frame::Output(Stream::Stderr, bytes))) => {
                 front::write_all(rustix::stdio::stderr(), &bytes)
             }
-            Ok(Some(Frame::End)) => return false,
+            Ok(Some(Frame::End)) => return Shown::Ended,
             Ok(Some(_)) => Ok(()),
-            Ok(None) | Err(_) => return true,
+            Ok(None) | Err(_) => return Shown::Closed,
         };
-        if shown.is_err() {
-            return true;
+        if let Err(error) = shown {
+            return Shown::Failed(error);
         }
     }
 }

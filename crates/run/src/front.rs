@@ -107,15 +107,22 @@ pub(crate) struct Front {
 struct Input {
     open: bool,
     waiting: Vec<u8>,
+    /// Whether the last line has no end.
+    is_within_line: bool,
 }
 
 impl Front {
     /// Catches the signals from now on.
     pub(crate) fn open(interaction: Interaction) -> Result<Self> {
         let mut caught = PASSED.to_vec();
-        caught.push(libc::SIGWINCH);
+        // A file that may not grow is an error of its write, not the end of this process.
+        caught.extend([libc::SIGWINCH, libc::SIGXFSZ]);
         let signals = Caught::these(&caught)?;
-        let input = Input { open: interaction == Interaction::Talk, waiting: Vec::new() };
+        let input = Input {
+            open: interaction == Interaction::Talk,
+            waiting: Vec::new(),
+            is_within_line: false,
+        };
         let asked = Cell::new(0);
         let (master, raw, relays, trouble) = (None, None, None, None);
         Ok(Self { signals, interaction, master, input, raw, asked, relays, trouble })
@@ -174,7 +181,9 @@ impl Front {
         }
         let status = ended(pid)?;
         self.last_output();
-        if let Some(Err(error)) = self.relays.take().map(Relays::finish) {
+        let relays = self.relays.take();
+        // The process has ended: who asks to end now means what it left.
+        if let Some(Err(error)) = relays.map(|relays| relays.finish(&|| self.is_asked_to_end())) {
             self.trouble.get_or_insert(error);
         }
         self.raw = None;
@@ -219,6 +228,9 @@ impl Front {
                 }
                 continue;
             }
+            if signal == libc::SIGXFSZ {
+                continue;
+            }
             // One that has ended meanwhile needs no signal.
             let _ = deliver(signal);
             if ENDING.contains(&signal) {
@@ -248,9 +260,17 @@ impl Front {
             Ok(0) => false,
             Ok(got) => {
                 let shown = buffer.get(..got).unwrap_or_default();
-                // A reader that is gone takes nothing from the process.
-                let _ = write_all(rustix::stdio::stdout(), shown);
-                true
+                match write_all(rustix::stdio::stdout(), shown) {
+                    Ok(()) => true,
+                    // As a terminal that is closed: the process is told by a hang-up.
+                    Err(Errno::PIPE) => false,
+                    Err(error) => {
+                        let doing = || "write the output of the process".to_owned();
+                        let told: Result<()> = Err(error).doing(doing);
+                        self.trouble = self.trouble.take().or(told.err());
+                        true
+                    }
+                }
             }
             Err(Errno::AGAIN | Errno::INTR) => true,
             // EIO is how a terminal says that its last user is gone.
@@ -263,10 +283,13 @@ impl Front {
         match rustix::io::read(rustix::stdio::stdin(), &mut buffer) {
             Ok(0) => {
                 self.input.open = false;
-                self.input.waiting.push(END_OF_INPUT);
+                // In the middle of a line the key only sends what is there.
+                let times = if self.input.is_within_line { 2 } else { 1 };
+                self.input.waiting.extend(std::iter::repeat_n(END_OF_INPUT, times));
             }
             Ok(got) => {
                 buffer.truncate(got);
+                self.input.is_within_line = buffer.last().is_some_and(|last| *last != b'\n');
                 self.input.waiting = buffer;
             }
             Err(Errno::AGAIN | Errno::INTR) => {}
@@ -279,7 +302,7 @@ impl Front {
         match rustix::io::write(master, &self.input.waiting) {
             Ok(put) => drop(self.input.waiting.drain(..put)),
             Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(_) => self.input = Input { open: false, waiting: Vec::new() },
+            Err(_) => (self.input.open, self.input.waiting) = (false, Vec::new()),
         }
     }
 

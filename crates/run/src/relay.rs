@@ -13,12 +13,14 @@
 use crate::error::{Doing, Result};
 use crate::front::{Interaction, write_all};
 use crate::runtime::Streams;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, fstat, fstatfs};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
 
 /// `PIPEFS_MAGIC` and `SOCKFS_MAGIC` of linux/magic.h.
 const NAMELESS: [i64; 2] = [0x5049_5045, 0x534f_434b];
@@ -26,25 +28,36 @@ const NAMELESS: [i64; 2] = [0x5049_5045, 0x534f_434b];
 const PIPE: usize = 1 << 20;
 /// How much is carried at once where the kernel does not splice.
 const BUFFER: usize = 256 << 10;
-/// How long a pipe may be silent after the end of the process, should a stray one hold it.
-const SILENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
+/// How often it is asked whether the rest of the output is still wanted.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// The threads that carry the bytes of one process.
 #[derive(Debug, Default)]
 pub struct Relays {
-    outputs: Vec<JoinHandle<rustix::io::Result<()>>>,
-    /// Closed, it tells the threads that the process has ended.
+    outputs: Vec<Receiver<rustix::io::Result<()>>>,
+    /// Closed, it tells the thread of the input that the process has ended.
     running: Option<OwnedFd>,
 }
 
 impl Relays {
-    /// Waits until all that the process said is where it belongs, once it has ended. An error is that of the
-    /// caller's file: what the process said is not all there.
-    pub fn finish(mut self) -> Result<()> {
+    /// Waits until all that the process said is where it belongs, once it has ended: as long as another process
+    /// holds its streams, or the caller's file takes nothing, unless `is_unwanted` comes to say so. An error is
+    /// that of the caller's file, or that the wait was broken off: what the process said is not all there.
+    pub fn finish(mut self, is_unwanted: &dyn Fn() -> bool) -> Result<()> {
         drop(self.running.take());
-        let mut first = Ok(());
+        let (mut first, mut broken_off) = (Ok(()), false);
         for output in self.outputs.drain(..) {
-            let carried = output.join().unwrap_or(Err(Errno::IO));
+            let carried = loop {
+                match output.recv_timeout(PATIENCE) {
+                    Ok(carried) => break carried,
+                    Err(RecvTimeoutError::Timeout) if broken_off || is_unwanted() => {
+                        broken_off = true;
+                        break Err(Errno::INTR);
+                    }
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => break Err(Errno::IO),
+                }
+            };
             first = first.and(carried);
         }
         first.doing(|| "write the output of the process".to_owned())
@@ -62,9 +75,9 @@ pub fn caller_streams(interaction: Interaction) -> Result<(Streams, Relays)> {
         Interaction::Watch => None,
     };
     let (out, err) = (rustix::stdio::stdout(), rustix::stdio::stderr());
-    let stdout = relays.output(out, &ended)?;
+    let stdout = relays.output(out)?;
     let stderr = if is_handed_over(err) || !is_same(out, err) {
-        relays.output(err, &ended)?
+        relays.output(err)?
     } else {
         // One pipe for both: what was said first comes first.
         stdout.try_clone().doing(making)?
@@ -77,7 +90,7 @@ fn making() -> String {
 }
 
 impl Relays {
-    fn output(&mut self, to: BorrowedFd<'_>, ended: &OwnedFd) -> Result<OwnedFd> {
+    fn output(&mut self, to: BorrowedFd<'_>) -> Result<OwnedFd> {
         let own = to.try_clone_to_owned().doing(making)?;
         if is_handed_over(to) {
             return Ok(own);
@@ -85,8 +98,10 @@ impl Relays {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC).doing(making)?;
         // Who has many pipes gets small ones.
         let _ = fcntl_setpipe_size(&write, PIPE);
-        let ended = ended.try_clone().doing(making)?;
-        self.outputs.push(thread::spawn(move || carry_out(&read, &own, ended)));
+        let (carried, told) = channel();
+        // Nobody waits for the thread: it may be in a write that nothing ends.
+        thread::spawn(move || carried.send(carry_out(&read, &own)));
+        self.outputs.push(told);
         Ok(write)
     }
 }
@@ -118,14 +133,10 @@ fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
     (one.st_dev, one.st_ino, one.st_rdev) == (other.st_dev, other.st_ino, other.st_rdev)
 }
 
-/// Carries what comes out of the pipe, until its end, or until it is silent after the end of the process.
-fn carry_out(from: &OwnedFd, to: &OwnedFd, ended: OwnedFd) -> rustix::io::Result<()> {
-    let mut ended = Some(ended);
+/// Carries what comes out of the pipe, until its last writer is gone.
+fn carry_out(from: &OwnedFd, to: &OwnedFd) -> rustix::io::Result<()> {
     let mut buffer = Vec::new();
     loop {
-        if !waits(from, &mut ended)? {
-            return Ok(());
-        }
         let carried = if buffer.is_empty() {
             match splice(from, None, to, None, PIPE, SpliceFlags::MOVE) {
                 // A file that is appended to, and some devices.
@@ -149,27 +160,6 @@ fn carry_out(from: &OwnedFd, to: &OwnedFd, ended: OwnedFd) -> rustix::io::Result
             // Nobody reads any more: with the pipe's end the process learns it as it would have.
             Err(Errno::PIPE) => return Ok(()),
             Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Waits for bytes; `false` when none come any more.
-fn waits(from: &OwnedFd, ended: &mut Option<OwnedFd>) -> rustix::io::Result<bool> {
-    loop {
-        let mut all = vec![PollFd::new(from, PollFlags::IN)];
-        all.extend(ended.as_ref().map(|ended| PollFd::new(ended, PollFlags::IN)));
-        let limit = if ended.is_some() { None } else { Some(&SILENCE) };
-        let found = match poll(&mut all, limit) {
-            Err(Errno::INTR) => continue,
-            other => other?,
-        };
-        let is = |place: usize| all.get(place).is_some_and(|one| !one.revents().is_empty());
-        let (bytes, over) = (is(0), is(1));
-        if over {
-            *ended = None;
-        }
-        if bytes || found == 0 {
-            return Ok(bytes);
         }
     }
 }
@@ -216,12 +206,9 @@ mod tests {
 
     fn carried(to: File, text: &[u8]) -> rustix::io::Result<()> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
-        let (ended, running) = pipe_with(PipeFlags::CLOEXEC).unwrap();
-        let thread = thread::spawn(move || carry_out(&read, &to.into(), ended));
+        let thread = thread::spawn(move || carry_out(&read, &to.into()));
         File::from(write).write_all(text).unwrap();
-        let told = thread.join().unwrap();
-        drop(running);
-        told
+        thread.join().unwrap()
     }
 
     #[test]
@@ -247,17 +234,22 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_that_somebody_else_holds_is_let_go_of_after_the_end_when_it_is_silent() {
+    fn a_pipe_that_somebody_else_holds_is_waited_for_until_nobody_wants_it() {
         let (read, mut write) = std::io::pipe().unwrap();
         let (mut out, to) = std::io::pipe().unwrap();
-        let (ended, running) = pipe_with(PipeFlags::CLOEXEC).unwrap();
-        let thread = thread::spawn(move || carry_out(&read.into(), &to.into(), ended));
+        let (carried, told) = channel();
+        thread::spawn(move || carried.send(carry_out(&read.into(), &to.into())));
         write.write_all(b"last").unwrap();
-        drop(running);
-        assert_eq!(thread.join().unwrap(), Ok(()));
-        let mut text = String::new();
-        out.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "last");
+        let relays = Relays { outputs: vec![told], running: None };
+        let asked = std::cell::Cell::new(0);
+        let told = relays.finish(&|| {
+            asked.set(asked.get() + 1);
+            asked.get() == 3
+        });
+        assert!(told.is_err() && asked.get() == 3);
+        let mut text = [0; 4];
+        out.read_exact(&mut text).unwrap();
+        assert_eq!(&text, b"last");
     }
 
     #[test]

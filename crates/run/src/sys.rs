@@ -63,6 +63,12 @@ impl Caught {
             if done != 0 {
                 return Err(io::Error::last_os_error()).doing(|| format!("catch signal {signal}"));
             }
+            if *signal == libc::SIGHUP && before.sa_sigaction == libc::SIG_IGN {
+                // Whoever started this (nohup) wants it to go on after the end of its terminal.
+                // SAFETY: puts back an action that the kernel gave.
+                unsafe { libc::sigaction(*signal, &raw const before, std::ptr::null_mut()) };
+                continue;
+            }
             this.before.push((*signal, before));
         }
         Ok(this)

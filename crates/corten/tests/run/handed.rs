@@ -205,3 +205,37 @@ fn an_ordinary_users_container_reads_what_is_piped_to_it() {
     ));
     assert_eq!(answer.out, "piped\nfile\n", "{answer:?}");
 }
+
+#[test]
+fn what_waits_ends_when_it_is_asked_to_and_what_cannot_be_written_is_told() {
+    let Some(machine) = machine(&root()) else { return };
+    let answer = machine.sh(&format!(
+        "{HEAD}
+         quiet run -d --name one --network none $IMAGE > id
+         (sleep 0.3; echo late > two) & quiet exec one sh -c '(sleep 1; echo later) & echo now' > log; cat log
+         ends() {{ n=0; while kill -0 $1 2>/dev/null && [ $n -lt 50 ]; do n=$((n + 1)); sleep 0.1; done; kill -9 $1 2>/dev/null && echo still there; true; }}
+         corten --quiet exec one sh -c 'while :; do echo x; sleep 0.1; done & echo now' > f 2>err & p=$!; sleep 1; kill -TERM $p; ends $p; grep -c 'write the output' err
+         mkfifo fs; sleep 100 < fs & s=$!; corten --quiet run --rm --network none $IMAGE head -c 900000 /dev/zero > fs 2>err & p=$!
+         sleep 2; kill -TERM $p; ends $p; kill $s; grep -c 'write the output' err
+         timeout -s KILL 20 corten --quiet run --rm -t --network none $IMAGE sh -c 'while :; do echo y; done' | head -n 1 | tr -d '\\r'
+         quiet run --rm -t --network none $IMAGE echo hi > /dev/full 2>err; echo $? $(grep -c 'No space' err)
+         (ulimit -f 4096; quiet run --rm --network none $IMAGE sh -c 'head -c 10000000 /dev/zero' > big 2>/dev/null; echo $?); quiet ps -a | grep -c one
+         printf abc | timeout -s KILL 20 corten --quiet run --rm -it --network none $IMAGE cat | tr -d '\\r'; echo
+         quiet rm --force one > id"
+    ));
+    assert_eq!(answer.out, "now\nlater\n1\n1\ny\n125 1\n125\n1\nabcabc\n", "{answer:?}");
+}
+
+#[test]
+fn a_container_that_stops_what_enters_holds_nobody() {
+    let Some(machine) = machine(&root()) else { return };
+    // Every process but the first is stopped, again and again.
+    let stopper = "while :; do for p in /proc/[0-9]*; do p=${p#/proc/}; [ $p = 1 ] || kill -STOP $p; done 2>/dev/null; done";
+    let answer = machine.sh(&format!(
+        "{HEAD}
+         quiet run -d --name one --network none $IMAGE sh -c '{stopper}' > id
+         n=0; while [ $n -lt 4 ]; do n=$((n + 1)); timeout -s KILL 10 corten --quiet exec one true 2>/dev/null & p=$!; sleep 1; kill -TERM $(pgrep -P $p) 2>/dev/null; wait $p; [ $? = 137 ] && echo held; done 2>/dev/null
+         quiet rm --force one > id; echo over"
+    ));
+    assert_eq!(answer.out, "over\n", "{answer:?}");
+}

@@ -159,7 +159,7 @@ impl Control for RuntimeBinary {
         drop(command);
         let ended = child.and_then(|child| front::ended_within(child.id(), how.limit));
         let _ = std::fs::remove_file(&order);
-        relays.map_or(Ok(()), relay::Relays::finish)?;
+        relays.map_or(Ok(()), |relays| relays.finish(&|| false))?;
         ended?.ok_or_else(|| RunError::Late { id: id.clone(), verb: "end a process" })
     }
 }

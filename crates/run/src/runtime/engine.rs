@@ -10,6 +10,7 @@ use corten_engine::{Create, Engine, Exec, Force, Groups, Stdio, Unenforced, Unwr
 use oci_spec::runtime::Process;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// The engine, with its own state below the containers' root.
 #[derive(Clone, Debug)]
@@ -118,7 +119,14 @@ impl Control for Native {
             stdio: streams.map(stdio).transpose()?.unwrap_or_default(),
             ..Exec::default()
         };
-        let pid = told("exec", id, corten_engine::exec(&self.engine, id.as_str(), &wanted))?;
+        let (begun, asked) = (Instant::now(), std::cell::Cell::new(false));
+        let is_unwanted = || {
+            let by_signal = front.as_ref().is_some_and(Front::is_asked_to_end);
+            asked.set(asked.get() || by_signal);
+            asked.get() || how.limit.is_some_and(|limit| begun.elapsed() > limit)
+        };
+        let started = corten_engine::exec_while(&self.engine, id.as_str(), &wanted, &is_unwanted);
+        let pid = told("exec", id, started)?;
         // Closes this side of the streams.
         drop(wanted);
         let pid = u32::try_from(pid).unwrap_or(0);

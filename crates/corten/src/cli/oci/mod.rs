@@ -186,7 +186,7 @@ fn run(engine: &Engine, args: RunArgs) -> Result<u8, Refused> {
     let code = corten_engine::wait(state.pid().unwrap_or(0));
     corten_engine::delete(engine, &wanted.id, Force::Yes)?;
     started?;
-    relays.finish().map_err(|error| error.to_string())?;
+    relays.finish(&|| false).map_err(|error| error.to_string())?;
     Ok(code?)
 }
 
@@ -210,7 +210,7 @@ fn exec(engine: &Engine, args: ExecArgs) -> Result<u8, Refused> {
         return Ok(0);
     }
     let code = corten_engine::wait(pid)?;
-    relays.finish().map_err(|error| error.to_string())?;
+    relays.finish(&|| false).map_err(|error| error.to_string())?;
     Ok(code)
 }
 

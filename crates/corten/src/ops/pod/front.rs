@@ -1,7 +1,7 @@
 //! A pod in front of its caller: its output is shown, its end is awaited, signals that ask to end stop it.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -78,7 +78,7 @@ fn to_the_end(
 ) -> Result<i32, Failure> {
     let status = corten_run::pod_status(containers, &pod.id)?;
     let since = crate::context::clock();
-    let shown: Vec<(ContainerId, JoinHandle<()>)> = status
+    let shown: Vec<(ContainerId, JoinHandle<io::Result<()>>)> = status
         .members
         .iter()
         .map(|member| {
@@ -95,15 +95,25 @@ fn to_the_end(
         Ok(()) => corten_run::wait_pod(containers, &pod.id, PodCondition::Exited, None),
         Err(_) => corten_run::pod_status(containers, &pod.id),
     };
+    let mut failed = None;
     for (id, shower) in shown {
         // One that never ran has no end that its log could wait for.
         let ran = corten_run::status(containers, &id).is_ok_and(|now| now.state != State::Created);
         if ran {
-            let _ = shower.join();
+            failed = failed.or(shower.join().unwrap_or(Ok(())).err());
         }
     }
     started?;
-    Ok(code(&waited?))
+    let code = code(&waited?);
+    match failed {
+        // A reader that went away has what it wanted.
+        Some(source) if source.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Io {
+            object: "the output of the pod".to_owned(),
+            action: "writing",
+            source,
+        }),
+        _ => Ok(code),
+    }
 }
 
 fn code(status: &PodStatus) -> i32 {
@@ -119,30 +129,35 @@ fn show(
     containers: Containers,
     id: ContainerId,
     (name, since): (Option<String>, Timestamp),
-) -> JoinHandle<()> {
+) -> JoinHandle<io::Result<()>> {
     std::thread::spawn(move || {
         let query = LogQuery { follow: Follow::Yes, since, tail: None, stream: None };
         let mut begun = BTreeMap::new();
-        // An output that nobody takes any more is no matter of the pod.
-        let _ = corten_run::logs(&containers, &id, query, &mut |line| match &name {
-            None => write(line.stream, &line.bytes),
-            Some(name) => prefixed(name, line, &mut begun),
+        let mut first = Ok(());
+        // What cannot be shown any more is told at the end: it is no matter of the pod.
+        let _ = corten_run::logs(&containers, &id, query, &mut |line| {
+            first = match &name {
+                None => write(line.stream, &line.bytes),
+                Some(name) => prefixed(name, line, &mut begun),
+            };
+            first.is_ok()
         });
         for (errors, rest) in begun {
-            if let (false, Some(name)) = (rest.is_empty(), &name) {
+            if let (false, Some(name), Ok(())) = (rest.is_empty(), &name, &first) {
                 let stream = if errors { Stream::Stderr } else { Stream::Stdout };
-                write(stream, &named(name, &rest));
+                first = write(stream, &named(name, &rest));
             }
         }
+        first
     })
 }
 
 /// Shows whole lines, each with the name before it; what is not whole yet waits in `begun`.
-fn prefixed(name: &str, line: LogLine, begun: &mut BTreeMap<bool, Vec<u8>>) -> bool {
+fn prefixed(name: &str, line: LogLine, begun: &mut BTreeMap<bool, Vec<u8>>) -> io::Result<()> {
     let kept = begun.entry(line.stream == Stream::Stderr).or_default();
     kept.extend_from_slice(&line.bytes);
     if !kept.ends_with(b"\n") && kept.len() < MAX_LINE {
-        return true;
+        return Ok(());
     }
     let whole = std::mem::take(kept);
     write(line.stream, &named(name, &whole))
@@ -161,15 +176,14 @@ fn named(name: &str, text: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn write(stream: Stream, bytes: &[u8]) -> bool {
-    let written = match stream {
+fn write(stream: Stream, bytes: &[u8]) -> io::Result<()> {
+    match stream {
         Stream::Stdout => {
             let mut out = std::io::stdout().lock();
             out.write_all(bytes).and_then(|()| out.flush())
         }
         Stream::Stderr => std::io::stderr().lock().write_all(bytes),
-    };
-    written.is_ok()
+    }
 }
 
 #[cfg(test)]
@@ -190,9 +204,9 @@ mod tests {
             stream: Stream::Stderr,
             bytes: bytes.to_vec(),
         };
-        assert!(prefixed("web", line(b"half"), &mut begun));
+        prefixed("web", line(b"half"), &mut begun).unwrap();
         assert_eq!(begun[&true], b"half");
-        assert!(prefixed("web", line(b" whole\n"), &mut begun));
+        prefixed("web", line(b" whole\n"), &mut begun).unwrap();
         assert!(begun[&true].is_empty());
     }
 }

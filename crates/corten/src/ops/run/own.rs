@@ -76,7 +76,12 @@ fn announced(image: &ImageConfig, asked: &[VolumeMount]) -> io::Result<Vec<Volum
         read_only: false,
         options: Vec::new(),
     };
-    Ok(volumes.paths.into_iter().filter(free).take(MAX_VOLUMES).map(own).collect())
+    if volumes.paths.len() > MAX_VOLUMES {
+        let number = volumes.paths.len();
+        let text = format!("the image announces {number} volumes, more than {MAX_VOLUMES}");
+        return Err(io::Error::other(text));
+    }
+    Ok(volumes.paths.into_iter().filter(free).map(own).collect())
 }
 
 /// The lock of a volume in the making; `None` where somebody has it.
