@@ -151,9 +151,12 @@ impl<'a> Supervisor<'a> {
             }
             let status = self.wait(begun.pid);
             bell.ring();
-            // The outputs are two, or one of a terminal; the channel closes with the last.
+            // The outputs are two, or one of a terminal: each has its word, and the channel closes with the last.
             if let Some(outputs) = &begun.outputs {
-                let _ = outputs.recv_timeout(LAST_OUTPUT);
+                let over = Instant::now();
+                while let Some(left) = LAST_OUTPUT.checked_sub(over.elapsed())
+                    && outputs.recv_timeout(left).is_ok()
+                {}
             }
             status
         })
