@@ -220,8 +220,11 @@ fn with_limits(driven: &Driven<'_>) {
         || cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/memory.max; \
         for n in 1 2 3 4 5 6 7 8 9; do sleep 1 & done";
     let plain = driven.command(&driven.container("run", &limits, script));
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--propagation", "private", "sh", "-c", WITH_CONTROLLERS, "sh"]);
+    // The peers make a mount namespace below this one, and keep it by a file. The kernel takes that of a younger one
+    // alone, and numbers namespaces in the order of their making on one processor only.
+    let mut command = Command::new("taskset");
+    command.args(["--cpu-list", "0", "unshare", "--mount", "--propagation", "private"]);
+    command.args(["sh", "-c", WITH_CONTROLLERS, "sh"]);
     command.arg(driven.podman.tree()).arg(plain.get_program()).args(plain.get_args());
     let ran = ended(command);
     assert_eq!(ran.stdout, "7\n67108864\n", "{ran:?}");
