@@ -110,7 +110,6 @@ fn converse(
     is_unwanted: &dyn Fn() -> bool,
 ) -> Result<()> {
     stage.let_go()?;
-    let outer = stage.outer_pid();
     let mut inner = None;
     loop {
         match stage.hear_while(is_unwanted)? {
@@ -132,9 +131,7 @@ fn converse(
             Some(Message::Ready) => return Ok(()),
             Some(Message::Failed(failure)) => return Err(failure.into()),
             other => {
-                return Err(Error::Stage {
-                    text: format!("the stage of {outer:?} ended early ({other:?})"),
-                });
+                return Err(Error::Stage { text: format!("the stage ended early ({other:?})") });
             }
         }
     }

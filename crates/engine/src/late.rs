@@ -26,7 +26,7 @@ pub(crate) struct Child {
     report: OwnedFd,
 }
 
-/// The stage's.
+/// The stage's ends, and the child's pid in the caller's numbering.
 pub(crate) struct Leader {
     pid: i32,
     go: OwnedFd,
