@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use corten_layer::{
-    Compression, DiffReader, Entry, EntryKind, LayerError, Limits, MAGIC_BYTES, Tar, TreePath,
-    WHITEOUT_PREFIX, spool_tar,
+    Compression, DiffReader, Entry, EntryKind, ForeignPacking, LayerError, Limits, MAGIC_BYTES,
+    PlainReader, TreePath, WHITEOUT_PREFIX, spool_tar,
 };
 
 use crate::assemble::{Assembly, Content, Item};
@@ -16,7 +16,6 @@ use crate::error::{Result, StepError, failed, of_layer, refused};
 use crate::flags::Changes;
 use crate::lookup::{LastLink, Tree as _, is_directory, resolve};
 use crate::sparse::MAX_SPARSE;
-use crate::unpacking::Foreign;
 
 /// Whether archives are unpacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +46,7 @@ pub fn plain_tar(file: File, spool: &Path) -> Result<Option<File>> {
 /// The same.
 pub(crate) fn open(mut file: File, spool: &Path) -> Result<Option<File>> {
     let first = head(&file)?;
-    if let Some(foreign) = Foreign::detect(&first) {
+    if let Some(foreign) = ForeignPacking::detect(&first) {
         return of_foreign(file, foreign, spool);
     }
     rewind(&mut file)?;
@@ -67,7 +66,7 @@ pub(crate) fn open(mut file: File, spool: &Path) -> Result<Option<File>> {
 }
 
 /// The same of a file in bzip2 or xz.
-fn of_foreign(mut file: File, foreign: Foreign, spool: &Path) -> Result<Option<File>> {
+fn of_foreign(mut file: File, foreign: ForeignPacking, spool: &Path) -> Result<Option<File>> {
     let read = failed::<std::io::Error>("the archive", "unpacking");
     rewind(&mut file)?;
     let mut first = Vec::new();
@@ -139,7 +138,7 @@ pub(crate) fn write(
     let archive = Arc::new(archive);
     let number = Arc::as_ptr(&archive) as u64;
     let copy = archive.try_clone().map_err(failed("the archive", "opening"))?;
-    let mut tar = Tar::new(BufReader::new(copy), Limits::default());
+    let mut tar = PlainReader::open(copy, Limits::default()).map_err(of_layer("the archive"))?;
     while let Some(entry) = tar.next_entry().map_err(of_layer("the archive"))? {
         let shown = String::from_utf8_lossy(&entry.name).into_owned();
         let wrong = |rule: corten_layer::LayerRule| StepError::Refused(format!("{shown}: {rule}"));

@@ -64,7 +64,6 @@ mod source;
 mod sparse;
 mod ssh;
 mod stage;
-mod unpacking;
 mod words;
 mod work;
 

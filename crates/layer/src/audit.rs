@@ -5,8 +5,8 @@ use std::io::{self, Read};
 
 use crate::error::EntryPosition;
 use crate::{
-    Compression, DiffReader, Entry, EntryKind, LayerError, LayerRule, Limits, Tar, TreePath,
-    Unpacked, Whiteout,
+    Compression, Entry, EntryKind, LayerError, LayerReader, LayerRule, Limits, TreePath, Unpacked,
+    Whiteout,
 };
 
 /// Most problems that are kept; more are counted.
@@ -67,19 +67,18 @@ pub fn audit_each(
     each: &mut dyn FnMut(&Entry),
 ) -> Result<Audit, LayerError> {
     let mut auditor = Auditor::new();
-    let reader = DiffReader::open(packed, None, limits)?;
+    let mut reader = LayerReader::tolerant(packed, limits)?;
     if announced.is_some_and(|announced| announced != reader.compression()) {
         auditor.note(nowhere(0), LayerRule::CompressionMismatch);
     }
-    let mut tar = Tar::tolerant(reader, limits);
-    let ended = auditor.entries(&mut tar, each);
-    let position = tar.position();
+    let ended = auditor.entries(&mut reader, each);
+    let position = reader.position();
     let unpacked = match ended {
-        Ok(()) => tar.into_inner().finish().map(Some),
+        Ok(()) => reader.finish().map(Some),
         Err(error) => {
             let readable = !matches!(error, LayerError::Corrupt { .. } | LayerError::Limit { .. });
             auditor.note_error(error, position)?;
-            if readable { tar.into_inner().finish().map(Some) } else { Ok(None) }
+            if readable { reader.finish().map(Some) } else { Ok(None) }
         }
     };
     let unpacked = match unpacked {
@@ -138,12 +137,12 @@ impl Auditor {
 
     fn entries(
         &mut self,
-        tar: &mut Tar<impl Read>,
+        reader: &mut LayerReader<impl Read>,
         each: &mut dyn FnMut(&Entry),
     ) -> Result<(), LayerError> {
         loop {
-            let next = tar.next_entry();
-            for (place, rule) in tar.drain_faults() {
+            let next = reader.next_entry();
+            for (place, rule) in reader.drain_faults() {
                 self.note(place, rule);
             }
             let Some(entry) = next? else {
@@ -242,17 +241,17 @@ fn nowhere(offset: u64) -> EntryPosition {
     EntryPosition { name: Vec::new(), offset }
 }
 
-/// Lists the entries of one layer, checked to its end: a convenience over [`DiffReader`] and
-/// [`Tar`]. `each` may stop the listing with an error of its own.
+/// Lists the entries of one layer, checked to its end: a convenience over
+/// [`LayerReader`]. `each` may stop the listing with an error of its own.
 pub fn list(
     packed: impl Read,
     announced: Option<Compression>,
     limits: Limits,
     mut each: impl FnMut(Entry) -> io::Result<()>,
 ) -> Result<Unpacked, LayerError> {
-    let mut tar = Tar::new(DiffReader::open(packed, announced, limits)?, limits);
-    while let Some(entry) = tar.next_entry()? {
+    let mut reader = LayerReader::open(packed, announced, limits)?;
+    while let Some(entry) = reader.next_entry()? {
         each(entry).map_err(LayerError::from_write)?;
     }
-    tar.into_inner().finish()
+    reader.finish()
 }

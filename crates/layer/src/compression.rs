@@ -3,9 +3,10 @@
 use std::fmt;
 
 use corten_spec::MediaType;
+use serde::{Deserialize, Serialize};
 
 /// The compression of a layer (image-spec `layer.md`, media types).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Compression {
     /// A plain tar.
     None,

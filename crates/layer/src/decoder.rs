@@ -5,8 +5,9 @@ use std::io::{self, BufRead, BufReader, Read};
 use flate2::bufread::GzDecoder;
 use zstd::stream::read::Decoder as ZstdDecoder;
 
+use crate::apart::{self, Codec, Remote, What};
 use crate::compression::MAGIC_BYTES;
-use crate::{Compression, LayerError};
+use crate::{Compression, LayerError, Limits};
 
 /// Base-two logarithm of the largest zstd window taken: 128 MiB, what `zstd` itself takes without
 /// being asked for more.
@@ -15,7 +16,7 @@ pub const MAX_WINDOW_LOG: u32 = 27;
 /// Bytes read from the packed stream at once.
 const READ_AHEAD: usize = 128 * 1024;
 
-/// Reads the unpacked bytes of a stream.
+/// Reads the unpacked bytes of a stream; apart, where [`crate::read_apart`] was called.
 ///
 /// After the last gzip member zeros are tolerated, as `gzip` itself does, because tools that fill
 /// whole blocks write them; anything else that is no further member is damage. zstd frames may be
@@ -26,13 +27,16 @@ pub struct Decoder<R> {
 }
 
 enum Form<R> {
+    Apart(Box<Remote<Chained<R>>>),
     Plain(Packed<R>),
     Gzip(Gzip<R>),
     Zstd(Box<ZstdDecoder<'static, Packed<R>>>),
 }
 
 /// The packed bytes: those read ahead to look at the magic, then the source.
-type Packed<R> = BufReader<io::Chain<io::Cursor<Vec<u8>>, Source<R>>>;
+type Chained<R> = io::Chain<io::Cursor<Vec<u8>>, Source<R>>;
+
+type Packed<R> = BufReader<Chained<R>>;
 
 /// The source, its errors marked so that they are not taken for damage of the stream.
 struct Source<R>(R);
@@ -50,25 +54,54 @@ impl<R: Read> Decoder<R> {
     /// Looks at the first bytes of `source`. When `announced` says something else than they do,
     /// that is [`LayerError::Compression`]; `None` takes what is found.
     pub fn open(source: R, announced: Option<Compression>) -> Result<Self, LayerError> {
-        let (packed, found) = Self::peek(source)?;
-        match announced {
-            Some(announced) if announced != found => {
-                Err(LayerError::Compression { announced, found })
+        let (packed, found) = Self::peek(source, announced)?;
+        match apart::starter() {
+            // There is nothing to unpack.
+            _ if found == Compression::None => Self::with(packed, found),
+            None => Self::with(packed, found),
+            Some(starter) => {
+                let how = (What::Unpack, Codec::Layer(found), Limits::default());
+                let remote = Remote::start(starter, packed, None, how)?;
+                Ok(Self { form: Form::Apart(Box::new(remote)), compression: found })
             }
-            _ => Self::with(packed, found),
         }
     }
 
-    fn peek(mut source: R) -> Result<(Packed<R>, Compression), LayerError> {
+    /// The same with the entries of the archive between its bytes, in a process started by `starter`.
+    pub(crate) fn open_apart(
+        source: R,
+        announced: Option<Compression>,
+        (starter, tolerant, limits): (apart::Starter, bool, Limits),
+    ) -> Result<Self, LayerError> {
+        let (packed, found) = Self::peek(source, announced)?;
+        let how = (What::Read { tolerant }, Codec::Layer(found), limits);
+        let remote = Remote::start(starter, packed, None, how)?;
+        Ok(Self { form: Form::Apart(Box::new(remote)), compression: found })
+    }
+
+    /// The same in this process, of what is known to be packed so.
+    pub(crate) fn here(source: R, compression: Compression) -> Result<Self, LayerError> {
+        Self::with(io::Cursor::new(Vec::new()).chain(Source(source)), compression)
+    }
+
+    fn peek(
+        mut source: R,
+        announced: Option<Compression>,
+    ) -> Result<(Chained<R>, Compression), LayerError> {
         let mut first = Vec::with_capacity(MAGIC_BYTES);
         let limit = MAGIC_BYTES as u64;
         (&mut source).take(limit).read_to_end(&mut first).map_err(LayerError::from_io)?;
         let found = Compression::detect(&first);
-        let chain = io::Cursor::new(first).chain(Source(source));
-        Ok((BufReader::with_capacity(READ_AHEAD, chain), found))
+        match announced {
+            Some(announced) if announced != found => {
+                Err(LayerError::Compression { announced, found })
+            }
+            _ => Ok((io::Cursor::new(first).chain(Source(source)), found)),
+        }
     }
 
-    fn with(packed: Packed<R>, compression: Compression) -> Result<Self, LayerError> {
+    fn with(packed: Chained<R>, compression: Compression) -> Result<Self, LayerError> {
+        let packed = BufReader::with_capacity(READ_AHEAD, packed);
         let form = match compression {
             Compression::None => Form::Plain(packed),
             Compression::Gzip => Form::Gzip(Gzip::Member(Box::new(GzDecoder::new(packed)))),
@@ -81,6 +114,14 @@ impl<R: Read> Decoder<R> {
         Ok(Self { form, compression })
     }
 
+    /// What stands between the bytes, where entries do.
+    pub(crate) fn next(&mut self) -> Result<apart::Next, LayerError> {
+        match &mut self.form {
+            Form::Apart(remote) => remote.next(),
+            _ => Ok(apart::Next::Done),
+        }
+    }
+
     /// The compression that was found.
     pub fn compression(&self) -> Compression {
         self.compression
@@ -89,6 +130,7 @@ impl<R: Read> Decoder<R> {
     /// The source, to ask it what it counted; `None` after an error.
     pub(crate) fn source(&self) -> Option<&R> {
         let packed = match &self.form {
+            Form::Apart(remote) => return Some(&remote.source().get_ref().1.0),
             Form::Plain(packed) | Form::Gzip(Gzip::Over(packed)) => packed,
             Form::Gzip(Gzip::Member(decoder)) => decoder.get_ref(),
             Form::Gzip(Gzip::Between) => return None,
@@ -100,6 +142,7 @@ impl<R: Read> Decoder<R> {
     /// The source; what was read ahead is lost.
     pub fn into_inner(self) -> Option<R> {
         let packed = match self.form {
+            Form::Apart(remote) => return Some(remote.into_source().into_inner().1.0),
             Form::Plain(packed) | Form::Gzip(Gzip::Over(packed)) => packed,
             Form::Gzip(Gzip::Member(decoder)) => decoder.into_inner(),
             Form::Gzip(Gzip::Between) => return None,
@@ -112,6 +155,7 @@ impl<R: Read> Decoder<R> {
 impl<R: Read> Read for Decoder<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let result = match &mut self.form {
+            Form::Apart(remote) => return remote.read(buffer),
             Form::Plain(packed) => return packed.read(buffer),
             Form::Gzip(gzip) => gzip.read(buffer),
             Form::Zstd(decoder) => decoder.read(buffer),

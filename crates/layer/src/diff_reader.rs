@@ -6,7 +6,7 @@ use corten_spec::{Algorithm, Descriptor, DiffId, Digest, Mismatch};
 
 use crate::error::EntryPosition;
 use crate::stream_hash::StreamHash;
-use crate::{Compression, Decoder, LayerError, Limits};
+use crate::{Compression, Decoder, LayerError, Limits, apart};
 
 /// Reads the unpacked archive of a layer, and knows at the end what the packed and the unpacked
 /// bytes were. Hashing runs on threads of its own as soon as a layer is worth it, since unpacking
@@ -77,6 +77,30 @@ impl<R: Read> DiffReader<R> {
     pub fn of_diff(packed: R, limits: Limits, diff_id: Algorithm) -> Result<Self, LayerError> {
         let decoder = Decoder::open(Hashing { source: packed, length: 0, hash: None }, None)?;
         Ok(Self { decoder, hash: StreamHash::new(diff_id), limits })
+    }
+
+    /// The same with the entries of the archive between its bytes, and of its faults those that `tolerant` lets
+    /// pass.
+    pub(crate) fn with_entries(
+        packed: R,
+        announced: Option<Compression>,
+        (digest, diff_id): (Algorithm, Algorithm),
+        how: (apart::Starter, bool, Limits),
+    ) -> Result<Self, LayerError> {
+        let hash = Some(StreamHash::new(digest));
+        let hashing = Hashing { source: packed, length: 0, hash };
+        let decoder = Decoder::open_apart(hashing, announced, how)?;
+        Ok(Self { decoder, hash: StreamHash::new(diff_id), limits: how.2 })
+    }
+
+    /// What comes next where [`DiffReader::read`] gives nothing more, of a reader with entries.
+    pub(crate) fn next(&mut self) -> Result<apart::Next, LayerError> {
+        self.decoder.next()
+    }
+
+    /// Unpacked bytes so far.
+    pub(crate) fn position(&self) -> u64 {
+        self.hash.length()
     }
 
     /// The compression that was found.

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::EntryPosition;
 use crate::{LayerError, LayerRule, TreePath};
 
 /// What an entry is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum EntryKind {
     /// A regular file.
     File,
@@ -25,7 +27,9 @@ pub enum EntryKind {
 }
 
 /// A point in time, before or after 1970-01-01T00:00:00Z.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
 pub struct Mtime {
     /// Whole seconds, rounded down.
     pub seconds: i64,
@@ -34,7 +38,9 @@ pub struct Mtime {
 }
 
 /// Device numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
 pub struct Device {
     /// Major number.
     pub major: u32,
@@ -43,7 +49,7 @@ pub struct Device {
 }
 
 /// A piece of a sparse file that has content; what lies between pieces reads as zeros.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Extent {
     /// Where in the file it begins, in bytes.
     pub offset: u64,
@@ -55,7 +61,7 @@ pub struct Extent {
 pub type Attributes = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Metadata of one entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The name as in the archive; [`Entry::path`] normalises it.
     pub name: Vec<u8>,

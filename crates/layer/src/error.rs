@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use crate::path::Shown;
 use crate::{Compression, LayerRule};
 
@@ -100,7 +102,7 @@ pub enum LayerError {
 
 /// Where in an archive: the name of the entry, as far as it is known, and the offset in bytes at
 /// which its first header begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryPosition {
     /// The entry's name as in the archive; empty when no name could be read.
     pub name: Vec<u8>,

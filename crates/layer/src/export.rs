@@ -6,7 +6,7 @@ use std::io::Write;
 use crate::audit::is_overlay_xattr;
 use crate::merged::{LayerSource, Merged, Node};
 use crate::pack::link_to;
-use crate::{DiffReader, Entry, EntryKind, LayerError, Limits, Tar, TarWriter, TreePath};
+use crate::{Entry, EntryKind, LayerError, LayerReader, Limits, TarWriter, TreePath};
 
 /// Writes the whole tree to `out` and returns the number of entries.
 ///
@@ -74,7 +74,7 @@ impl<W: Write> Export<W> {
         mut pending: Pending<'_>,
         limits: Limits,
     ) -> Result<(), LayerError> {
-        let mut tar = Tar::new(DiffReader::open(packed, None, limits)?, limits);
+        let mut tar = LayerReader::open(packed, None, limits)?;
         let mut ordinal = 0;
         while !pending.is_empty() {
             let Some(entry) = tar.next_entry()? else {

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek, SeekFrom, Write};
 
 use crate::pack::{FirstNames, link_to};
+use crate::plain_reader::content_again;
 use crate::{
     Entry, EntryKind, LayerError, Limits, Merged, Node, OPAQUE_MARKER, Packed, Packer, Packing,
-    Tar, TarWriter, TreePath, WHITEOUT_PREFIX, Whiteout,
+    PlainArchive, PlainReader, TarWriter, TreePath, WHITEOUT_PREFIX, Whiteout,
 };
 
 /// Writes one layer that does what `archives`, plain tars and the lowest first, do one after the other.
@@ -32,7 +33,7 @@ use crate::{
 /// assert_eq!(names, ["/", "/b"]);
 /// # Ok::<(), LayerError>(())
 /// ```
-pub fn join<R: Read + Seek, W: Write>(
+pub fn join<R: PlainArchive, W: Write>(
     archives: &mut [R],
     packing: Packing,
     limits: Limits,
@@ -64,7 +65,7 @@ pub fn join<R: Read + Seek, W: Write>(
         }
         if let Some((file, node)) = entries.get(path) {
             let first = first_names.claim(*file, path);
-            put(&mut writer, (path, node, first), archives, limits)?;
+            put(&mut writer, (path, node, first), archives)?;
         }
         if mark.below {
             whiteout(&mut writer, &path.join(OPAQUE_MARKER))?;
@@ -90,8 +91,8 @@ struct Mark {
 }
 
 impl Hides {
-    fn read(&mut self, archive: impl Read + Seek, limits: Limits) -> Result<(), LayerError> {
-        let mut tar = Tar::seekable(archive, limits)?;
+    fn read(&mut self, archive: impl PlainArchive, limits: Limits) -> Result<(), LayerError> {
+        let mut tar = PlainReader::open(archive, limits)?;
         while let Some(entry) = tar.next_entry()? {
             let refused = |rule| LayerError::Refused { entry: entry.place(), rule };
             let path = entry.path().map_err(refused)?;
@@ -146,7 +147,6 @@ fn put<R: Read + Seek, W: Write>(
     writer: &mut TarWriter<W>,
     (path, node, first): (&TreePath, &Node, Option<TreePath>),
     archives: &mut [R],
-    limits: Limits,
 ) -> Result<(), LayerError> {
     let mut entry = node.entry.clone();
     entry.name = if path.is_root() { b"./".to_vec() } else { path.as_bytes().to_vec() };
@@ -163,14 +163,7 @@ fn put<R: Read + Seek, W: Write>(
         archive.seek(SeekFrom::Start(node.entry.content)).map_err(LayerError::Read)?;
         return writer.file(&entry, archive.take(entry.size));
     }
-    // The headers once more, so that holes are filled.
-    archive.seek(SeekFrom::Start(node.entry.offset)).map_err(LayerError::Read)?;
-    let mut tar = Tar::new(archive, limits);
-    let again = tar.next_entry()?.ok_or_else(changed)?;
-    if (&again.name, again.size) != (&node.entry.name, node.entry.size) {
-        return Err(changed());
-    }
-    writer.file(&entry, tar)
+    writer.file(&entry, content_again(archive, &node.entry)?)
 }
 
 fn rewind(archive: &mut impl Seek) -> Result<(), LayerError> {
@@ -182,7 +175,7 @@ mod tests {
     use std::io::Cursor;
 
     use super::*;
-    use crate::{Compression, Contents};
+    use crate::{Compression, Contents, Tar};
 
     type Layer = Cursor<Vec<u8>>;
 

@@ -5,7 +5,7 @@ use std::io::Read;
 use crate::merged::{Node, digest};
 use crate::tar::metadata_bytes;
 use crate::{
-    DiffReader, Entry, EntryKind, LayerError, LayerRule, Limits, Tar, TreePath, Unpacked, Whiteout,
+    Entry, EntryKind, LayerError, LayerReader, LayerRule, Limits, TreePath, Unpacked, Whiteout,
 };
 
 /// Whether the contents of files are hashed while a layer is read.
@@ -96,7 +96,7 @@ impl LayerChanges {
         contents: Contents,
         limits: Limits,
     ) -> Result<(Self, Unpacked), LayerError> {
-        let mut tar = Tar::new(DiffReader::open(packed, None, limits)?, limits);
+        let mut tar = LayerReader::open(packed, None, limits)?;
         let mut changes =
             Self { hidden: Vec::new(), opaque: Vec::new(), entries: Vec::new(), metadata: 0 };
         let mut ordinal = 0;
@@ -118,7 +118,7 @@ impl LayerChanges {
             }
             ordinal += 1;
         }
-        let unpacked = tar.into_inner().finish()?;
+        let unpacked = tar.finish()?;
         Ok((changes, unpacked))
     }
 }

@@ -11,6 +11,7 @@
 //! knows manifests, stores or registries. Foreign bytes are bounded by [`Limits`], and an archive
 //! that two honest readers could understand differently is refused with a [`LayerRule`].
 
+mod apart;
 mod apply;
 mod audit;
 mod change;
@@ -22,9 +23,11 @@ mod diff_reader;
 mod entry;
 mod error;
 mod export;
+mod foreign;
 mod gzip;
 mod join;
 mod layer_changes;
+mod layer_reader;
 mod limits;
 mod merged;
 mod pack;
@@ -32,6 +35,7 @@ mod pack_directory;
 mod pack_tar;
 mod packer;
 mod path;
+mod plain_reader;
 mod resolve;
 mod rule;
 mod seen;
@@ -42,6 +46,7 @@ mod upper;
 mod whiteout;
 mod writer;
 
+pub use apart::{Given, ReaderProcess, Starter, read_apart, serve};
 pub use apply::{
     Applied, Apply, Devices, IdRange, Owners, Root, Whiteouts, apply, complete, unpack,
 };
@@ -55,8 +60,10 @@ pub use diff_reader::{DiffReader, Unpacked};
 pub use entry::{Attributes, Device, Entry, EntryKind, Extent, Mtime};
 pub use error::{EntryPosition, LayerError};
 pub use export::export;
+pub use foreign::ForeignPacking;
 pub use join::join;
 pub use layer_changes::Contents;
+pub use layer_reader::LayerReader;
 pub use limits::Limits;
 pub use merged::{LayerSource, Merged, Node, copy_content};
 pub use pack::{Marks, Owner, PackOptions, PackedTree, Precision, RootEntry, XattrChoice};
@@ -64,6 +71,7 @@ pub use pack_directory::pack_directory;
 pub use pack_tar::{pack_tar, spool_tar};
 pub use packer::{Packed, Packer, Packing};
 pub use path::TreePath;
+pub use plain_reader::{PlainArchive, PlainReader};
 pub use resolve::MAX_SYMLINKS;
 pub use rule::LayerRule;
 pub use seen::read_attributes;

@@ -1,10 +1,12 @@
 //! How much of a foreign archive is taken in before it is refused.
 
+use serde::{Deserialize, Serialize};
+
 use crate::LayerError;
 
 /// Bounds on one archive. The defaults are far above every image met in the field and far below
 /// what hurts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Most entries of one archive, and of one merged tree.
     pub entries: u64,
@@ -48,6 +50,15 @@ impl Limits {
     #[must_use]
     pub fn after(self, before: u64) -> Self {
         Self { unpacked: self.unpacked.min(self.image.saturating_sub(before)), ..self }
+    }
+
+    /// The name of a limit, where `text` is one.
+    pub(crate) fn named_as(text: &str) -> Option<&'static str> {
+        let all = [
+            "entries", "path", "link", "depth", "pax", "xattrs", "metadata", "extents", "unpacked",
+            "image", "ratio",
+        ];
+        all.into_iter().find(|name| *name == text)
     }
 
     /// `error` by its name: a layer that passed less than a layer may have passed [`Limits::image`].

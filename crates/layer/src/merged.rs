@@ -3,14 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as BTreeEntry;
-use std::io::{self, Read, Seek};
+use std::io::{self, Read};
 
 use corten_spec::{Algorithm, Digest};
 
 use crate::layer_changes::{Contents, Held, LayerChanges};
 use crate::resolve::{Seen, resolve};
 use crate::{
-    DiffReader, Entry, EntryKind, LayerError, LayerRule, Limits, Tar, TreePath, Unpacked, Whiteout,
+    Entry, EntryKind, LayerError, LayerReader, LayerRule, Limits, PlainArchive, PlainReader,
+    TreePath, Unpacked, Whiteout,
 };
 
 /// Where the layers of a stack are read from, as often as needed.
@@ -124,11 +125,11 @@ impl Merged {
     ///
     /// The tree is the one that [`Merged::add`] makes of the same bytes. The archive is read once:
     /// beside its files, which the tree keeps anyway, their paths wait for the last whiteout.
-    pub fn add_plain(&mut self, tar: impl Read + Seek) -> Result<u64, LayerError> {
+    pub fn add_plain(&mut self, tar: impl PlainArchive) -> Result<u64, LayerError> {
         let first = self.files.len();
         let mut paths = Vec::new();
         let mut whiteouts = Vec::new();
-        let mut tar = Tar::seekable(tar, self.limits)?;
+        let mut tar = PlainReader::open(tar, self.limits)?;
         let mut ordinal = 0;
         while let Some(entry) = tar.next_entry()? {
             let refused = |rule| LayerError::Refused { entry: entry.place(), rule };
@@ -366,7 +367,7 @@ pub fn copy_content(
 ) -> Result<u64, LayerError> {
     let changed = || LayerError::Changed { entry: node.entry.place() };
     let packed = source.open(node.layer).map_err(LayerError::from_io)?;
-    let mut tar = Tar::new(DiffReader::open(packed, None, limits)?, limits);
+    let mut tar = LayerReader::open(packed, None, limits)?;
     for _ in 0..node.ordinal {
         tar.next_entry()?.ok_or_else(changed)?;
     }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom, Write};
 
 use crate::pack::{FirstNames, PackOptions, PackedTree, RootEntry, link_to};
+use crate::plain_reader::content_again;
 use crate::{
-    Compression, DiffReader, Entry, EntryKind, LayerError, LayerRule, Limits, Packer, Tar,
-    TarWriter, TreePath,
+    Compression, DiffReader, Entry, EntryKind, LayerError, LayerRule, Limits, Packer, PlainArchive,
+    PlainReader, TarWriter, TreePath,
 };
 
 /// Copies the unpacked archive of `packed` to `spool`, for [`pack_tar`]: that needs to seek, which a
@@ -39,7 +40,7 @@ pub fn spool_tar(
 /// as is the same path twice, unless both times it is a directory: the later metadata stand then.
 /// Entries come in canonical order, further names of a file as hard links to the first in that
 /// order. The archive is read twice: once for its entries, once for their content.
-pub fn pack_tar<R: Read + Seek, W: Write>(
+pub fn pack_tar<R: PlainArchive, W: Write>(
     mut archive: R,
     options: &PackOptions,
     out: W,
@@ -65,7 +66,7 @@ pub fn pack_tar<R: Read + Seek, W: Write>(
             link_to(&mut entry, &first);
         }
         if entry.kind == EntryKind::File && entry.size > 0 {
-            let content = content(&mut archive, source, options.limits)?;
+            let content = content(&mut archive, source)?;
             writer.file(&entry, content)?;
         } else {
             writer.entry(&entry)?;
@@ -93,9 +94,9 @@ struct Tree {
     names: BTreeMap<TreePath, usize>,
 }
 
-fn index(archive: &mut impl Read, options: &PackOptions) -> Result<Tree, LayerError> {
+fn index(archive: &mut impl PlainArchive, options: &PackOptions) -> Result<Tree, LayerError> {
     let mut tree = Tree::default();
-    let mut tar = Tar::new(archive, options.limits);
+    let mut tar = PlainReader::open(archive, options.limits)?;
     while let Some(entry) = tar.next_entry()? {
         let place = entry.place();
         let refused = |rule| LayerError::Refused { entry: place.clone(), rule };
@@ -156,23 +157,14 @@ impl Tree {
     }
 }
 
-/// The content of one file: the stored bytes, or the headers read once more where holes are to be
-/// filled.
+/// The content of one file: the stored bytes, with holes filled where it has some.
 fn content<'a, R: Read + Seek>(
     archive: &'a mut R,
     entry: &Entry,
-    limits: Limits,
 ) -> Result<Box<dyn Read + 'a>, LayerError> {
     if entry.sparse.is_none() {
         archive.seek(SeekFrom::Start(entry.content)).map_err(LayerError::Read)?;
         return Ok(Box::new(archive.take(entry.size)));
     }
-    let changed = || LayerError::Changed { entry: entry.place() };
-    archive.seek(SeekFrom::Start(entry.offset)).map_err(LayerError::Read)?;
-    let mut tar = Tar::new(archive, limits);
-    let again = tar.next_entry()?.ok_or_else(changed)?;
-    if (again.name.as_slice(), again.size) != (entry.name.as_slice(), entry.size) {
-        return Err(changed());
-    }
-    Ok(Box::new(tar))
+    Ok(Box::new(content_again(archive, entry)?))
 }

@@ -2,11 +2,15 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 macro_rules! rules {
     ($($(#[doc = $doc:literal])* $name:ident, $code:literal, $text:literal;)*) => {
         /// A rule that an archive, or the layer in it, breaks. `TarReader` refuses on those of the
         /// archive; those of the layer are found by [`crate::audit`] and [`crate::Merged`].
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+        )]
         #[non_exhaustive]
         pub enum LayerRule { $($(#[doc = $doc])* $name,)* }
 

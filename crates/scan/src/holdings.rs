@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::ops::Bound;
 
-use corten_layer::{DiffReader, Entry, EntryKind, LayerError, Limits, Tar, TreePath, Whiteout};
+use corten_layer::{Entry, EntryKind, LayerError, LayerReader, Limits, TreePath, Whiteout};
 use corten_spec::Descriptor;
 
 use crate::databases::Database;
@@ -45,15 +45,14 @@ impl Holdings {
         let digest = || descriptor.digest.clone();
         let of = |source| ScanError::Layer { digest: digest(), source };
         let limits = Limits::default();
-        let reader = DiffReader::open(packed, None, limits).map_err(of)?;
-        let mut tar = Tar::new(reader, limits);
+        let mut tar = LayerReader::open(packed, None, limits).map_err(of)?;
         // What a layer hides is of the layers below: its own files stay, in whatever order they come.
         let mut fresh = BTreeMap::new();
         while let Some(entry) = tar.next_entry().map_err(of)? {
             self.entry(&entry, &mut tar, &mut fresh).map_err(of)?;
         }
         self.files.append(&mut fresh);
-        let unpacked = tar.into_inner().finish().map_err(of)?;
+        let unpacked = tar.finish().map_err(of)?;
         unpacked
             .check(descriptor)
             .map_err(|error| ScanError::Mismatch { digest: digest(), text: error.to_string() })

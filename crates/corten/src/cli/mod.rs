@@ -210,7 +210,7 @@ pub fn main() -> ExitCode {
     if let Some(code) = corten_run::monitor(&words, crate::context::clock, &MONITOR, &MONITOR) {
         return code;
     }
-    if let Some(code) = ops::renderer(&words) {
+    if let Some(code) = ops::apart(&words) {
         return code;
     }
     let words = oci::by_name(words);

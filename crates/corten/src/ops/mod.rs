@@ -40,7 +40,7 @@ mod unpack;
 pub mod validate;
 mod volume;
 
-pub(crate) use apart::renderer;
+pub(crate) use apart::apart;
 pub use append::{AppendReport, AppendRequest, AppendTo, LayerInput, append};
 pub(crate) use build::DEVICE_SPECS;
 pub use build::{

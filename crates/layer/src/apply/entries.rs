@@ -10,8 +10,8 @@ use crate::apply::directories::{Kept, Pending};
 use crate::apply::{Applied, Apply, Root, Whiteouts};
 use crate::merged::Also;
 use crate::{
-    Entry, EntryKind, EntryPosition, LayerError, LayerRule, Limits, Tar, TreePath, Unpacked,
-    Whiteout,
+    Entry, EntryKind, EntryPosition, LayerError, LayerReader, LayerRule, Limits, TreePath,
+    Unpacked, Whiteout,
 };
 
 /// What the layer that is being applied has at a path.
@@ -111,7 +111,7 @@ impl<'a> Applying<'a> {
     pub(super) fn entry(
         &mut self,
         entry: &Entry,
-        tar: &mut Tar<impl Read>,
+        tar: &mut LayerReader<impl Read>,
     ) -> Result<(), LayerError> {
         self.report.entries += 1;
         let placed = |fault| match fault {
@@ -121,7 +121,7 @@ impl<'a> Applying<'a> {
         self.place(entry, tar).map_err(placed)
     }
 
-    fn place(&mut self, entry: &Entry, tar: &mut Tar<impl Read>) -> Result<(), Fault> {
+    fn place(&mut self, entry: &Entry, tar: &mut LayerReader<impl Read>) -> Result<(), Fault> {
         let path = entry.path()?;
         if let Some(whiteout) = Whiteout::of(&path)? {
             return self.whiteout(whiteout);

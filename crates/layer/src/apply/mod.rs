@@ -26,7 +26,7 @@ pub use complete::complete;
 pub use root::Root;
 
 use crate::apply::entries::Applying;
-use crate::{DiffReader, Entry, LayerError, LayerSource, Limits, Tar, Unpacked};
+use crate::{Entry, LayerError, LayerReader, LayerSource, Limits, Unpacked};
 
 /// How whiteouts are carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -189,12 +189,10 @@ pub fn unpack(
 fn layer(applying: &mut Applying<'_>, packed: impl Read, limits: Limits) -> Result<(), LayerError> {
     let number = applying.report.layers.len();
     let diff_id = applying.how.algorithms.get(number).copied().unwrap_or(Algorithm::Sha256);
-    let algorithms = (Algorithm::Sha256, diff_id);
-    let reader = DiffReader::with_algorithms(packed, None, limits, algorithms)?;
-    let mut tar = Tar::new(reader, limits);
-    while let Some(entry) = tar.next_entry()? {
-        applying.entry(&entry, &mut tar)?;
+    let mut reader = LayerReader::with_algorithm(packed, limits, diff_id)?;
+    while let Some(entry) = reader.next_entry()? {
+        applying.entry(&entry, &mut reader)?;
     }
-    let unpacked = tar.into_inner().finish()?;
+    let unpacked = reader.finish()?;
     applying.end_layer(unpacked)
 }

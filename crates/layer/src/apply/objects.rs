@@ -13,7 +13,7 @@ use crate::apply::complete::later;
 use crate::apply::directories::{OPEN_MODE, Pending};
 use crate::apply::entries::{Applying, Fault, Mine, fault};
 use crate::apply::metadata::{clear_xattrs, settle};
-use crate::{Device, Entry, EntryKind, LayerError, LayerRule, Tar, TreePath};
+use crate::{Device, Entry, EntryKind, LayerError, LayerReader, LayerRule, TreePath};
 
 /// Mode of a file while it is written.
 const WRITING_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
@@ -48,7 +48,7 @@ impl Applying<'_> {
         &mut self,
         entry: &Entry,
         path: &TreePath,
-        tar: &mut Tar<impl Read>,
+        tar: &mut LayerReader<impl Read>,
     ) -> Result<(), Fault> {
         let Some((above, name)) = path.split() else {
             return Err(LayerRule::RootNotDirectory.into());
@@ -203,7 +203,7 @@ impl Applying<'_> {
         entry: &Entry,
         fd: OwnedFd,
         path: &TreePath,
-        tar: &mut Tar<impl Read>,
+        tar: &mut LayerReader<impl Read>,
     ) -> Result<OwnedFd, Fault> {
         let written =
             |source| LayerError::File { path: path.to_path_buf(), action: "write", source };

@@ -8,6 +8,7 @@
 
 mod assemble;
 mod block;
+mod content;
 mod pax;
 mod reader;
 mod source;
@@ -15,4 +16,6 @@ mod sparse;
 
 pub(crate) use assemble::metadata_bytes;
 pub(crate) use block::BLOCK;
+pub(crate) use content::{Content, Counts, fits, stored_of};
 pub use reader::Tar;
+pub(crate) use source::Echo;

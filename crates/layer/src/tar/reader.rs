@@ -6,9 +6,10 @@ use crate::entry::Entry;
 use crate::error::EntryPosition;
 use crate::tar::assemble::{self, Assembled, Extensions, Map};
 use crate::tar::block::{BLOCK, Block};
+use crate::tar::content::{Content, Counts};
 use crate::tar::pax::{self, PaxFault};
-use crate::tar::source::{Source, over, padding, refused};
-use crate::tar::sparse::{self, Cursor, MapParser, Next};
+use crate::tar::source::{Echo, Source, over, padding, refused};
+use crate::tar::sparse::{self, MapParser};
 use crate::{LayerError, LayerRule, Limits};
 
 /// Reads a tar archive from a stream: entry by entry, and the content of each through
@@ -37,10 +38,7 @@ pub struct Tar<R> {
     source: Source<R>,
     limits: Limits,
     entries: u64,
-    /// Sum of the sizes of all files so far, holes included.
-    total: u64,
-    /// Bytes of metadata of all entries so far.
-    metadata: u64,
+    counts: Counts,
     current: Current,
     ended: bool,
     /// Set when faults that leave the stream readable are collected instead of refused.
@@ -51,9 +49,7 @@ pub struct Tar<R> {
 #[derive(Default)]
 struct Current {
     place: Option<EntryPosition>,
-    cursor: Cursor,
-    /// Bytes of content left in the archive.
-    stored: u64,
+    content: Content,
     padding: u64,
 }
 
@@ -82,8 +78,7 @@ impl<R: Read> Tar<R> {
             source,
             limits,
             entries: 0,
-            total: 0,
-            metadata: 0,
+            counts: Counts::default(),
             current: Current::default(),
             ended: false,
             faults: None,
@@ -96,6 +91,12 @@ impl<R: Read> Tar<R> {
         Self { faults: Some(Vec::new()), ..Self::new(source, limits) }
     }
 
+    /// The same in one, with every byte that is taken shown to `echo`.
+    pub(crate) fn echoing(source: R, limits: Limits, tolerant: bool, echo: Echo) -> Self {
+        let faults = tolerant.then(Vec::new);
+        Self { faults, ..Self::over(Source::echoing(source, echo), limits) }
+    }
+
     /// The faults met since the last call; always empty for a strict reader.
     pub fn drain_faults(&mut self) -> Vec<(EntryPosition, LayerRule)> {
         self.faults.as_mut().map(std::mem::take).unwrap_or_default()
@@ -106,9 +107,19 @@ impl<R: Read> Tar<R> {
         self.source.position()
     }
 
+    /// The source.
+    pub(crate) fn inner(&self) -> &R {
+        self.source.inner()
+    }
+
     /// The source; what was read ahead is lost.
     pub fn into_inner(self) -> R {
         self.source.into_inner()
+    }
+
+    /// What was not taken, with what was read ahead.
+    pub(crate) fn into_rest(self) -> impl Read {
+        self.source.into_rest()
     }
 
     /// The next entry; `None` after the end of the archive, when the source is read to its end and
@@ -237,22 +248,10 @@ impl<R: Read> Tar<R> {
         if let Some(map) = &entry.sparse {
             sparse::check(map, entry.size, stored).map_err(|rule| refused(&place, rule))?;
         }
-        self.metadata = self.metadata.saturating_add(assemble::metadata_bytes(&entry));
-        if self.metadata > self.limits.metadata {
-            return Err(over(&place, "metadata", self.limits.metadata));
-        }
-        self.total = self.total.saturating_add(entry.size);
-        let reach = self.source.position().saturating_add(stored).max(self.total);
-        if reach > self.limits.unpacked {
-            return Err(over(&place, "unpacked", self.limits.unpacked));
-        }
         entry.content = self.source.position();
-        let cursor = match &entry.sparse {
-            Some(map) => Cursor::sparse(entry.size, map),
-            None => Cursor::plain(entry.size),
-        };
-        let padding = padding(before);
-        self.current = Current { place: Some(place), cursor, stored, padding };
+        self.counts.add(&entry, stored, &self.limits)?;
+        let content = Content::of(&entry, stored);
+        self.current = Current { place: Some(place), content, padding: padding(before) };
         match fault {
             Some(rule) => {
                 self.fault(&entry.place(), rule, Tolerated::WhenAsked)?;
@@ -347,53 +346,29 @@ impl<R: Read> Tar<R> {
 
     /// Passes over a hole that comes next in the content, and returns its length.
     pub(crate) fn pass_hole(&mut self) -> u64 {
-        match self.current.cursor.next() {
-            Next::Hole(length) => {
-                self.current.cursor.advance(length);
-                length
-            }
-            Next::Stored(_) | Next::End => 0,
-        }
+        self.current.content.pass_hole()
     }
 
     /// Passes over what is left of the current content.
     fn skip_content(&mut self) -> Result<(), LayerError> {
-        let Current { place, stored, padding, .. } = std::mem::take(&mut self.current);
+        let Current { place, content, padding } = std::mem::take(&mut self.current);
         let Some(place) = place else {
             return Ok(());
         };
-        self.source.skip(stored.saturating_add(padding), &place)
+        self.source.skip(content.stored().saturating_add(padding), &place)
     }
 }
 
 impl<R: Read> Read for Tar<R> {
     /// The content of the entry that [`Tar::next_entry`] returned last, with holes filled.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let wanted = |left: u64| usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        match self.current.cursor.next() {
-            Next::End => Ok(0),
-            Next::Hole(left) => {
-                let taken = wanted(left);
-                buffer.get_mut(..taken).unwrap_or_default().fill(0);
-                self.current.cursor.advance(taken as u64);
-                Ok(taken)
-            }
-            Next::Stored(left) => {
-                let part = wanted(left);
-                let taken = self.source.read(buffer.get_mut(..part).unwrap_or_default())?;
-                if taken == 0 {
-                    let entry = self.current.place.clone();
-                    let entry = entry.unwrap_or_else(|| self.source.here());
-                    return Err(LayerError::Truncated { entry }.into_io());
-                }
-                self.current.cursor.advance(taken as u64);
-                self.current.stored = self.current.stored.saturating_sub(taken as u64);
-                Ok(taken)
-            }
-        }
+        let source = &mut self.source;
+        let taken = self.current.content.read(buffer, |part| source.read(part))?;
+        taken.ok_or_else(|| {
+            let entry = self.current.place.clone();
+            let entry = entry.unwrap_or_else(|| self.source.here());
+            LayerError::Truncated { entry }.into_io()
+        })
     }
 }
 

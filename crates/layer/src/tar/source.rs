@@ -12,11 +12,15 @@ const READ_AHEAD: usize = 128 * 1024;
 /// Bytes read at once where contents are jumped over: a few headers.
 const READ_BETWEEN_JUMPS: usize = 4 * 1024;
 
+/// Sees every byte that is taken from the stream, in order.
+pub(crate) type Echo = Box<dyn FnMut(&[u8]) -> io::Result<()>>;
+
 /// A stream of blocks.
 pub(super) struct Source<R> {
     stream: BufReader<R>,
     position: u64,
     jump: Option<Jump<R>>,
+    echo: Option<Echo>,
 }
 
 /// How a source that can seek passes over bytes.
@@ -33,13 +37,19 @@ impl<R: Read + Seek> Source<R> {
         stream.rewind().map_err(LayerError::from_io)?;
         let stream = BufReader::with_capacity(READ_BETWEEN_JUMPS, stream);
         let jump = Some(Jump { forward: BufReader::seek_relative, end });
-        Ok(Self { stream, position: 0, jump })
+        Ok(Self { stream, position: 0, jump, echo: None })
     }
 }
 
 impl<R: Read> Source<R> {
     pub(super) fn new(stream: R) -> Self {
-        Self { stream: BufReader::with_capacity(READ_AHEAD, stream), position: 0, jump: None }
+        let stream = BufReader::with_capacity(READ_AHEAD, stream);
+        Self { stream, position: 0, jump: None, echo: None }
+    }
+
+    /// The same, with all that is taken shown to `echo`.
+    pub(super) fn echoing(stream: R, echo: Echo) -> Self {
+        Self { echo: Some(echo), ..Self::new(stream) }
     }
 
     /// Bytes taken so far.
@@ -52,14 +62,28 @@ impl<R: Read> Source<R> {
         EntryPosition { name: Vec::new(), offset: self.position }
     }
 
+    pub(super) fn inner(&self) -> &R {
+        self.stream.get_ref()
+    }
+
     pub(super) fn into_inner(self) -> R {
         self.stream.into_inner()
+    }
+
+    /// What was not taken.
+    pub(super) fn into_rest(self) -> impl Read {
+        self.stream
+    }
+
+    fn echo(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.echo.as_mut().map_or(Ok(()), |echo| echo(bytes))
     }
 
     /// Reads as [`Read::read`] does.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let taken = self.stream.read(buffer)?;
         self.position = self.position.saturating_add(taken as u64);
+        self.echo(buffer.get(..taken).unwrap_or_default())?;
         Ok(taken)
     }
 
@@ -83,7 +107,7 @@ impl<R: Read> Source<R> {
                 return Err(LayerError::Truncated { entry: place.clone() });
             }
             let taken = available.min(usize::try_from(left).unwrap_or(available));
-            self.consume(taken);
+            self.consume(taken)?;
             left -= taken as u64;
         }
         Ok(())
@@ -101,7 +125,7 @@ impl<R: Read> Source<R> {
             if buffer.iter().any(|byte| *byte != 0) {
                 return Err(refused(&self.here(), LayerRule::TrailingGarbage));
             }
-            self.consume(taken);
+            self.consume(taken)?;
             if self.position > limit {
                 return Err(over(&self.here(), "unpacked", limit));
             }
@@ -118,6 +142,7 @@ impl<R: Read> Source<R> {
         let mut bytes = Vec::new();
         (&mut self.stream).take(size).read_to_end(&mut bytes).map_err(LayerError::from_io)?;
         self.position = self.position.saturating_add(bytes.len() as u64);
+        self.echo(&bytes).map_err(LayerError::from_io)?;
         if (bytes.len() as u64) < size {
             return Err(LayerError::Truncated { entry: place.clone() });
         }
@@ -176,9 +201,14 @@ impl<R: Read> Source<R> {
         Ok(self.stream.buffer())
     }
 
-    fn consume(&mut self, taken: usize) {
+    fn consume(&mut self, taken: usize) -> Result<(), LayerError> {
+        if let Some(echo) = &mut self.echo {
+            let bytes = self.stream.buffer().get(..taken).unwrap_or_default();
+            echo(bytes).map_err(LayerError::from_io)?;
+        }
         self.stream.consume(taken);
         self.position = self.position.saturating_add(taken as u64);
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use corten_build::{Address, BuildOrigin, ContextKind, GitPlace, OriginKind, plain_tar, redacted};
 use corten_bundle::Powers;
 use corten_dockerfile::MAX_DOCKERFILE;
-use corten_layer::{Apply, Devices, EntryKind, Limits, Root, Tar, Whiteouts, apply};
+use corten_layer::{Apply, Devices, EntryKind, Limits, PlainReader, Root, Whiteouts, apply};
 use corten_store::private;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
@@ -327,7 +327,7 @@ fn of_archive(text: &str, error: corten_build::StepError) -> Failure {
 fn latest(mut tar: &File, shown: &str) -> Result<Option<i64>, Failure> {
     tar.seek(SeekFrom::Start(0)).map_err(failed(shown, "reading"))?;
     let of_layer = |source| Failure::Layer { object: shown.to_owned(), source };
-    let mut reader = Tar::new(std::io::BufReader::new(tar), Limits::default());
+    let mut reader = PlainReader::open(tar, Limits::default()).map_err(of_layer)?;
     let mut latest = None;
     while let Some(entry) = reader.next_entry().map_err(of_layer)? {
         if entry.kind == EntryKind::File {

@@ -1,25 +1,30 @@
-//! Archives in bzip2 and xz, which layers never are: unpacked for ADD alone, within limits of memory and size.
+//! Archives in bzip2 and xz, which layers never are: unpacked within limits of memory and size.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
-use bzip2::read::MultiBzDecoder;
-use corten_layer::Limits;
+use bzip2::bufread::MultiBzDecoder;
 use lzma_rust2::XzReader;
+use serde::{Deserialize, Serialize};
+
+use crate::Limits;
+use crate::apart::{self, Codec, Remote, What};
 
 /// Most memory for a dictionary of xz, in KiB: four times what its highest preset takes.
 const MAX_XZ_MEMORY: u32 = 300 * 1024;
 
 /// What a file begins with, of those that this reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Foreign {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ForeignPacking {
+    /// bzip2.
     Bzip2,
+    /// xz, as `xz` writes it.
     Xz,
 }
 
-impl Foreign {
+impl ForeignPacking {
     /// What the first bytes of a file say.
-    pub(crate) fn detect(first: &[u8]) -> Option<Self> {
+    pub fn detect(first: &[u8]) -> Option<Self> {
         match first {
             [b'B', b'Z', b'h', b'1'..=b'9', ..] => Some(Self::Bzip2),
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Self::Xz),
@@ -28,14 +33,29 @@ impl Foreign {
     }
 
     /// The unpacked bytes of a file that is at its beginning: all of its streams, none beyond the limits.
-    pub(crate) fn unpacked(self, file: &File, limits: Limits) -> io::Result<impl Read> {
+    ///
+    /// # Errors
+    /// Where the file cannot be looked at, or no process started to unpack it apart. What is wrong with its
+    /// content is told by the reader.
+    pub fn unpacked(self, file: &File, limits: Limits) -> io::Result<impl Read> {
         let packed = file.metadata()?.len();
-        let file = BufReader::with_capacity(128 * 1024, file);
-        let inner: Box<dyn Read + '_> = match self {
-            Self::Bzip2 => Box::new(MultiBzDecoder::new(file)),
-            Self::Xz => Box::new(XzReader::new_mem_limit(file, true, MAX_XZ_MEMORY)),
+        let inner: Box<dyn Read + '_> = match apart::starter() {
+            Some(starter) => {
+                let how = (What::Unpack, Codec::Foreign(self), limits);
+                let remote = Remote::start(starter, file, None, how);
+                Box::new(remote.map_err(crate::LayerError::into_io)?)
+            }
+            None => self.here(BufReader::with_capacity(128 * 1024, file)),
         };
         Ok(Bounded { inner, packed, unpacked: 0, limits })
+    }
+
+    /// The same in this process, and without limits of size.
+    pub(crate) fn here<'a>(self, packed: impl BufRead + 'a) -> Box<dyn Read + 'a> {
+        match self {
+            Self::Bzip2 => Box::new(MultiBzDecoder::new(packed)),
+            Self::Xz => Box::new(XzReader::new_mem_limit(packed, true, MAX_XZ_MEMORY)),
+        }
     }
 }
 
@@ -79,7 +99,7 @@ mod tests {
         file
     }
 
-    fn read(foreign: Foreign, bytes: &[u8], limits: Limits) -> io::Result<Vec<u8>> {
+    fn read(foreign: ForeignPacking, bytes: &[u8], limits: Limits) -> io::Result<Vec<u8>> {
         let file = file(bytes);
         let mut out = Vec::new();
         foreign.unpacked(&file, limits)?.read_to_end(&mut out)?;
@@ -95,20 +115,20 @@ mod tests {
     #[test]
     fn streams_one_after_the_other_are_one_file() {
         let two = [bzip2(b"one "), bzip2(b"two")].concat();
-        assert_eq!(Foreign::detect(&two), Some(Foreign::Bzip2));
-        assert_eq!(read(Foreign::Bzip2, &two, Limits::default()).unwrap(), b"one two");
+        assert_eq!(ForeignPacking::detect(&two), Some(ForeignPacking::Bzip2));
+        assert_eq!(read(ForeignPacking::Bzip2, &two, Limits::default()).unwrap(), b"one two");
     }
 
     #[test]
     fn what_is_cut_or_damaged_or_too_large_is_told() {
         let whole = bzip2(&vec![7; 100_000]);
         let limits = Limits { unpacked: 50_000, ..Limits::default() };
-        let error = read(Foreign::Bzip2, &whole, limits).unwrap_err();
+        let error = read(ForeignPacking::Bzip2, &whole, limits).unwrap_err();
         assert_eq!(error.to_string(), "it exceeds the limit of 50000 for unpacked bytes");
-        assert!(read(Foreign::Bzip2, &whole[..whole.len() - 3], Limits::default()).is_err());
+        assert!(read(ForeignPacking::Bzip2, &whole[..whole.len() - 3], Limits::default()).is_err());
         let mut harmed = whole;
         harmed[20] ^= 1;
-        assert!(read(Foreign::Bzip2, &harmed, Limits::default()).is_err());
+        assert!(read(ForeignPacking::Bzip2, &harmed, Limits::default()).is_err());
         // One block of LZMA2 whose dictionary has 1.5 GiB.
         let mut header = vec![2, 0, 0x21, 1, 37, 0, 0, 0];
         let sum = crc32(&header);
@@ -119,7 +139,7 @@ mod tests {
         xz.extend(crc32(&flags).to_le_bytes());
         xz.extend(header);
         xz.extend([0; 64]);
-        let error = read(Foreign::Xz, &xz, Limits::default()).unwrap_err().to_string();
+        let error = read(ForeignPacking::Xz, &xz, Limits::default()).unwrap_err().to_string();
         assert!(error.contains("mem_limit"), "{error}");
     }
 

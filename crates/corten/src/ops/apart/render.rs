@@ -3,17 +3,18 @@
 //!
 //! Standard input is a `Rendering`, standard output an `Answer`, both JSON.
 
-use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use corten_project::{Rendered, Rendering};
-use rustix::process::{Resource, Rlimit, Signal, setrlimit};
+use rustix::process::{Resource, Signal};
 use serde::{Deserialize, Serialize};
 
+use super::confine::{THREADS, confine};
+
 /// The first argument of such a process.
-const RENDERER: &str = "corten-render";
+pub(super) const RENDERER: &str = "corten-render";
 
 /// Most bytes of memory that rendering may take.
 const MAX_MEMORY: u64 = 512 << 20;
@@ -34,19 +35,16 @@ enum Answer {
     Refused(String),
 }
 
-/// Renders where `words` say that this process does that. Called before any thread starts; `None` means that it is
-/// an ordinary start.
-pub(crate) fn renderer(words: &[OsString]) -> Option<ExitCode> {
-    let [_, word] = words else { return None };
-    if word != RENDERER {
-        return None;
-    }
-    // Who asked is told by the end of a process that cannot even be held within its limits.
-    Some(if answer().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn answer() -> io::Result<()> {
-    confine()?;
+/// What the process does.
+pub(super) fn answer() -> io::Result<()> {
+    let limits = [
+        (Resource::As, MAX_MEMORY),
+        (Resource::Cpu, MAX_SECONDS),
+        (Resource::Core, 0),
+        (Resource::Fsize, 0),
+        (Resource::Nofile, 3),
+    ];
+    confine(&limits, &THREADS)?;
     let mut question = Vec::new();
     io::stdin().lock().take(MAX_QUESTION).read_to_end(&mut question)?;
     let rendering: Rendering = serde_json::from_slice(&question)?;
@@ -63,23 +61,8 @@ fn answer() -> io::Result<()> {
     out.flush()
 }
 
-/// Gives up what rendering does not need. What is above a limit is ended by the kernel.
-fn confine() -> io::Result<()> {
-    let limits = [
-        (Resource::As, MAX_MEMORY),
-        (Resource::Cpu, MAX_SECONDS),
-        (Resource::Core, 0),
-        (Resource::Fsize, 0),
-        (Resource::Nofile, 3),
-    ];
-    for (resource, limit) in limits {
-        setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })?;
-    }
-    Ok(())
-}
-
 /// Renders templates in a process of its own; the error is a text for who wrote them.
-pub(super) fn render(rendering: &Rendering) -> Result<Rendered, String> {
+pub(in crate::ops) fn render(rendering: &Rendering) -> Result<Rendered, String> {
     let failed = |error: io::Error| format!("templates cannot be rendered: {error}");
     let question = serde_json::to_vec(rendering).map_err(|error| failed(error.into()))?;
     if question.len() as u64 > MAX_QUESTION {
