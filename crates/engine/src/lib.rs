@@ -63,6 +63,7 @@ pub use mapping::{Mapping, Subordinate};
 pub use oversight::{kill_all, pause, paused, processes, resume, stats, update};
 pub use spawn::{Stdio, wait};
 pub use stage::stage;
+pub use sys::close_inherited;
 pub use user_namespace::make_user_namespace;
 
 use std::path::PathBuf;

@@ -320,8 +320,14 @@ pub(crate) fn personality(domain: u64) -> io::Result<()> {
 
 /// Closes every descriptor from `first` on, in a process that owns none of them any more.
 pub(crate) fn close_all_from(first: RawFd) {
-    // SAFETY: the caller is an init, which uses no descriptor from here on until its end.
+    // SAFETY: by the rule above nothing in this process uses one of them any more.
     unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+}
+
+/// Closes every descriptor but the three streams: what a caller left open is nothing for a process that has one task.
+/// For one that has just begun, and opened nothing itself.
+pub fn close_inherited() {
+    close_all_from(3);
 }
 
 /// Closes every descriptor from `first` on but those in `kept`, in a process that drops nothing any more: it

@@ -128,16 +128,34 @@ impl<R: Read> DiffReader<R> {
     }
 
     fn drain(&mut self) -> Result<(), LayerError> {
-        let mut buffer = vec![0; 64 * 1024];
-        loop {
-            match self.read(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                    return Err(LayerError::from_io(error));
-                }
-                _ => {}
+        while !self.piece()?.is_empty() {}
+        Ok(())
+    }
+
+    /// The next unpacked bytes, as many as there are at once: reading without a copy. Nothing is the end.
+    pub fn piece(&mut self) -> Result<&[u8], LayerError> {
+        let decoder = &mut self.decoder;
+        let taken = loop {
+            match self.hash.fill(|place| decoder.read(place)) {
+                Ok(taken) => break taken,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(LayerError::from_io(error)),
             }
+        };
+        self.within_limits().map_err(LayerError::from_io)?;
+        Ok(self.hash.last(taken))
+    }
+
+    fn within_limits(&self) -> io::Result<()> {
+        let unpacked = self.hash.length();
+        if unpacked > self.limits.unpacked {
+            return Err(self.over("unpacked", self.limits.unpacked));
         }
+        let packed = self.decoder.source().map_or(0, |hashing| hashing.length);
+        if unpacked > Limits::RATIO_FLOOR && unpacked / self.limits.ratio.max(1) > packed.max(1) {
+            return Err(self.over("ratio", self.limits.ratio));
+        }
+        Ok(())
     }
 
     fn over(&self, what: &'static str, limit: u64) -> io::Error {
@@ -150,14 +168,7 @@ impl<R: Read> Read for DiffReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let taken = self.decoder.read(buffer)?;
         self.hash.update(buffer.get(..taken).unwrap_or_default());
-        let unpacked = self.hash.length();
-        if unpacked > self.limits.unpacked {
-            return Err(self.over("unpacked", self.limits.unpacked));
-        }
-        let packed = self.decoder.source().map_or(0, |hashing| hashing.length);
-        if unpacked > Limits::RATIO_FLOOR && unpacked / self.limits.ratio.max(1) > packed.max(1) {
-            return Err(self.over("ratio", self.limits.ratio));
-        }
+        self.within_limits()?;
         Ok(taken)
     }
 }

@@ -19,18 +19,14 @@ pub fn spool_tar(
     spool: &mut impl Write,
 ) -> Result<u64, LayerError> {
     let mut reader = DiffReader::open(packed, None, limits)?;
-    let mut buffer = vec![0; 128 * 1024];
     let mut copied = 0_u64;
     loop {
-        let taken = match reader.read(&mut buffer) {
-            Ok(0) => return Ok(copied),
-            Ok(taken) => taken,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(LayerError::from_io(error)),
-        };
-        let bytes = buffer.get(..taken).unwrap_or_default();
+        let bytes = reader.piece()?;
+        if bytes.is_empty() {
+            return Ok(copied);
+        }
         spool.write_all(bytes).map_err(LayerError::from_write)?;
-        copied = copied.saturating_add(taken as u64);
+        copied = copied.saturating_add(bytes.len() as u64);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Hashing beside the stream: short streams on the spot, long ones on a thread of their own.
 
+use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 
@@ -10,16 +11,21 @@ const ON_THE_SPOT: u64 = 1 << 20;
 
 /// Bytes handed over at once, and how many such buffers wait at the most.
 const BUFFER: usize = 256 * 1024;
+/// The same of a stream that is short, as far as can be known.
+const SMALL: usize = 16 * 1024;
 const WAITING: usize = 8;
 
 /// The digest and the length of a stream.
 pub(crate) struct StreamHash {
     algorithm: Algorithm,
-    place: EntryPosition,
+    place: HashPlace,
     length: u64,
+    /// What comes next, up to `filled`; it is hashed when there is no room left, or at the end.
+    next: Vec<u8>,
+    filled: usize,
 }
 
-enum EntryPosition {
+enum HashPlace {
     Here(Hasher),
     There(Thread),
     /// The thread was lost; only a panic of the hash function could do that.
@@ -27,15 +33,15 @@ enum EntryPosition {
 }
 
 struct Thread {
-    full: SyncSender<Vec<u8>>,
+    full: SyncSender<(Vec<u8>, usize)>,
     empty: Receiver<Vec<u8>>,
-    filling: Vec<u8>,
     handle: JoinHandle<Hasher>,
 }
 
 impl StreamHash {
     pub(crate) fn new(algorithm: Algorithm) -> Self {
-        Self { algorithm, place: EntryPosition::Here(Hasher::new(algorithm)), length: 0 }
+        let place = HashPlace::Here(Hasher::new(algorithm));
+        Self { algorithm, place, length: 0, next: Vec::new(), filled: 0 }
     }
 
     /// Bytes taken so far.
@@ -43,39 +49,83 @@ impl StreamHash {
         self.length
     }
 
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
-        self.length = self.length.saturating_add(bytes.len() as u64);
-        if self.length > ON_THE_SPOT {
-            self.move_there();
-        }
-        let kept = match &mut self.place {
-            EntryPosition::Here(hasher) => {
-                hasher.update(bytes);
-                true
+    pub(crate) fn update(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let room = self.room();
+            let taken = room.len().min(bytes.len());
+            let (now, later) = bytes.split_at_checked(taken).unwrap_or((bytes, &[]));
+            if let Some(room) = room.get_mut(..taken) {
+                room.copy_from_slice(now);
             }
-            EntryPosition::There(thread) => thread.update(bytes),
-            EntryPosition::Lost => true,
-        };
-        if !kept {
-            self.place = EntryPosition::Lost;
+            self.took(taken);
+            bytes = later;
         }
     }
 
-    fn move_there(&mut self) {
-        if let EntryPosition::Here(hasher) = &self.place
+    /// Takes what `read` puts into the place where it is hashed from, without a copy; how much it was.
+    pub(crate) fn fill(
+        &mut self,
+        read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let room = self.room();
+        let taken = read(room)?.min(room.len());
+        self.took(taken);
+        Ok(taken)
+    }
+
+    /// The last bytes that were taken: as many as [`StreamHash::fill`] told just before.
+    pub(crate) fn last(&self, taken: usize) -> &[u8] {
+        let from = self.filled.saturating_sub(taken);
+        self.next.get(from..self.filled).unwrap_or_default()
+    }
+
+    fn took(&mut self, taken: usize) {
+        self.filled += taken;
+        self.length = self.length.saturating_add(taken as u64);
+    }
+
+    /// Some room, made where there is none.
+    fn room(&mut self) -> &mut [u8] {
+        if self.filled == self.next.len() && self.filled > 0 {
+            self.hash_next();
+        }
+        // A stream of a few bytes takes a few.
+        let wanted = if self.length < SMALL as u64 { SMALL } else { BUFFER };
+        if self.filled == 0 && self.next.len() < wanted {
+            self.next.resize(wanted, 0);
+        }
+        self.next.get_mut(self.filled..).unwrap_or_default()
+    }
+
+    fn hash_next(&mut self) {
+        if self.length > ON_THE_SPOT
+            && let HashPlace::Here(hasher) = &self.place
             && let Some(thread) = Thread::start(hasher.clone())
         {
-            self.place = EntryPosition::There(thread);
+            self.place = HashPlace::There(thread);
+        }
+        let filled = std::mem::take(&mut self.filled);
+        let kept = match &mut self.place {
+            HashPlace::Here(hasher) => {
+                hasher.update(self.next.get(..filled).unwrap_or_default());
+                true
+            }
+            HashPlace::There(thread) => thread.hand_over(&mut self.next, filled),
+            HashPlace::Lost => true,
+        };
+        if !kept {
+            self.place = HashPlace::Lost;
         }
     }
 
     /// The digest and the number of bytes. A stream whose thread was lost has no digest; `None`
     /// then, so that no wrong one can leave here.
-    pub(crate) fn finish(self) -> Option<(Digest, u64)> {
+    pub(crate) fn finish(mut self) -> Option<(Digest, u64)> {
+        self.hash_next();
         let hasher = match self.place {
-            EntryPosition::Here(hasher) => hasher,
-            EntryPosition::There(thread) => thread.finish()?,
-            EntryPosition::Lost => return None,
+            HashPlace::Here(hasher) => hasher,
+            HashPlace::There(thread) => thread.finish()?,
+            HashPlace::Lost => return None,
         };
         debug_assert_eq!(hasher.clone().finish().algorithm_name(), self.algorithm.as_str());
         Some((hasher.finish(), self.length))
@@ -85,46 +135,31 @@ impl StreamHash {
 impl Thread {
     /// `None` where the machine has no thread left: hashing then stays where it is.
     fn start(mut hasher: Hasher) -> Option<Self> {
-        let (full, filled) = sync_channel::<Vec<u8>>(WAITING);
+        let (full, filled) = sync_channel::<(Vec<u8>, usize)>(WAITING);
         let (emptied, empty) = sync_channel(WAITING + 2);
         let work = move || {
-            for mut buffer in filled {
-                hasher.update(&buffer);
-                buffer.clear();
+            for (buffer, filled) in filled {
+                hasher.update(buffer.get(..filled).unwrap_or_default());
                 // A full channel or a finished sender means that the buffer is not needed.
                 let _ = emptied.try_send(buffer);
             }
             hasher
         };
         let handle = std::thread::Builder::new().name("layer-hash".to_owned()).spawn(work).ok()?;
-        Some(Self { full, empty, filling: Vec::with_capacity(BUFFER), handle })
+        Some(Self { full, empty, handle })
     }
 
-    /// False when the thread is gone.
-    fn update(&mut self, mut bytes: &[u8]) -> bool {
-        while !bytes.is_empty() {
-            let room = BUFFER.saturating_sub(self.filling.len()).min(bytes.len());
-            let (now, later) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
-            self.filling.extend_from_slice(now);
-            bytes = later;
-            if self.filling.len() >= BUFFER && !self.hand_over() {
-                return false;
-            }
-        }
-        true
-    }
-
-    fn hand_over(&mut self) -> bool {
+    /// Gives `buffer` away and another one for it; false when the thread is gone.
+    fn hand_over(&mut self, buffer: &mut Vec<u8>, filled: usize) -> bool {
         let next = match self.empty.try_recv() {
             Ok(buffer) => buffer,
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => Vec::with_capacity(BUFFER),
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => Vec::new(),
         };
-        self.full.send(std::mem::replace(&mut self.filling, next)).is_ok()
+        self.full.send((std::mem::replace(buffer, next), filled)).is_ok()
     }
 
     fn finish(self) -> Option<Hasher> {
-        let Self { full, filling, handle, .. } = self;
-        full.send(filling).ok()?;
+        let Self { full, handle, .. } = self;
         drop(full);
         handle.join().ok()
     }
@@ -132,6 +167,8 @@ impl Thread {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use super::*;
 
     #[test]
@@ -140,7 +177,23 @@ mod tests {
             let bytes: Vec<u8> = (0..=250).cycle().take(length).collect();
             let mut hash = StreamHash::new(Algorithm::Sha256);
             bytes.chunks(77_777).for_each(|chunk| hash.update(chunk));
-            assert_eq!(hash.finish(), Some((Digest::sha256(&bytes), length as u64)));
+            let expected = Some((Digest::sha256(&bytes), length as u64));
+            assert_eq!(hash.finish(), expected);
+
+            let (mut hash, mut left) = (StreamHash::new(Algorithm::Sha256), bytes.as_slice());
+            let mut shown = Vec::new();
+            loop {
+                let piece = hash.fill(|place| {
+                    let most = place.len().min(33_333);
+                    left.read(place.get_mut(..most).unwrap())
+                });
+                match piece.unwrap() {
+                    0 => break,
+                    piece => shown.extend_from_slice(hash.last(piece)),
+                }
+            }
+            assert!(shown == bytes);
+            assert_eq!(hash.finish(), expected);
         }
     }
 }

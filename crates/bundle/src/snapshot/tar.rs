@@ -1,18 +1,16 @@
 //! The first form of a layer: the tar that was packed, as it is.
 
 use std::fs::OpenOptions;
-use std::io::{self, Read};
+use std::io::Read;
 use std::sync::atomic::Ordering;
 
-use corten_layer::{DiffReader, LayerError, write_sparse};
+use corten_layer::{DiffReader, write_sparse};
 use corten_spec::{Algorithm, DiffId};
 
 use super::error::{SnapshotError, io_error};
 use super::files::{self, TARS};
 use super::{Snapshots, name_of};
 
-/// Bytes moved at once.
-const BUFFER: usize = 256 * 1024;
 /// Zeros of this length become a hole; shorter ones are not worth a piece of their own on the disk.
 const HOLE: usize = 64 * 1024;
 
@@ -33,18 +31,15 @@ impl Snapshots {
         let algorithm = algorithm_of(diff_id);
         let limits = self.limits.after(self.unpacked.load(Ordering::Relaxed));
         let mut reader = DiffReader::of_diff(packed, limits, algorithm).map_err(fault)?;
-        let (mut buffer, mut at) = (vec![0; BUFFER], 0);
+        let mut at = 0;
         loop {
-            let taken = match reader.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(taken) => taken,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(fault(LayerError::from_io(error))),
-            };
-            let bytes = buffer.get(..taken).unwrap_or_default();
+            let bytes = reader.piece().map_err(fault)?;
+            if bytes.is_empty() {
+                break;
+            }
             // A few bytes that unpack to a terabyte of zeros shall not fill the disk with them.
             write_sparse(&file, at, bytes, HOLE).map_err(io_error(&staging.path, "writing"))?;
-            at += taken as u64;
+            at += bytes.len() as u64;
         }
         file.set_len(at).map_err(io_error(&staging.path, "writing"))?;
         let (found, unpacked) = reader.finish_diff().map_err(fault)?;

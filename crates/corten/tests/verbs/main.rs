@@ -1,6 +1,7 @@
 //! The command as a person uses it: every verb, its report, its exit code.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod apart;
 mod append;
 mod doctor;
 mod edit;

@@ -17,6 +17,7 @@
 mod remote;
 mod ring;
 mod serve;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod wire;

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::io::{self, BufReader, Read};
 use std::os::fd::OwnedFd;
 
-use super::ring::{self, Heard, IN, Message, OUT, nonsense};
+use super::ring::{self, Heard, IN, MEMORY, Message, OUT, nonsense};
+use super::shared::{self, Shared};
 use super::wire::{self, Codec, HEAD, Kind, MAX_PAYLOAD, Said, Task, What};
 use super::{Given, ReaderProcess, Starter};
 use crate::entry::Entry;
@@ -185,7 +186,7 @@ struct Stream<R> {
     /// Nothing more is fed.
     fed: bool,
     line: OwnedFd,
-    memory: OwnedFd,
+    memory: Shared,
     process: Running,
     /// Slots for packed bytes that are empty.
     empty: Vec<u8>,
@@ -195,7 +196,10 @@ struct Stream<R> {
     current: Option<(u8, usize, usize)>,
     /// It said that no further slot will be full.
     over: bool,
+    /// What of the source goes into the next slot, how much it is, and whether it is the end.
     scratch: Vec<u8>,
+    filled: usize,
+    ended: bool,
 }
 
 impl<R: Read> Stream<R> {
@@ -205,22 +209,25 @@ impl<R: Read> Stream<R> {
         archive: Option<OwnedFd>,
         task: &Task,
     ) -> io::Result<Self> {
-        let memory = ring::memory()?;
+        let memory = shared::memory(MEMORY)?;
+        let mapped = Shared::map(&memory, MEMORY)?;
         let (line, there) = ring::line()?;
-        let given = Given { line: there, memory: memory.try_clone()?, archive };
+        let given = Given { line: there, memory, archive };
         ring::open(&line, &wire::write(task)?)?;
         let process = Running(starter(given)?);
         Ok(Self {
             source,
             fed: task.what == What::List,
             line,
-            memory,
+            memory: mapped,
             process,
             empty: (0..IN.slots).collect(),
             full: VecDeque::new(),
             current: None,
             over: false,
             scratch: Vec::new(),
+            filled: 0,
+            ended: false,
         })
     }
 
@@ -252,17 +259,24 @@ impl<R: Read> Stream<R> {
         let Some(slot) = self.empty.last().copied().filter(|_| !self.fed) else {
             return Ok(false);
         };
+        // A network gives little at a time. What was read before an error or an interruption stays for the next call.
         self.scratch.resize(IN.bytes, 0);
-        let taken = self.source.read(&mut self.scratch)?;
-        if taken == 0 {
+        while self.filled < IN.bytes && !self.ended {
+            let taken =
+                self.source.read(self.scratch.get_mut(self.filled..).unwrap_or_default())?;
+            self.filled += taken;
+            self.ended = taken == 0;
+        }
+        if self.filled == 0 {
             self.fed = true;
             ring::tell(&self.line, Message::End)?;
             return Ok(true);
         }
         self.empty.pop();
-        IN.write(&self.memory, (slot, 0), self.scratch.get(..taken).unwrap_or_default())?;
+        let bytes = std::mem::take(&mut self.filled);
+        IN.write(&self.memory, (slot, 0), self.scratch.get(..bytes).unwrap_or_default())?;
         // One that has all it needs does not wait for more.
-        self.fed = !ring::tell(&self.line, Message::Full { slot, bytes: taken })?;
+        self.fed = !ring::tell(&self.line, Message::Full { slot, bytes })?;
         Ok(true)
     }
 }
@@ -280,15 +294,12 @@ impl<R: Read> Read for Stream<R> {
                 self.current = Some((slot, at, bytes));
                 let most = (bytes - at).min(buffer.len());
                 let part = buffer.get_mut(..most).unwrap_or_default();
-                let taken = OUT.read(&self.memory, (slot, at), part)?;
-                if taken == 0 {
-                    return Err(nonsense());
-                }
-                self.current = (at + taken < bytes).then_some((slot, at + taken, bytes));
+                OUT.read(&self.memory, (slot, at), part)?;
+                self.current = (at + most < bytes).then_some((slot, at + most, bytes));
                 if self.current.is_none() {
                     ring::tell(&self.line, Message::Emptied { slot })?;
                 }
-                return Ok(taken);
+                return Ok(most);
             }
             if self.over {
                 return Ok(0);

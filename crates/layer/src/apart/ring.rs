@@ -1,76 +1,58 @@
-//! The memory that both ends share, in slots, and the line on which they tell each other which are full.
-//!
-//! Nothing is mapped: each end copies in and out by `pread` and `pwrite`, so that what one reads cannot change
-//! under its hands, and neither can make the other fault.
+//! The slots of the shared memory, and the line on which both ends tell each other which are full.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+
+use super::shared::Shared;
 
 /// One direction: where its slots begin, how many there are, and how many bytes each has.
 #[derive(Clone, Copy)]
 pub(super) struct Lane {
-    start: u64,
+    start: usize,
     pub(super) slots: u8,
     pub(super) bytes: usize,
 }
 
 /// Packed bytes, to the process apart.
-pub(super) const IN: Lane = Lane { start: 0, slots: 4, bytes: 64 * 1024 };
+pub(super) const IN: Lane = Lane { start: 0, slots: 3, bytes: 128 * 1024 };
 /// What it says.
-pub(super) const OUT: Lane = Lane { start: 4 * 64 * 1024, slots: 8, bytes: 128 * 1024 };
-/// All of it: what both lanes have fits the caches of common processors.
-const MEMORY: u64 = OUT.start + 8 * 128 * 1024;
+pub(super) const OUT: Lane = Lane { start: 3 * 128 * 1024, slots: 4, bytes: 256 * 1024 };
+/// All of it. What both lanes have fits the caches of common processors; each slot costs two messages, and so
+/// up to two changes of the process.
+pub(super) const MEMORY: usize = OUT.start + 4 * 256 * 1024;
 
 impl Lane {
-    fn at(self, slot: u8, offset: usize) -> u64 {
-        self.start + (usize::from(slot) * self.bytes + offset) as u64
+    fn at(self, slot: u8, offset: usize) -> usize {
+        self.start + usize::from(slot) * self.bytes + offset
     }
 
-    /// Reads from a full slot; all that is there or what `buffer` takes.
+    /// Reads from a slot as much as `buffer` takes.
     pub(super) fn read(
         self,
-        memory: &OwnedFd,
+        memory: &Shared,
         (slot, offset): (u8, usize),
         buffer: &mut [u8],
-    ) -> io::Result<usize> {
-        Ok(rustix::io::retry_on_intr(|| {
-            rustix::io::pread(memory, &mut *buffer, self.at(slot, offset))
-        })?)
+    ) -> io::Result<()> {
+        if memory.read(self.at(slot, offset), buffer) { Ok(()) } else { Err(nonsense()) }
     }
 
-    /// Writes into an empty slot.
+    /// Writes into a slot.
     pub(super) fn write(
         self,
-        memory: &OwnedFd,
-        (slot, mut offset): (u8, usize),
-        mut bytes: &[u8],
+        memory: &Shared,
+        (slot, offset): (u8, usize),
+        bytes: &[u8],
     ) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let written = rustix::io::retry_on_intr(|| {
-                rustix::io::pwrite(memory, bytes, self.at(slot, offset))
-            })?;
-            if written == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-            offset += written;
-            bytes = bytes.get(written..).unwrap_or_default();
-        }
-        Ok(())
+        if memory.write(self.at(slot, offset), bytes) { Ok(()) } else { Err(nonsense()) }
     }
-}
 
-/// The memory, of a size that neither end can change.
-pub(super) fn memory() -> io::Result<OwnedFd> {
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let memory = rustix::fs::memfd_create("corten-reader", flags)?;
-    rustix::fs::ftruncate(&memory, MEMORY)?;
-    let seals = SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
-    rustix::fs::fcntl_add_seals(&memory, seals)?;
-    Ok(memory)
+    /// A whole slot to be written in place.
+    pub(super) fn place(self, memory: &mut Shared, slot: u8) -> io::Result<&mut [u8]> {
+        memory.place(self.at(slot, 0), self.bytes).ok_or_else(nonsense)
+    }
 }
 
 /// Both ends of a line.

@@ -8,12 +8,13 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use super::Given;
-use super::ring::{self, Heard, IN, Message, OUT, nonsense};
-use super::wire::{self, Codec, Kind, MAX_TASK, Said, Task, What};
+use super::ring::{self, Heard, IN, MEMORY, Message, OUT, nonsense};
+use super::shared::Shared;
+use super::wire::{self, Codec, HEAD, Kind, MAX_TASK, Said, Task, What};
 use crate::tar::Echo;
 use crate::{Decoder, LayerError, Tar};
 
-/// Bytes unpacked at once.
+/// Bytes unpacked at once, where they are not unpacked into a slot.
 const PIECE: usize = 128 * 1024;
 /// Raw bytes fewer than this wait for others.
 const SMALL: usize = 16 * 1024;
@@ -27,8 +28,10 @@ const WAITING: usize = 64 * 1024;
 /// Where the other end is gone, or says what makes no sense.
 pub fn serve(given: Given) -> io::Result<()> {
     let task: Task = wire::read(&ring::opened(&given.line, MAX_TASK)?)?;
-    let line = Rc::new(RefCell::new(Line::new(given.line, given.memory)));
-    let frames = Frames::new(line.clone());
+    let map = || Shared::map(&given.memory, MEMORY);
+    let (full, empty) = (map()?, map()?);
+    let line = Rc::new(RefCell::new(Line::new(given.line, full)));
+    let frames = Frames::new(line.clone(), empty);
     let result = match (task.what, given.archive) {
         (What::List, Some(archive)) => list(File::from(archive), &task, &frames),
         (What::List, None) => Err(nonsense()),
@@ -61,15 +64,20 @@ fn unpack(packed: Packed, task: &Task, frames: &Frames) -> io::Result<()> {
 
 /// Says all bytes that are left.
 fn rest(source: &mut impl Read, frames: &Frames) -> io::Result<()> {
-    let mut piece = vec![0; PIECE];
-    loop {
-        match source.read(&mut piece) {
-            Ok(0) => return Ok(()),
-            Ok(taken) => frames.raw(piece.get(..taken).unwrap_or_default())?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return frames.failed(&LayerError::from_io(error)),
+    let mut error = None;
+    while error.is_none() {
+        let taken = frames.slot(&mut |place| match source.read(place) {
+            Err(found) if found.kind() != io::ErrorKind::Interrupted => {
+                error = Some(found);
+                Ok(0)
+            }
+            read => read,
+        })?;
+        if taken == 0 {
+            break;
         }
     }
+    error.map_or(Ok(()), |error| frames.failed(&LayerError::from_io(error)))
 }
 
 fn read(packed: Packed, (task, tolerant): (&Task, bool), frames: &Frames) -> io::Result<()> {
@@ -120,14 +128,14 @@ fn list(archive: File, task: &Task, frames: &Frames) -> io::Result<()> {
 /// The line and the slots, for both directions.
 struct Line {
     line: OwnedFd,
-    memory: OwnedFd,
+    memory: Shared,
     full: VecDeque<(u8, usize)>,
     fed: bool,
     empty: Vec<u8>,
 }
 
 impl Line {
-    fn new(line: OwnedFd, memory: OwnedFd) -> Self {
+    fn new(line: OwnedFd, memory: Shared) -> Self {
         let empty = (0..OUT.slots).rev().collect();
         Self { line, memory, full: VecDeque::new(), fed: false, empty }
     }
@@ -180,13 +188,13 @@ impl Read for Packed {
         };
         let most = (bytes - at).min(buffer.len());
         let part = buffer.get_mut(..most).unwrap_or_default();
-        let taken = IN.read(&line.memory, (slot, at), part)?;
-        if at + taken < bytes {
-            self.current = Some((slot, at + taken, bytes));
+        IN.read(&line.memory, (slot, at), part)?;
+        if at + most < bytes {
+            self.current = Some((slot, at + most, bytes));
         } else {
             line.tell(Message::Emptied { slot })?;
         }
-        Ok(taken)
+        Ok(most)
     }
 }
 
@@ -201,13 +209,21 @@ struct Sentences {
 }
 
 impl Frames {
-    fn new(line: Rc<RefCell<Line>>) -> Self {
-        let out = BufWriter::with_capacity(SMALL, Slots { line, current: None });
+    fn new(line: Rc<RefCell<Line>>, memory: Shared) -> Self {
+        let out = BufWriter::with_capacity(SMALL, Slots { line, memory, current: None });
         Self(Rc::new(RefCell::new(Sentences { out, waiting: Vec::with_capacity(WAITING) })))
     }
 
     fn raw(&self, bytes: &[u8]) -> io::Result<()> {
         self.0.borrow_mut().raw(bytes)
+    }
+
+    /// Raw bytes of one slot, which `fill` writes where they stay; how many there were.
+    fn slot(&self, fill: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
+        let mut sentences = self.0.borrow_mut();
+        sentences.flush_raw()?;
+        sentences.out.flush()?;
+        sentences.out.get_mut().fill(fill)
     }
 
     fn say(&self, kind: Kind, payload: &[u8]) -> io::Result<()> {
@@ -261,6 +277,7 @@ impl Sentences {
 /// Writes into the slots.
 struct Slots {
     line: Rc<RefCell<Line>>,
+    memory: Shared,
     current: Option<(u8, usize)>,
 }
 
@@ -275,22 +292,46 @@ impl Slots {
     }
 }
 
+impl Slots {
+    fn empty(&self) -> io::Result<u8> {
+        let mut line = self.line.borrow_mut();
+        loop {
+            if let Some(slot) = line.empty.pop() {
+                return Ok(slot);
+            }
+            line.hear()?;
+        }
+    }
+
+    fn fill(&mut self, fill: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
+        self.hand_over()?;
+        let slot = self.empty()?;
+        let place = OUT.place(&mut self.memory, slot)?;
+        let (head, raw) = place.split_at_mut_checked(HEAD).ok_or_else(nonsense)?;
+        let mut filled = 0;
+        while filled < raw.len() {
+            match fill(raw.get_mut(filled..).unwrap_or_default()) {
+                Ok(0) => break,
+                Ok(taken) => filled += taken,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        head.copy_from_slice(&wire::head(Kind::Raw, filled));
+        let bytes = HEAD + filled;
+        self.line.borrow_mut().tell(Message::Full { slot, bytes })?;
+        Ok(filled)
+    }
+}
+
 impl Write for Slots {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let (slot, at) = match self.current {
             Some(current) => current,
-            None => {
-                let mut line = self.line.borrow_mut();
-                loop {
-                    if let Some(slot) = line.empty.pop() {
-                        break (slot, 0);
-                    }
-                    line.hear()?;
-                }
-            }
+            None => (self.empty()?, 0),
         };
         let part = bytes.get(..(OUT.bytes - at).min(bytes.len())).unwrap_or_default();
-        OUT.write(&self.line.borrow().memory, (slot, at), part)?;
+        OUT.write(&self.memory, (slot, at), part)?;
         self.current = Some((slot, at + part.len()));
         if at + part.len() == OUT.bytes {
             self.hand_over()?;

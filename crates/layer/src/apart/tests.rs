@@ -9,7 +9,8 @@ use std::thread::JoinHandle;
 
 use corten_spec::{Algorithm, Digest};
 
-use super::ring::{self, Message, OUT};
+use super::ring::{self, MEMORY, Message, OUT};
+use super::shared::Shared;
 use super::wire::{self, Kind};
 use super::{Given, ReaderProcess, Starter, serve};
 use crate::{
@@ -73,7 +74,12 @@ fn whole(bytes: &[u8], limits: Limits, tolerant: bool, starter: Option<Starter>)
     }
     // The words of an error that was told already may be others.
     let told = faults.last().is_some_and(|fault| fault.contains("damaged"));
-    let known = |error| if told { String::new() } else { shown(&error) };
+    let known = |error| match error {
+        // As far as it was unpacked at once.
+        LayerError::Limit { what, .. } => what.to_owned(),
+        _ if told => String::new(),
+        error => shown(&error),
+    };
     (entries, faults, reader.finish().map_err(known))
 }
 
@@ -194,6 +200,11 @@ fn damage_is_told_in_the_same_words() {
     }
 }
 
+fn fill(given: &Given, bytes: &[u8]) {
+    let memory = Shared::map(&given.memory, MEMORY).unwrap();
+    OUT.write(&memory, (0, 0), bytes).unwrap();
+}
+
 /// Says `frames` and no more.
 fn say(given: &Given, frames: &[(Kind, Vec<u8>)]) {
     let _ = ring::opened(&given.line, 512);
@@ -202,7 +213,7 @@ fn say(given: &Given, frames: &[(Kind, Vec<u8>)]) {
         .flat_map(|(kind, payload)| [&wire::head(*kind, payload.len())[..], payload].concat())
         .collect();
     assert!(bytes.len() <= OUT.bytes);
-    OUT.write(&given.memory, (0, 0), &bytes).unwrap();
+    fill(given, &bytes);
     ring::tell(&given.line, Message::Full { slot: 0, bytes: bytes.len() }).unwrap();
 }
 
@@ -260,14 +271,14 @@ fn a_process_that_breaks_off_or_talks_nonsense_is_told() {
         thread(move || drop(ring::tell(&given.line, Message::Full { slot: 0, bytes: 1 << 30 })))
     }
     fn emptied(given: Given) -> io::Result<Box<dyn ReaderProcess>> {
-        thread(move || drop(ring::tell(&given.line, Message::Emptied { slot: 1 })))
+        thread(move || drop(ring::tell(&given.line, Message::Emptied { slot: 200 })))
     }
     fn packet(given: Given) -> io::Result<Box<dyn ReaderProcess>> {
         thread(move || drop(ring::open(&given.line, b"a long packet of words")))
     }
     fn kind(given: Given) -> io::Result<Box<dyn ReaderProcess>> {
         thread(move || {
-            OUT.write(&given.memory, (0, 0), &[9; 100]).unwrap();
+            fill(&given, &[9; 100]);
             drop(ring::tell(&given.line, Message::Full { slot: 0, bytes: 100 }));
         })
     }
@@ -298,7 +309,7 @@ fn faults_without_end_are_bounded() {
         let frame = [&wire::head(Kind::Fault, fault.len())[..], &fault].concat();
         thread(move || {
             let bytes = frame.repeat(500);
-            OUT.write(&given.memory, (0, 0), &bytes).unwrap();
+            fill(&given, &bytes);
             while ring::tell(&given.line, Message::Full { slot: 0, bytes: bytes.len() }).unwrap() {
                 while !matches!(
                     ring::hear(&given.line, true),

@@ -103,3 +103,51 @@ fn profile(further: &[&str]) -> io::Result<LinuxSeccomp> {
         .build()
         .map_err(io::Error::other)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::net::TcpListener;
+    use std::process::Command;
+
+    use super::*;
+
+    /// What a thread is refused once it is confined; everything here works before.
+    fn refused() -> Vec<&'static str> {
+        type Attempt = (&'static str, fn() -> bool);
+        let attempts: [Attempt; 10] = [
+            ("read a file", || File::open("/proc/self/status").is_ok()),
+            ("make a file", || tempfile::tempfile().is_ok()),
+            ("look at a path", || std::fs::metadata("/").is_ok()),
+            ("listen", || TcpListener::bind("127.0.0.1:0").is_ok()),
+            ("start a process", || Command::new("true").status().is_ok()),
+            ("signal another", || {
+                rustix::process::test_kill_process(rustix::process::getpid()).is_ok()
+            }),
+            ("make memory files", || {
+                rustix::fs::memfd_create("x", rustix::fs::MemfdFlags::CLOEXEC).is_ok()
+            }),
+            ("change its root", || rustix::process::chroot("/").is_ok()),
+            ("make sockets", || {
+                let (family, kind) =
+                    (rustix::net::AddressFamily::UNIX, rustix::net::SocketType::STREAM);
+                rustix::net::socketpair(family, kind, rustix::net::SocketFlags::CLOEXEC, None)
+                    .is_ok()
+            }),
+            ("see its namespaces", || std::fs::read_link("/proc/self/ns/net").is_ok()),
+        ];
+        let works = |(name, attempt): &Attempt| attempt().then_some(*name);
+        let before: Vec<_> = attempts.iter().filter_map(works).collect();
+        confine(&[], &THREADS).unwrap();
+        let after: Vec<_> = attempts.iter().filter_map(works).collect();
+        assert!(after.is_empty(), "still: {after:?}");
+        before
+    }
+
+    #[test]
+    fn who_is_confined_reaches_nothing() {
+        let before = std::thread::spawn(refused).join().unwrap();
+        // Only root may change its root.
+        assert!(before.len() >= 9, "{before:?}");
+    }
+}

@@ -8,6 +8,7 @@ mod render;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+pub(super) use read::probe;
 pub(super) use render::render;
 
 /// Does the task of such a process where `words` say that this is one. Called before any thread starts; `None` means
@@ -21,6 +22,7 @@ pub(crate) fn apart(words: &[OsString]) -> Option<ExitCode> {
             return None;
         }
     };
+    corten_engine::close_inherited();
     // Who asked is told by the end of a process that cannot even be held within its limits.
     Some(if task().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -23,6 +23,9 @@ const MAX_SECONDS: u64 = 6 * 3600;
 /// Most bytes of a file that it writes: the shared memory has fewer.
 const MAX_FILE: u64 = 4 << 20;
 
+/// How it ends where it cannot be confined.
+const REFUSED: i32 = 71;
+
 /// What the process does.
 pub(super) fn answer() -> io::Result<()> {
     let input = io::stderr().as_fd().try_clone_to_owned()?;
@@ -39,7 +42,10 @@ pub(super) fn answer() -> io::Result<()> {
         (Resource::Fsize, MAX_FILE),
         (Resource::Nofile, 8),
     ];
-    confine(&limits, &[])?;
+    if confine(&limits, &[]).is_err() {
+        // Nobody reads a word that is said here; the code is.
+        std::process::exit(REFUSED);
+    }
     corten_layer::serve(given)
 }
 
@@ -70,8 +76,22 @@ impl ReaderProcess for Process {
         }
         match self.ended.map(|status| (status.signal(), status.code())) {
             Some((Some(signal), _)) => format!("was ended by signal {signal}"),
+            Some((_, Some(REFUSED))) => {
+                "could not give up what it does not need: corten doctor --security".to_owned()
+            }
             Some((_, Some(code))) => format!("ended with code {code}"),
             _ => "is gone".to_owned(),
         }
     }
+}
+
+/// Whether a process can be held apart on this machine; why not.
+pub(in crate::ops) fn probe() -> Result<(), String> {
+    // The shortest archive in gzip that there is.
+    const EMPTY: [u8; 20] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let read = corten_layer::LayerReader::open(&EMPTY[..], None, corten_layer::Limits::default());
+    read.and_then(corten_layer::LayerReader::finish).map(drop).map_err(|error| {
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        source.unwrap_or_else(|| error.to_string())
+    })
 }

@@ -17,6 +17,7 @@ const LOCALNET: &str = "/proc/sys/net/ipv4/conf/corten0/route_localnet";
 pub(super) fn look(context: &Context, sheet: &mut Sheet) {
     store(context, sheet);
     filter(sheet);
+    readers(sheet);
     modules(sheet);
     groups(context, sheet);
     ids(context, sheet);
@@ -59,6 +60,20 @@ fn filter(sheet: &mut Sheet) {
             "seccomp",
             "this kernel filters no system calls: containers with a profile do not start",
             "a kernel with CONFIG_SECCOMP_FILTER",
+        ),
+    }
+}
+
+fn readers(sheet: &mut Sheet) {
+    match crate::ops::apart::probe() {
+        Ok(()) => sheet.well(
+            "readers",
+            "layers are unpacked and parsed in processes without files, network and privileges",
+        ),
+        Err(why) => sheet.wrong(
+            "readers",
+            format!("no layer can be read apart: {why}"),
+            "a mounted /proc, and a kernel with CONFIG_SECCOMP_FILTER",
         ),
     }
 }
