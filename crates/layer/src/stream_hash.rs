@@ -1,7 +1,7 @@
 //! Hashing beside the stream: short streams on the spot, long ones on a thread of their own.
 
 use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use corten_spec::{Algorithm, Digest, Hasher};
@@ -151,10 +151,7 @@ impl Thread {
 
     /// Gives `buffer` away and another one for it; false when the thread is gone.
     fn hand_over(&mut self, buffer: &mut Vec<u8>, filled: usize) -> bool {
-        let next = match self.empty.try_recv() {
-            Ok(buffer) => buffer,
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => Vec::new(),
-        };
+        let next = self.empty.try_recv().unwrap_or_default();
         self.full.send((std::mem::replace(buffer, next), filled)).is_ok()
     }
 
