@@ -22,6 +22,10 @@ pub trait ImageDocument: Serialize + DeserializeOwned {
     fn own_media_type(&self) -> Option<&MediaType>;
     /// Whether a descriptor of this type may point at such a document.
     fn accepts(media_type: &MediaType) -> bool;
+    /// How many layers it gives an image: at most [`MAX_LAYERS`], read or written.
+    fn image_layers(&self) -> usize {
+        0
+    }
 }
 
 /// Why bytes are not the document that was announced.
@@ -112,13 +116,29 @@ impl<T: ImageDocument> Document<T> {
                 inside: inside.clone(),
             });
         }
+        let layers = value.image_layers();
+        if layers > MAX_LAYERS {
+            return Err(DocumentError::Layers { digest: digest(), layers });
+        }
         Ok(Self { bytes, descriptor: Box::new(descriptor.clone()), value: Box::new(value) })
     }
 
     /// Writes a new document: compact JSON in field order, maps in key order, so the same value
-    /// always gives the same bytes. For documents that corten makes, never for received ones.
+    /// always gives the same bytes. For documents that corten makes, never for received ones. One that
+    /// [`Document::parse`] would refuse for its size or its layers is an error here already.
     pub fn write(media_type: MediaType, value: T) -> Result<Self, serde_json::Error> {
+        use serde::ser::Error as _;
+        let layers = value.image_layers();
+        if layers > MAX_LAYERS {
+            let text = format!("it would have {layers} layers; an image may have {MAX_LAYERS}");
+            return Err(serde_json::Error::custom(text));
+        }
         let bytes = Bytes::from(serde_json::to_vec(&value)?);
+        if bytes.len() as u64 > MAX_DOCUMENT {
+            let size = bytes.len();
+            let text = format!("it would have {size} bytes; a document may have {MAX_DOCUMENT}");
+            return Err(serde_json::Error::custom(text));
+        }
         let descriptor = Box::new(Descriptor::of(media_type, &bytes));
         Ok(Self { bytes, descriptor, value: Box::new(value) })
     }
@@ -181,15 +201,10 @@ pub enum AnyDocument {
 }
 
 impl AnyDocument {
-    /// Checks and parses by the descriptor's media type. An image may have [`MAX_LAYERS`] layers.
+    /// Checks and parses by the descriptor's media type.
     pub fn parse(descriptor: &Descriptor, bytes: Bytes) -> Result<Self, DocumentError> {
         if Manifest::accepts(&descriptor.media_type) {
-            let manifest = Document::<Manifest>::parse(descriptor, bytes)?;
-            let layers = manifest.value().layers.len();
-            if layers > MAX_LAYERS && manifest.value().config.media_type.is_config() {
-                return Err(DocumentError::Layers { digest: descriptor.digest.clone(), layers });
-            }
-            Ok(Self::Manifest(manifest))
+            Document::parse(descriptor, bytes).map(Self::Manifest)
         } else if Index::accepts(&descriptor.media_type) {
             Document::parse(descriptor, bytes).map(Self::Index)
         } else {

@@ -68,4 +68,8 @@ impl ImageDocument for Manifest {
     fn accepts(media_type: &MediaType) -> bool {
         media_type.is_manifest()
     }
+
+    fn image_layers(&self) -> usize {
+        if self.config.media_type.is_config() { self.layers.len() } else { 0 }
+    }
 }

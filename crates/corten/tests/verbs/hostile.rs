@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use corten_spec::{Digest, MediaType};
+use corten_testkit::tar::TarMaker;
 use serde_json::{Value, json};
 
 use crate::User;
@@ -199,6 +200,33 @@ fn what_two_readers_read_as_two_images_is_taken_by_nobody() {
         }
         user.ok(&format!("unpack --allow-ambiguous oci:{path} {path}-tree"));
     }
+}
+
+#[test]
+fn no_image_of_too_many_layers_is_made() {
+    let user = User::new();
+    let mut layout = Layout::new(user.path("many"));
+    let tar = TarMaker::new().file("file", 0o644, b"").finish();
+    let diff_id = Digest::sha256(&tar);
+    let layer = layout.blob(&MediaType::OCI_LAYER, &tar);
+    let config = json!({
+        "architecture": "amd64", "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": vec![diff_id; 1000]},
+    });
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST,
+        "config": layout.blob(&MediaType::OCI_CONFIG, config.to_string().as_bytes()),
+        "layers": vec![layer; 1000],
+    });
+    layout.enter(layout.blob(&MediaType::OCI_MANIFEST, manifest.to_string().as_bytes()), "many:1");
+    let path = layout.finish();
+    std::fs::write(user.path("layer.tar"), &tar).unwrap();
+    let packed = user.path("layer.tar");
+    user.json(&format!("copy oci:{path} store:many"));
+    let ran = user.run(format!("append many {} --tag more", packed.display()).split_whitespace());
+    assert!(ran.err.contains("1001 layers; an image may have 1000"), "{}", ran.err);
+    assert_eq!(ran.code, 1);
+    assert_ne!(user.run(["inspect", "more"]).code, 0);
 }
 
 #[test]
