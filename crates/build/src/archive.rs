@@ -75,12 +75,8 @@ fn of_foreign(mut file: File, foreign: ForeignPacking, spool: &Path) -> Result<O
     match begun {
         Ok(_) if is_tar(&first) => {}
         Ok(_) => return Ok(None),
-        Err(error) => {
-            use std::io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
-            let is_damage =
-                matches!(error.kind(), InvalidData | InvalidInput | Other | UnexpectedEof);
-            return if is_damage { Ok(None) } else { Err(read(error)) };
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => return Ok(None),
+        Err(error) => return Err(read(error)),
     }
     rewind(&mut file)?;
     let mut plain = tempfile::tempfile_in(spool).map_err(failed(spool.display(), "creation"))?;

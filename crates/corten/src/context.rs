@@ -69,7 +69,9 @@ impl Context {
             .clone()
             .or_else(|| environment.variable("CORTEN_STORE").map(PathBuf::from))
             .or_else(|| config.store.clone())
-            .or_else(|| Some(data()?.join("corten/store")));
+            .or_else(|| Some(data()?.join("corten/store")))
+            // Monitors and pods work from another directory.
+            .map(|path| environment.here().join(path));
         let jobs = global.jobs.map(usize::from).or(config.jobs).unwrap_or(DEFAULT_JOBS);
         Ok(Self {
             environment: environment.clone(),

@@ -166,6 +166,11 @@ impl<R: Read> Read for Decoder<R> {
 
 /// Errors of the source pass through; what the codec found becomes [`LayerError::Corrupt`].
 fn damaged(error: io::Error, compression: Compression) -> io::Error {
+    // `ZSTD_error_frameParameter_windowTooLarge`, which the library tells by its text alone.
+    if compression == Compression::Zstd && error.to_string().contains("too much memory") {
+        let entry = crate::EntryPosition { name: Vec::new(), offset: 0 };
+        return LayerError::Limit { entry, what: "window", limit: 1 << MAX_WINDOW_LOG }.into_io();
+    }
     use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
     let of_codec = matches!(error.kind(), InvalidData | InvalidInput | Other | UnexpectedEof);
     let ours = error.get_ref().is_some_and(|inside| inside.is::<LayerError>());

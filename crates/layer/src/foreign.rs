@@ -7,8 +7,8 @@ use bzip2::bufread::MultiBzDecoder;
 use lzma_rust2::XzReader;
 use serde::{Deserialize, Serialize};
 
-use crate::Limits;
 use crate::apart::{self, Codec, Remote, What};
+use crate::{LayerError, Limits};
 
 /// Most memory for a dictionary of xz, in KiB: four times what its highest preset takes.
 const MAX_XZ_MEMORY: u32 = 300 * 1024;
@@ -32,7 +32,8 @@ impl ForeignPacking {
         }
     }
 
-    /// The unpacked bytes of a file that is at its beginning: all of its streams, none beyond the limits.
+    /// The unpacked bytes of a file that is at its beginning: all of its streams, none beyond the limits. What is
+    /// wrong with them is [`io::ErrorKind::InvalidData`] of the reader, and no other error is.
     ///
     /// # Errors
     /// Where the file cannot be looked at, or no process started to unpack it apart. What is wrong with its
@@ -43,7 +44,7 @@ impl ForeignPacking {
             Some(starter) => {
                 let how = (What::Unpack, Codec::Foreign(self), limits);
                 let remote = Remote::start(starter, file, None, how);
-                Box::new(remote.map_err(crate::LayerError::into_io)?)
+                Box::new(remote.map_err(LayerError::into_io)?)
             }
             None => self.here(BufReader::with_capacity(128 * 1024, file)),
         };
@@ -52,10 +53,56 @@ impl ForeignPacking {
 
     /// The same in this process, and without limits of size.
     pub(crate) fn here<'a>(self, packed: impl BufRead + 'a) -> Box<dyn Read + 'a> {
+        let packed = Source(packed);
         match self {
-            Self::Bzip2 => Box::new(MultiBzDecoder::new(packed)),
-            Self::Xz => Box::new(XzReader::new_mem_limit(packed, true, MAX_XZ_MEMORY)),
+            Self::Bzip2 => Box::new(Damaged(MultiBzDecoder::new(packed))),
+            Self::Xz => Box::new(Damaged(XzReader::new_mem_limit(packed, true, MAX_XZ_MEMORY))),
         }
+    }
+}
+
+/// The packed bytes, their errors marked so that they are not taken for damage.
+struct Source<R>(R);
+
+impl<R: Read> Read for Source<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(of_source)
+    }
+}
+
+impl<R: BufRead> BufRead for Source<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.0.fill_buf().map_err(of_source)
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.0.consume(amount);
+    }
+}
+
+fn of_source(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::Interrupted => error,
+        _ => LayerError::from_io(error).into_io(),
+    }
+}
+
+/// What a codec finds wrong with its bytes, whatever it calls that, is [`io::ErrorKind::InvalidData`]; all else says
+/// nothing of them.
+struct Damaged<R>(R);
+
+impl<R: Read> Read for Damaged<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
+        self.0.read(buffer).map_err(|error| {
+            let is_of_source = error.get_ref().is_some_and(|inside| inside.is::<LayerError>());
+            match error.kind() {
+                InvalidData | InvalidInput | Other | UnexpectedEof if !is_of_source => {
+                    io::Error::new(InvalidData, error.to_string())
+                }
+                _ => error,
+            }
+        })
     }
 }
 

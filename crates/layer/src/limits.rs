@@ -56,7 +56,7 @@ impl Limits {
     pub(crate) fn named_as(text: &str) -> Option<&'static str> {
         let all = [
             "entries", "path", "link", "depth", "pax", "xattrs", "metadata", "extents", "unpacked",
-            "image", "ratio",
+            "image", "ratio", "window",
         ];
         all.into_iter().find(|name| *name == text)
     }

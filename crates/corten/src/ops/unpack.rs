@@ -125,9 +125,11 @@ impl Staged {
         let closed = builder.permissions(corten_store::private::of_directories());
         let part = closed.prefix(&prefix).suffix(".part").tempdir_in(parent);
         let part = part.map_err(failed(parent, "creation of a directory"))?;
-        // As any new directory of the user's: the umask narrows it.
+        // What no layer says of the root; the umask narrows it, and does not open it to others' writing.
         let tree = part.path().join("tree");
-        std::fs::create_dir(&tree).map_err(failed(&tree, "creation"))?;
+        let mut builder = std::fs::DirBuilder::new();
+        let builder = std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o755);
+        builder.create(&tree).map_err(failed(&tree, "creation"))?;
         Ok(Self { part, tree, target: target.to_owned() })
     }
 

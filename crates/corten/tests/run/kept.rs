@@ -154,3 +154,32 @@ fn devices_of_an_image_come_into_no_volume() {
         "pipe\nnodev\npipe\nnodev\nnodev",
     );
 }
+
+#[test]
+fn a_store_named_from_here_is_the_same_for_what_works_elsewhere() {
+    for case in [root(), user()] {
+        let Some(machine) = machine(&case) else { return };
+        says(
+            &machine,
+            "mkdir -p $S/home/at; cd $S/home/at; export CORTEN_STORE=near; quiet pull $IMAGE app >said
+             quiet run -d --name one --network none store:app sleep 50 >id && echo ran; quiet rm --force one >id
+             corten --quiet --store ./far pull $IMAGE app >said
+             corten --quiet --store ./far pod create --network none both store:app sleep 50 >id && corten --quiet --store ./far pod start both >id && echo both
+             corten --quiet --store ./far pod rm --force both >id; ls -d near far; test -e /near || test -e /far || echo clean",
+            "ran\nboth\nfar\nnear\nclean",
+        );
+    }
+}
+
+#[test]
+fn a_caller_with_little_gives_its_readers_no_more() {
+    for case in [root(), user()] {
+        let Some(machine) = machine(&case) else { return };
+        says(
+            &machine,
+            "cd $S/home; (ulimit -t 600; ulimit -f 100000; ulimit -v 2000000; umask 000; quiet unpack store:app tree >said 2>&1 && cat tree/word)
+             quiet unpack store:app other >said && stat -c %a other",
+            "the word of the image\n755",
+        );
+    }
+}

@@ -33,6 +33,11 @@ pub(crate) use wire::{Codec, What};
 
 /// A process that reads, seen from here.
 pub trait ReaderProcess: Send {
+    /// Tells in words how it ended, which it has done by itself: its line is closed.
+    fn gone(&mut self) -> String {
+        self.end()
+    }
+
     /// Ends it, where it has not ended by itself, and tells in words how it ended.
     fn end(&mut self) -> String;
 }

@@ -130,7 +130,7 @@ impl<R: Read> Remote<R> {
 
     /// It is gone before it said all.
     fn broken(&mut self) -> io::Error {
-        let how = self.stream.get_mut().process.0.end();
+        let how = self.stream.get_mut().process.0.gone();
         io::Error::other(format!("the process that unpacks it apart {how}"))
     }
 }
@@ -166,6 +166,7 @@ impl<R: Read> Remote<R> {
                 return Ok(taken);
             }
             match self.head()? {
+                (Kind::Raw, 0) => return Err(nonsense()),
                 (Kind::Raw, length) => self.raw = length,
                 other => self.waiting = Some(other),
             }

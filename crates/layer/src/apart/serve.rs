@@ -46,17 +46,15 @@ pub fn serve(given: Given) -> io::Result<()> {
 }
 
 /// The unpacked bytes.
-fn open(packed: Packed, codec: Codec) -> io::Result<Result<Box<dyn Read>, LayerError>> {
+fn open(packed: Packed, codec: Codec) -> Result<Box<dyn Read>, LayerError> {
     match codec {
-        Codec::Layer(compression) => {
-            Ok(Decoder::here(packed, compression).map(|decoder| Box::new(decoder) as Box<dyn Read>))
-        }
-        Codec::Foreign(foreign) => Ok(Ok(foreign.here(BufReader::with_capacity(PIECE, packed)))),
+        Codec::Layer(compression) => Ok(Box::new(Decoder::here(packed, compression)?)),
+        Codec::Foreign(foreign) => Ok(foreign.here(BufReader::with_capacity(PIECE, packed))),
     }
 }
 
 fn unpack(packed: Packed, task: &Task, frames: &Frames) -> io::Result<()> {
-    match open(packed, task.codec)? {
+    match open(packed, task.codec) {
         Ok(mut decoder) => rest(&mut decoder, frames),
         Err(error) => frames.failed(&error),
     }
@@ -81,7 +79,7 @@ fn rest(source: &mut impl Read, frames: &Frames) -> io::Result<()> {
 }
 
 fn read(packed: Packed, (task, tolerant): (&Task, bool), frames: &Frames) -> io::Result<()> {
-    let decoder = match open(packed, task.codec)? {
+    let decoder = match open(packed, task.codec) {
         Ok(decoder) => decoder,
         Err(error) => return frames.failed(&error),
     };
@@ -319,7 +317,12 @@ impl Slots {
         }
         head.copy_from_slice(&wire::head(Kind::Raw, filled));
         let bytes = HEAD + filled;
-        self.line.borrow_mut().tell(Message::Full { slot, bytes })?;
+        let mut line = self.line.borrow_mut();
+        if filled == 0 {
+            line.empty.push(slot);
+        } else {
+            line.tell(Message::Full { slot, bytes })?;
+        }
         Ok(filled)
     }
 }

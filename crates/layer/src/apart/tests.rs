@@ -11,11 +11,11 @@ use corten_spec::{Algorithm, Digest};
 
 use super::ring::{self, MEMORY, Message, OUT};
 use super::shared::Shared;
-use super::wire::{self, Kind};
-use super::{Given, ReaderProcess, Starter, serve};
+use super::wire::{self, Codec, Kind, What};
+use super::{Given, ReaderProcess, Remote, Starter, serve};
 use crate::{
-    Compression, Entry, EntryKind, Extent, LayerError, LayerReader, Limits, Packer, Packing,
-    PlainReader, Unpacked,
+    Compression, Entry, EntryKind, Extent, ForeignPacking, LayerError, LayerReader, Limits, Packer,
+    Packing, PlainReader, Unpacked,
 };
 use raw::{Header, archive, file, long, pax};
 
@@ -299,6 +299,27 @@ fn a_process_that_breaks_off_or_talks_nonsense_is_told() {
         assert!(entries.is_empty(), "{number}");
         assert!(faults.first().is_some_and(|fault| fault.contains(words)), "{number}: {faults:?}");
     }
+}
+
+#[test]
+fn a_process_that_is_gone_says_nothing_of_the_bytes() {
+    fn gone(given: Given) -> io::Result<Box<dyn ReaderProcess>> {
+        drop(given);
+        thread(|| {})
+    }
+    fn empty(given: Given) -> io::Result<Box<dyn ReaderProcess>> {
+        thread(move || say(&given, &[(Kind::Raw, Vec::new())]))
+    }
+    for starter in [gone as Starter, empty] {
+        let how = (What::Unpack, Codec::Foreign(ForeignPacking::Xz), Limits::default());
+        let mut remote = Remote::start(starter, &b"packed"[..], None, how).unwrap();
+        let error = remote.read_to_end(&mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Other, "{error}");
+    }
+    let how = (What::Unpack, Codec::Foreign(ForeignPacking::Xz), Limits::default());
+    let mut remote = Remote::start(honest, &b"packed"[..], None, how).unwrap();
+    let error = remote.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
 }
 
 #[test]

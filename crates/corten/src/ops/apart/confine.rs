@@ -7,7 +7,7 @@ use oci_spec::runtime::{
     LinuxSeccomp, LinuxSeccompAction, LinuxSeccompBuilder, LinuxSyscallBuilder,
 };
 use rustix::io::Errno;
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 /// Memory, the descriptors that it has, time, and its end. Nothing that takes a path, makes a socket or a process, or
@@ -60,7 +60,9 @@ const NOBODY: u32 = 65534;
 pub(super) fn confine(limits: &[(Resource, u64)], further: &[&str]) -> io::Result<()> {
     let filter = seccomp::compile(&profile(further)?).map_err(io::Error::other)?;
     for (resource, limit) in limits {
-        setrlimit(*resource, Rlimit { current: Some(*limit), maximum: Some(*limit) })?;
+        // What the caller may not have itself, it cannot give.
+        let limit = getrlimit(*resource).maximum.map_or(*limit, |most| most.min(*limit));
+        setrlimit(*resource, Rlimit { current: Some(limit), maximum: Some(limit) })?;
     }
     rustix::thread::set_no_new_privs(true)?;
     be_nobody()?;

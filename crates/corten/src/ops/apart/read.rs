@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use corten_layer::{Given, ReaderProcess};
 use rustix::fs::FileType;
@@ -56,8 +57,18 @@ pub(super) fn start(given: Given) -> io::Result<Box<dyn ReaderProcess>> {
     let mut command = Command::new("/proc/self/exe");
     command.arg(READER).env_clear().current_dir("/").process_group(0);
     command.stdin(line).stdout(memory).stderr(stdio(archive));
-    Ok(Box::new(Process { child: command.spawn()?, ended: None }))
+    let child = command.spawn().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            io::Error::new(error.kind(), format!("{error}: is /proc mounted?"))
+        }
+        _ => error,
+    })?;
+    Ok(Box::new(Process { child, ended: None }))
 }
+
+/// How often, and after how long, it is asked whether it is over.
+const MOMENTS: u32 = 100;
+const MOMENT: Duration = Duration::from_millis(1);
 
 struct Process {
     child: Child,
@@ -65,11 +76,19 @@ struct Process {
 }
 
 impl ReaderProcess for Process {
-    fn end(&mut self) -> String {
-        if self.ended.is_none() {
-            // One that ended by itself, at a damage that nobody foresaw, has done so when its line is closed.
+    fn gone(&mut self) -> String {
+        // A process closes its line a moment before it can be waited for.
+        for _ in 0..MOMENTS {
             self.ended = self.child.try_wait().ok().flatten();
+            if self.ended.is_some() {
+                break;
+            }
+            std::thread::sleep(MOMENT);
         }
+        self.end()
+    }
+
+    fn end(&mut self) -> String {
         if self.ended.is_none() {
             let _ = self.child.kill();
             self.ended = self.child.wait().ok();
