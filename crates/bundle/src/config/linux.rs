@@ -31,21 +31,8 @@ const MASKED: [&str; 12] = [
     "/sys/devices/virtual/powercap",
 ];
 /// Paths that programs read and must not write.
-const READ_ONLY: [&str; 12] = [
-    "/proc/bus",
-    "/proc/fs",
-    "/proc/irq",
-    "/proc/sys",
-    "/proc/sysrq-trigger",
-    // What the machine shows its root alone: a mode that a container gives it is the machine's, in every proc.
-    "/proc/kmsg",
-    "/proc/kpagecgroup",
-    "/proc/kpagecount",
-    "/proc/kpageflags",
-    "/proc/pagetypeinfo",
-    "/proc/slabinfo",
-    "/proc/vmallocinfo",
-];
+const READ_ONLY: [&str; 5] =
+    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 /// The period over which processor time is shared out, in microseconds.
 const PERIOD: u64 = 100_000;
 /// The least processor time in a period, in microseconds, that the kernel takes.
@@ -142,7 +129,12 @@ fn masks(overrides: &Overrides, host: &Host, trace: &mut Trace) -> (Paths, Paths
     }
     let mut masked: Vec<String> = MASKED.iter().map(|path| (*path).to_owned()).collect();
     masked.extend(host.masked.iter().cloned());
-    let read_only: Vec<String> = READ_ONLY.iter().map(|path| (*path).to_owned()).collect();
+    let mut read_only: Vec<String> = READ_ONLY.iter().map(|path| (*path).to_owned()).collect();
+    let further = host.kernel_files.iter().filter(|path| {
+        !masked.contains(path) && !READ_ONLY.contains(&path.as_str())
+    });
+    // A mode that a container gives one of them is the machine's, in every proc.
+    read_only.extend(further.cloned());
     let elsewhere = Some("containerd and umoci mask fewer, crun and runc what they are told");
     trace.tell_beside("linux.maskedPaths", masked.clone(), Said::Default, elsewhere);
     trace.tell("linux.readonlyPaths", read_only.clone(), Said::Default);

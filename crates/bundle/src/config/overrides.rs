@@ -170,6 +170,9 @@ pub struct Host {
     /// Paths of this machine to mask beside those that are masked anyway: the thermal throttle counters
     /// of its processors, say.
     pub masked: Vec<String>,
+    /// Files and directories of its proc that belong to no process: they are the machine's in every mount of proc, and
+    /// its root may change their modes. Empty where the container's root is not the machine's.
+    pub kernel_files: Vec<String>,
 }
 
 /// Whose root starts the container.
@@ -190,7 +193,11 @@ impl Host {
             Powers::Ranges | Powers::OneId => Identities::Namespace,
         };
         let cgroup_namespace = Path::new("/proc/self/ns/cgroup").exists();
-        Self { cgroup_namespace, ..Self::new(architecture, identities) }
+        let kernel_files = match identities {
+            Identities::Machine => kernel_files(),
+            Identities::Namespace => Vec::new(),
+        };
+        Self { cgroup_namespace, kernel_files, ..Self::new(architecture, identities) }
     }
 
     /// A machine with control groups of version 2 and nothing special.
@@ -202,6 +209,21 @@ impl Host {
             swap_limit: false,
             pids_limit: false,
             masked: Vec::new(),
+            kernel_files: Vec::new(),
         }
     }
+}
+
+/// What stands in proc beside the processes, and is no link to one.
+fn kernel_files() -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let mut files: Vec<String> = entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_symlink()))
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| name.parse::<u32>().is_err())
+        .map(|name| format!("/proc/{name}"))
+        .collect();
+    files.sort_unstable();
+    files
 }

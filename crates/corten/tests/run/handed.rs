@@ -19,11 +19,11 @@ mount --move $0/dev /dev";
 
 /// Tries to change whatever it was given.
 const CHANGE: &str = "for f in /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2 /dev/stdin /dev/stdout /dev/stderr /dev/null /dev/zero /dev/tty \
-/proc/keys /proc/timer_list /proc/kcore /etc/hosts /etc/resolv.conf; do chmod 4777 $f; chown 77:77 $f; done 2>/dev/null; \
+/proc/keys /proc/timer_list /proc/kcore /proc/[a-z]* /etc/hosts /etc/resolv.conf; do chmod 4777 $f; chown 77:77 $f; done 2>/dev/null; \
 truncate -s 0 /proc/self/fd/1 /proc/self/fd/2 2>/dev/null; echo end";
 
 /// What may not change: nodes, and the files that the caller puts its streams to.
-const LOOK: &str = "stat -c '%n %a %u %g %F' /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty log err pipe /etc/hosts /etc/resolv.conf";
+const LOOK: &str = "stat -c '%n %a %u %g %F' /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty log err pipe /etc/hosts /etc/resolv.conf /proc/[a-z]*";
 
 fn machine(case: &Case) -> Option<Machine> {
     let busybox = busybox()?;
