@@ -130,9 +130,10 @@ fn masks(overrides: &Overrides, host: &Host, trace: &mut Trace) -> (Paths, Paths
     let mut masked: Vec<String> = MASKED.iter().map(|path| (*path).to_owned()).collect();
     masked.extend(host.masked.iter().cloned());
     let mut read_only: Vec<String> = READ_ONLY.iter().map(|path| (*path).to_owned()).collect();
-    let further = host.kernel_files.iter().filter(|path| {
-        !masked.contains(path) && !READ_ONLY.contains(&path.as_str())
-    });
+    let further = host
+        .kernel_files
+        .iter()
+        .filter(|path| !masked.contains(path) && !READ_ONLY.contains(&path.as_str()));
     // A mode that a container gives one of them is the machine's, in every proc.
     read_only.extend(further.cloned());
     let elsewhere = Some("containerd and umoci mask fewer, crun and runc what they are told");
