@@ -320,14 +320,21 @@ pub(crate) fn personality(domain: u64) -> io::Result<()> {
 
 /// Closes every descriptor from `first` on, in a process that owns none of them any more.
 pub(crate) fn close_all_from(first: RawFd) {
-    // SAFETY: by the rule above nothing in this process uses one of them any more.
-    unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+    let _ = close_from(first);
 }
 
-/// Closes every descriptor but the three streams: what a caller left open is nothing for a process that has one task.
-/// For one that has just begun, and opened nothing itself.
-pub fn close_inherited() {
-    close_all_from(3);
+/// Closes every descriptor but the three streams, which others left to this process: for one that has just begun
+/// and opened nothing itself.
+///
+/// # Errors
+/// Where the kernel does not know the call: before Linux 5.9.
+pub fn close_inherited() -> io::Result<()> {
+    close_from(3)
+}
+
+fn close_from(first: RawFd) -> io::Result<()> {
+    // SAFETY: by the rules of both callers nothing in this process owns one of them.
+    checked(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) }).map(drop)
 }
 
 /// Closes every descriptor from `first` on but those in `kept`, in a process that drops nothing any more: it

@@ -127,7 +127,8 @@ impl<R: Read> DiffReader<R> {
         Ok(Unpacked { compression, digest, size, diff_id: DiffId(diff_id), unpacked_size })
     }
 
-    fn drain(&mut self) -> Result<(), LayerError> {
+    /// Passes over all bytes, up to what stands between them where entries do.
+    pub(crate) fn drain(&mut self) -> Result<(), LayerError> {
         while !self.piece()?.is_empty() {}
         Ok(())
     }

@@ -36,7 +36,8 @@ struct Apart<R> {
     reader: DiffReader<R>,
     limits: Limits,
     counts: Counts,
-    entries: u64,
+    /// How many faults were told, the last one among them.
+    told: u64,
     current: Option<(EntryPosition, Content)>,
     faults: Vec<(EntryPosition, LayerRule)>,
     /// The entry whose content was not all there.
@@ -88,7 +89,7 @@ impl<R: Read> LayerReader<R> {
             reader,
             limits,
             counts: Counts::default(),
-            entries: 0,
+            told: 0,
             current: None,
             faults: Vec::new(),
             cut: None,
@@ -173,12 +174,11 @@ impl<R: Read> Apart<R> {
             return Err(LayerError::Truncated { entry });
         }
         loop {
-            skip(&mut self.reader)?;
+            self.reader.drain()?;
             match self.reader.next()? {
                 Next::Entry(entry) => return self.take(*entry).map(Some),
                 Next::Fault(place, rule) => {
-                    // One entry has a few; the archive has no more entries than this.
-                    self.count(&place)?;
+                    self.count_fault(&place)?;
                     self.faults.push((place, rule));
                 }
                 Next::Failed(error) => return Err(error),
@@ -187,11 +187,11 @@ impl<R: Read> Apart<R> {
         }
     }
 
-    fn count(&mut self, place: &EntryPosition) -> Result<(), LayerError> {
-        self.entries += 1;
+    /// Each entry has one at the most, and so has the end of the archive.
+    fn count_fault(&mut self, place: &EntryPosition) -> Result<(), LayerError> {
+        self.told += 1;
         let limit = self.limits.entries;
-        // Beside each entry one fault may stand.
-        if self.entries / 2 > limit {
+        if self.told > limit.saturating_add(1) {
             return Err(LayerError::Limit { entry: place.clone(), what: "entries", limit });
         }
         Ok(())
@@ -201,7 +201,6 @@ impl<R: Read> Apart<R> {
     fn take(&mut self, entry: Entry) -> Result<Entry, LayerError> {
         let stored = stored_of(&entry).filter(|_| entry.content == self.reader.position());
         let stored = stored.ok_or_else(apart::nonsense)?;
-        self.count(&entry.place())?;
         self.counts.add(&entry, stored, &self.limits)?;
         self.current = Some((entry.place(), Content::of(&entry, stored)));
         Ok(entry)
@@ -226,30 +225,16 @@ impl<R: Read> Apart<R> {
 
     fn finish(mut self) -> Result<Unpacked, LayerError> {
         loop {
-            skip(&mut self.reader)?;
+            self.reader.drain()?;
             match self.reader.next()? {
                 Next::Done => return self.reader.finish(),
                 Next::Failed(error @ (LayerError::Corrupt { .. } | LayerError::Read(_))) => {
                     return Err(error);
                 }
-                Next::Entry(entry) => self.count(&entry.place())?,
-                Next::Fault(place, _) => self.count(&place)?,
+                Next::Entry(entry) => self.take(*entry).map(drop)?,
+                Next::Fault(place, _) => self.count_fault(&place)?,
                 Next::Failed(_) => {}
             }
-        }
-    }
-}
-
-/// Passes over raw bytes up to what stands between them.
-fn skip(reader: &mut impl Read) -> Result<(), LayerError> {
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        match reader.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                return Err(LayerError::from_io(error));
-            }
-            _ => {}
         }
     }
 }

@@ -56,7 +56,6 @@ struct Apart {
     remote: Remote<Empty>,
     limits: Limits,
     counts: Counts,
-    entries: u64,
     /// Where the content of the last entry ends.
     at: u64,
     /// Where the archive does.
@@ -86,8 +85,7 @@ impl<A: PlainArchive> PlainReader<A> {
         let how = (What::List, Codec::Layer(Compression::None), limits);
         let remote = Remote::start(starter, std::io::empty(), Some(file), how)?;
         let counts = Counts::default();
-        let apart =
-            Apart { remote, limits, counts, entries: 0, at: 0, end, cut: None, ended: false };
+        let apart = Apart { remote, limits, counts, at: 0, end, cut: None, ended: false };
         Ok(Self(Form::Apart(Box::new(apart))))
     }
 
@@ -123,11 +121,6 @@ impl Apart {
         let ends = stored_of(&entry).and_then(|stored| entry.content.checked_add(stored));
         let ends = ends.filter(|_| entry.offset >= self.at && entry.content <= self.end);
         let ends = ends.ok_or_else(apart::nonsense)?;
-        self.entries += 1;
-        let limit = self.limits.entries;
-        if self.entries > limit {
-            return Err(LayerError::Limit { entry: entry.place(), what: "entries", limit });
-        }
         self.counts.add(&entry, ends - entry.content, &self.limits)?;
         self.at = ends;
         self.cut = (ends > self.end).then(|| entry.place());

@@ -84,7 +84,7 @@ fn supervised(
 /// away from standard output, so that nothing else holds it.
 pub(crate) fn keep_report() -> Result<File> {
     let keeping = || "keep the report's pipe".to_owned();
-    crate::sys::close_from(3)?;
+    corten_engine::close_inherited().doing(|| "close inherited descriptors".to_owned())?;
     // It fails only for a leader of a group, which has left its session already.
     let _ = rustix::process::setsid();
     let stdout = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3).doing(keeping)?;

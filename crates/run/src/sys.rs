@@ -102,16 +102,6 @@ pub(crate) fn signal(pid: u32, signal: i32) -> Result<()> {
     }
 }
 
-/// Closes every descriptor from `first` on, which others left to this process: for one that has just begun
-/// and opened nothing itself.
-pub(crate) fn close_from(first: u32) -> Result<()> {
-    // SAFETY: by the rule above nothing in this process owns one of them.
-    match unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()).doing(|| "close inherited descriptors".to_owned()),
-    }
-}
-
 /// Gives the calling process, which has one thread, new network, ipc and uts namespaces.
 pub(crate) fn new_namespaces() -> Result<()> {
     let kinds = libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;

@@ -133,24 +133,8 @@ impl<R: Read> Remote<R> {
         let how = self.stream.get_mut().process.0.gone();
         io::Error::other(format!("the process that unpacks it apart {how}"))
     }
-}
 
-impl<R: Read> Read for Remote<R> {
-    /// Raw bytes; 0 where something else comes next. Where only bytes were asked for, what is wrong with them is an
-    /// error.
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let taken = self.raw(buffer);
-        if let Err(error) = &taken
-            && error.kind() != io::ErrorKind::Interrupted
-        {
-            self.lost.get_or_insert_with(|| error.to_string());
-        }
-        taken
-    }
-}
-
-impl<R: Read> Remote<R> {
-    fn raw(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read_raw(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             self.is_lost()?;
             if buffer.is_empty() || self.done || self.waiting.is_some() {
@@ -178,6 +162,20 @@ impl<R: Read> Remote<R> {
                 };
             }
         }
+    }
+}
+
+impl<R: Read> Read for Remote<R> {
+    /// Raw bytes; 0 where something else comes next. Where only bytes were asked for, what is wrong with them is an
+    /// error.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let taken = self.read_raw(buffer);
+        if let Err(error) = &taken
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            self.lost.get_or_insert_with(|| error.to_string());
+        }
+        taken
     }
 }
 

@@ -45,7 +45,7 @@ pub fn serve(given: Given) -> io::Result<()> {
     line.borrow_mut().tell(Message::End)
 }
 
-/// The unpacked bytes.
+/// The unpacked bytes, whatever they are packed with.
 fn open(packed: Packed, codec: Codec) -> Result<Box<dyn Read>, LayerError> {
     match codec {
         Codec::Layer(compression) => Ok(Box::new(Decoder::here(packed, compression)?)),
@@ -163,7 +163,7 @@ fn gone() -> io::Error {
     io::ErrorKind::BrokenPipe.into()
 }
 
-/// The packed bytes.
+/// The packed bytes, out of the slots that the other end fills.
 struct Packed {
     line: Rc<RefCell<Line>>,
     current: Option<(u8, usize, usize)>,
@@ -196,7 +196,7 @@ impl Read for Packed {
     }
 }
 
-/// What is said.
+/// Frames on their way into the slots; who unpacks and who parses say them in turn.
 #[derive(Clone)]
 struct Frames(Rc<RefCell<Sentences>>);
 
@@ -288,9 +288,7 @@ impl Slots {
             _ => Ok(()),
         }
     }
-}
 
-impl Slots {
     fn empty(&self) -> io::Result<u8> {
         let mut line = self.line.borrow_mut();
         loop {
@@ -301,6 +299,7 @@ impl Slots {
         }
     }
 
+    /// Has `fill` write a slot in place, which is then handed over; how many raw bytes it holds.
     fn fill(&mut self, fill: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
         self.hand_over()?;
         let slot = self.empty()?;

@@ -11,6 +11,7 @@ use crate::{LayerError, Limits};
 /// What the entries of one archive come to.
 #[derive(Default)]
 pub(crate) struct Counts {
+    entries: u64,
     /// Sum of the sizes of all files so far, holes included.
     total: u64,
     /// Bytes of metadata of all entries so far.
@@ -25,6 +26,10 @@ impl Counts {
         stored: u64,
         limits: &Limits,
     ) -> Result<(), LayerError> {
+        self.entries += 1;
+        if self.entries > limits.entries {
+            return Err(over(&entry.place(), "entries", limits.entries));
+        }
         self.metadata = self.metadata.saturating_add(assemble::metadata_bytes(entry));
         if self.metadata > limits.metadata {
             return Err(over(&entry.place(), "metadata", limits.metadata));

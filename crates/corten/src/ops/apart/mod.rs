@@ -22,7 +22,7 @@ pub(crate) fn apart(words: &[OsString]) -> Option<ExitCode> {
             return None;
         }
     };
-    corten_engine::close_inherited();
     // Who asked is told by the end of a process that cannot even be held within its limits.
-    Some(if task().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let done = corten_engine::close_inherited().and_then(|()| task());
+    Some(if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
