@@ -87,9 +87,9 @@ const EXEC: &str = "quiet run -d --name one --network none $FLAGS $IMAGE > id
     quiet exec -d one sh -c \"$CHANGE\"
     quiet rm --force one > id";
 
-const HEALTH: &str = "quiet run -d --name one --network none $FLAGS --health-cmd \"$CHANGE; touch /asked\" --health-interval 100ms $IMAGE > id
+const HEALTH: &str = "quiet run -d --name one --network none $FLAGS --health-cmd \"($CHANGE) > /said; command -v audit && touch /asked\" --health-interval 100ms $IMAGE > id
     n=0; until quiet exec one test -e /asked || [ $n = 100 ]; do n=$((n + 1)); sleep 0.1; done
-    [ $n = 100 ] && echo no check ran
+    [ $n = 100 ] && echo no check ran; quiet exec one cat /said >>log
     quiet rm --force one > id";
 
 const STEP: &str = "quiet copy $IMAGE store:base > id
