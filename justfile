@@ -40,6 +40,10 @@ bench-copy *ARGS:
 bench-run *ARGS:
     ./benches/run.sh {{ ARGS }}
 
+# Two binaries of corten beside each other: what a change costs.
+bench-versions OLD NEW *ARGS:
+    benches/versions.sh {{ OLD }} {{ NEW }} {{ ARGS }}
+
 # RUNS kills of pull, push and copy, a tenth of import and gc; then before each step: docs/src/reference/faults.md.
 kill-runs RUNS="200":
     CORTEN_KILL_RUNS={{ RUNS }} cargo test -p corten --test cuts -- --ignored --nocapture
