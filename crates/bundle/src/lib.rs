@@ -8,5 +8,5 @@ pub mod users;
 
 pub use snapshot::{
     Above, Additions, Damage, Form, Lease, MountPoint, Mounted, OpenPacked, Powers, Purpose,
-    RootMount, SnapshotError, Snapshots, Stacked, Swept, Verified, Writable,
+    RootMount, SnapshotError, Snapshots, Stacked, Swept, Verified, Writable, guards_files,
 };

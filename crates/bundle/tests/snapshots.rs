@@ -198,6 +198,55 @@ fn what_nobody_keeps_leases_or_used_is_collected() {
 }
 
 #[test]
+fn a_settled_file_is_guarded_by_the_kernel_and_one_that_is_put_in_its_place_is_found() {
+    let place = scratch();
+    if !corten_bundle::guards_files(place.path()) {
+        eprintln!("skipped: no fs-verity here");
+        return;
+    }
+    let snapshots = opened(&place.join("rendered"));
+    let stack = rendered(&snapshots, Form::Index);
+    snapshots.stack(Form::Index, &stack).unwrap();
+    for folder in ["tars", "indexes"] {
+        snapshots.settle().unwrap();
+        snapshots.stack(Form::Index, &stack).unwrap();
+        let entry = std::fs::read_dir(place.join("rendered").join(folder)).unwrap().next();
+        let path = entry.unwrap().unwrap().path();
+        let error = std::fs::File::options().write(true).open(&path).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
+        // The same size and times, but without a guard and of other bytes.
+        let (mut bytes, meta) = (std::fs::read(&path).unwrap(), std::fs::metadata(&path).unwrap());
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(meta.modified().unwrap()).unwrap();
+        let error = snapshots.stack(Form::Index, &stack).unwrap_err();
+        assert!(matches!(error, corten_bundle::SnapshotError::Changed { .. }), "{error}");
+        let damages = snapshots.verify(std::slice::from_ref(&stack), &|_| None).unwrap().damages;
+        damages.iter().for_each(|damage| snapshots.discard(damage).unwrap());
+        rendered(&snapshots, Form::Index);
+        snapshots.stack(Form::Index, &stack).unwrap();
+    }
+}
+
+#[test]
+fn what_was_changed_before_it_was_settled_is_not_made_to_seem_well() {
+    let place = scratch();
+    let snapshots = opened(&place.join("rendered"));
+    let stack = rendered(&snapshots, Form::Index);
+    let entry = std::fs::read_dir(place.join("rendered/tars")).unwrap().next();
+    let path = entry.unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[600] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    snapshots.settle().unwrap();
+    let error = snapshots.stack(Form::Index, &stack).unwrap_err();
+    assert!(matches!(error, corten_bundle::SnapshotError::Changed { .. }), "{error}");
+}
+
+#[test]
 fn what_an_earlier_boot_did_not_sync_is_not_believed() {
     let place = scratch();
     let snapshots = opened(&place.join("rendered"));

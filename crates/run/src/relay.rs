@@ -26,8 +26,8 @@ use std::time::Duration;
 const NAMELESS: [i64; 2] = [0x5049_5045, 0x534f_434b];
 /// How much a pipe holds, where the machine lets it: fewer wake-ups for who writes much.
 const PIPE: usize = 1 << 20;
-/// How much is carried at once.
-const BUFFER: usize = 512 << 10;
+/// How much is carried at once: what stays in the cache of a processor between reading and writing it.
+const BUFFER: usize = 128 << 10;
 /// How often it is asked whether the rest of the output is still wanted.
 const PATIENCE: Duration = Duration::from_millis(50);
 

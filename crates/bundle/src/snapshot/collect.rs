@@ -11,7 +11,7 @@ use rustix::fs::FlockOperation;
 
 use super::error::{SnapshotError, io_error};
 use super::files::{self, DIRECTORIES, Hold, INDEXES, SEALS, STAGED, TARS, UNSYNCED};
-use super::{Snapshots, name_of, name_of_stack};
+use super::{Snapshots, name_of, name_of_stack, verity};
 
 /// What a collection took away.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,29 +53,42 @@ impl Snapshots {
         Ok(swept)
     }
 
-    /// Makes what was made in this boot last beyond it.
+    /// Makes what was made in this boot last beyond it, and has the kernel guard the content of its files where it
+    /// can.
     pub fn settle(&self) -> Result<(), SnapshotError> {
         for note in names(&self.files.folder(UNSYNCED))? {
             let path = self.files.path(UNSYNCED, &note);
             let Some((folder, name)) = note.split_once('-') else { continue };
+            let _shared = self.files.lock(Hold::Shared)?;
             if !self.files.is_believed(folder, name) {
                 continue;
             }
             let form = self.files.path(folder, name);
+            // What was changed since is not made to seem well: it is found when it is next started from.
+            let is_well = self.files.is_sealed(folder, name)?;
             let sync = || -> io::Result<()> {
                 let file = File::open(&form)?;
                 if file.metadata()?.is_dir() {
                     rustix::fs::syncfs(&file)?;
                 } else {
                     file.sync_all()?;
+                    if is_well {
+                        verity::guard(&form);
+                    }
                 }
-                File::open(self.files.folder(folder))?.sync_all()?;
-                std::fs::remove_file(&path)
+                File::open(self.files.folder(folder))?.sync_all()
             };
             match sync() {
-                // Somebody else collected it, or settled it, meanwhile.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 done => done.map_err(io_error(&form, "sync"))?,
+            }
+            if is_well {
+                self.files.seal(folder, name)?;
+            }
+            match std::fs::remove_file(&path) {
+                // Somebody else settled it meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                done => done.map_err(io_error(&path, "removal"))?,
             }
         }
         Ok(())

@@ -12,7 +12,7 @@
 //! ├─ directories/<diff>.later what only the layers below it can decide, as an archive
 //! ├─ directories/<chain>.over what they decided in one stack: directories between its layers
 //! ├─ unsynced/<form>-<name>   the boot in which a form was made and not yet synced
-//! ├─ seals/<form>-<name>      what a form was when it was made, in a few facts
+//! ├─ seals/<form>-<name>      what a form was when it was made, in a few facts, and what guards it
 //! ├─ leases/<process>-<n>     what a process uses, locked while it lives
 //! └─ staged/<n>               a form on its way in, locked by its maker
 //! ```
@@ -34,6 +34,7 @@ mod same;
 mod seal;
 mod tar;
 mod verify;
+mod verity;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,6 +48,7 @@ pub use error::SnapshotError;
 pub use lease::Lease;
 pub use overlay::{Above, Additions, MountPoint, Mounted, Purpose, RootMount, Writable};
 pub use verify::{Damage, OpenPacked, Verified};
+pub use verity::guards_files;
 
 use crate::erofs;
 use files::Files;

@@ -2,7 +2,8 @@
 //! started from.
 //!
 //! ```text
-//! seals/<form>-<name>   "1 file INODE SIZE SECONDS.NANOS" or "1 directory MODE SECONDS.NANOS"
+//! seals/<form>-<name>   "1 file INODE SIZE SECONDS.NANOS" or "1 directory MODE SECONDS.NANOS",
+//!                       and for a file that the kernel guards a line "verity sha256:HEX" more
 //! ```
 //!
 //! The times are those of the last change of the content; when a form was used is written in that of the last
@@ -20,6 +21,7 @@ use corten_spec::DiffId;
 use super::error::{SnapshotError, io_error};
 use super::files::{self, DIRECTORIES, Files, Hold, INDEXES, SEALS, read_note};
 use super::verify::{Damage, OpenPacked, Verified};
+use super::verity;
 use super::{Form, Snapshots, name_of, name_of_stack};
 
 /// Numbers what is being written.
@@ -33,7 +35,8 @@ fn facts(path: &Path) -> io::Result<String> {
     Ok(if meta.is_dir() {
         format!("1 directory {:o} {time}", meta.mode() & 0o7777)
     } else {
-        format!("1 file {} {} {time}", meta.ino(), meta.size())
+        let guard = verity::measure(path)?.map_or_else(String::new, |root| format!("\n{root}"));
+        format!("1 file {} {} {time}{guard}", meta.ino(), meta.size())
     })
 }
 

@@ -18,6 +18,7 @@ pub(super) fn look(context: &Context, sheet: &mut Sheet) {
     store(context, sheet);
     filter(sheet);
     readers(sheet);
+    guard(context, sheet);
     modules(sheet);
     groups(context, sheet);
     ids(context, sheet);
@@ -75,6 +76,19 @@ fn readers(sheet: &mut Sheet) {
             format!("no layer can be read apart: {why}"),
             "a mounted /proc, and a kernel with CONFIG_SECCOMP_FILTER",
         ),
+    }
+}
+
+fn guard(context: &Context, sheet: &mut Sheet) {
+    let Some(place) = context.store_place().filter(|place| place.is_dir()) else { return };
+    if corten_bundle::guards_files(&place) {
+        sheet.well("fs-verity", "the kernel guards layers in the store from the next gc on");
+    } else {
+        sheet.lacking(
+            "fs-verity",
+            "not where the store is: a layer that was changed is known by size, time and inode",
+            "btrfs, or ext4 with the feature verity; or run --verify",
+        );
     }
 }
 
