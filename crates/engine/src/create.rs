@@ -196,7 +196,7 @@ fn build(
     let listener = spawn::lift(listen(room)?, above)?;
     let console = wanted.console_socket.as_deref().map(connect).transpose()?;
     let console = console.map(|socket| spawn::lift(socket, above)).transpose()?;
-    let plan = Plan::of(engine, &linux)?;
+    let plan = Plan::of(engine, &linux, &room.id)?;
     built.group = plan.make(room)?;
     plan.limit(&built.group)?;
     let doors = built.group.doors(above, plan.in_user_namespace)?;
@@ -222,8 +222,8 @@ fn build(
     drop((listener, console, doors));
     let made = built.group.members.len();
     let done = converse(stage, &order, &plan, &mut built.group).and_then(|()| {
-        let given_up = built.group.members.len() < made;
-        if given_up { room.keep_groups(&built.group.kept()?) } else { Ok(()) }
+        let has_changed = built.group.members.len() != made;
+        if has_changed { room.keep_groups(&built.group.kept()?) } else { Ok(()) }
     });
     stage.reap(&done)?;
     done?;

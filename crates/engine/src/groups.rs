@@ -20,10 +20,11 @@ mod rules;
 mod settings;
 mod table;
 
-use crate::Unenforced;
 use crate::error::{Error, Result};
 use crate::order::Entrance;
 use crate::spawn;
+use crate::systemd::{Owner, Property, Unit, properties};
+use crate::{Groups, Unenforced};
 use directory::Directory;
 pub use figures::Stats;
 pub(crate) use members::Motion;
@@ -53,8 +54,12 @@ pub(crate) struct Group {
     refused: Vec<Refused>,
     /// What was about to be made when its maker was broken off.
     leftover: Vec<PathBuf>,
+    /// The same of systemd.
+    leftover_units: Vec<Unit>,
     /// Groups that were kept and are not to be seen.
     missing: Vec<PathBuf>,
+    /// Whether systemd is to make it around the first process, once there is one.
+    awaited: bool,
 }
 
 /// The group in one hierarchy.
@@ -66,6 +71,8 @@ pub(crate) struct Member {
     pub(crate) directory: Directory,
     /// How many directories from the group's own upwards were made for it.
     made: usize,
+    /// The scope whose group it is, where systemd made it.
+    pub(crate) unit: Option<Unit>,
 }
 
 /// Descriptors by which a process gets into the groups.
@@ -111,12 +118,33 @@ pub(crate) struct Kept {
     path: PathBuf,
     inode: u64,
     made: usize,
+    #[serde(default)]
+    unit: Option<Unit>,
 }
 
 /// What a configuration asks of its groups.
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
     settings: Vec<Setting>,
+}
+
+/// Whether a container with such groups can have its processes counted, and so limited, on this machine. Without a
+/// way to know, it cannot.
+pub fn counts_processes(groups: &Groups) -> bool {
+    let Ok(hierarchies) = find() else { return false };
+    let counts = |hierarchy: &Hierarchy| match (groups, hierarchy.version) {
+        (Groups::Off, _) => false,
+        (_, Version::One) => hierarchy.controllers.iter().any(|name| name == "pids"),
+        (Groups::Auto, Version::Two) => place::hands_down(hierarchy, "pids"),
+        (Groups::Systemd(systemd), Version::Two) => {
+            let top = match systemd.owner {
+                Owner::Machine => Some(PathBuf::new()),
+                Owner::User => place::of_user(hierarchy),
+            };
+            top.is_some_and(|top| place::has(hierarchy, &top, "pids"))
+        }
+    };
+    hierarchies.iter().any(counts)
 }
 
 impl Asked {
@@ -138,6 +166,12 @@ impl Asked {
         Ok(Asked { settings: settings::settings(resources, &version, leniency)? })
     }
 
+    /// What systemd manages of it, in version 2.
+    pub(crate) fn properties(&self) -> Vec<Property> {
+        let files = self.settings.iter().filter_map(|setting| setting.files.first());
+        properties(files.map(|(file, value)| (file.as_str(), value.as_str())))
+    }
+
     fn controllers(&self) -> BTreeSet<&str> {
         self.settings.iter().map(|setting| setting.controller.as_str()).collect()
     }
@@ -151,7 +185,7 @@ impl Group {
         controllers.extend(FIGURES);
         let mut group = Group::default();
         for hierarchy in hierarchies {
-            match place::make(hierarchy, wanted, &controllers, &asked.controllers()) {
+            match place::make(hierarchy, wanted, &controllers) {
                 Ok((member, closed)) => {
                     group.members.push(member);
                     group.refused.extend(closed);
@@ -167,6 +201,18 @@ impl Group {
         Ok(group)
     }
 
+    /// One that systemd makes around the first process.
+    fn awaited() -> Group {
+        Group { awaited: true, ..Group::default() }
+    }
+
+    /// What to keep on disk before systemd makes a scope.
+    fn intended_unit(unit: &Unit) -> Vec<Kept> {
+        let (version, controllers, path) = (Version::Two, Vec::new(), PathBuf::new());
+        let unit = Some(unit.clone());
+        vec![Kept { version, controllers, path, inode: INTENDED, made: 0, unit }]
+    }
+
     /// What to keep on disk before the groups are made at `wanted`.
     fn intended(hierarchies: &[Hierarchy], wanted: &place::Wanted) -> Vec<Kept> {
         let intend = |hierarchy: &Hierarchy, path: PathBuf| Kept {
@@ -175,6 +221,7 @@ impl Group {
             path: hierarchy.top.path.join(path),
             inode: INTENDED,
             made: 0,
+            unit: None,
         };
         let all = hierarchies
             .iter()
@@ -187,8 +234,8 @@ impl Group {
         let keep = |member: &Member| {
             let path = member.directory.path.clone();
             let inode = member.directory.inode().map_err(|error| member.fault("", error))?;
-            let Member { version, made, .. } = *member;
-            Ok(Kept { version, controllers: member.controllers.clone(), path, inode, made })
+            let (version, made, unit) = (member.version, member.made, member.unit.clone());
+            Ok(Kept { version, controllers: member.controllers.clone(), path, inode, made, unit })
         };
         self.members.iter().map(keep).collect()
     }
@@ -196,9 +243,12 @@ impl Group {
     /// Opens the groups again. One that is gone is left out, and so is another one in its place.
     pub(crate) fn open(kept: Vec<Kept>) -> Group {
         let mut group = Group::default();
-        for Kept { version, controllers, path, inode, made } in kept {
+        for Kept { version, controllers, path, inode, made, unit } in kept {
             if inode == INTENDED {
-                group.leftover.push(path);
+                match unit {
+                    Some(unit) => group.leftover_units.push(unit),
+                    None => group.leftover.push(path),
+                }
                 continue;
             }
             let same = |directory: &Directory| {
@@ -207,7 +257,7 @@ impl Group {
             };
             match Directory::open(&path).ok().filter(same) {
                 Some(directory) => {
-                    group.members.push(Member { version, controllers, directory, made });
+                    group.members.push(Member { version, controllers, directory, made, unit });
                 }
                 None => group.missing.push(path),
             }
@@ -230,7 +280,7 @@ impl Group {
     /// The descriptors by which a process gets in: the directory of version 2, files of version 1. A process
     /// of a user namespace cannot be born in a group of the machine's.
     pub(crate) fn doors(&self, above: RawFd, in_user_namespace: bool) -> Result<Doors> {
-        let mut doors = Doors::default();
+        let mut doors = Doors { closed: self.awaited, ..Doors::default() };
         for member in &self.members {
             let opened = match member.version {
                 Version::Two if in_user_namespace || !member.bears() => {
@@ -255,6 +305,16 @@ impl Group {
         let old = |member: &&Member| member.controllers.iter().any(|name| name == controller);
         let new = |member: &&Member| member.version == Version::Two && !OLD.contains(&controller);
         self.members.iter().find(old).or_else(|| self.members.iter().find(new))
+    }
+
+    /// Takes the group that systemd has made.
+    fn settle(&mut self, member: Member, asked: &Asked) {
+        if asked.settings.iter().any(|setting| setting.controller == "pids") {
+            // Set again right before the start: the making of the container takes processes, too.
+            let _ = member.directory.write("pids.max", "max");
+        }
+        self.members.push(member);
+        self.awaited = false;
     }
 
     /// Puts a process into every group. A group that does not take it and of which nothing is asked is given
@@ -355,6 +415,7 @@ impl Group {
     /// Removes the groups, which must be empty of processes. All are tried.
     pub(crate) fn remove(&self) -> Result<()> {
         self.leftover.iter().for_each(|path| place::remove_leftover(path));
+        self.leftover_units.iter().for_each(Unit::stop);
         let removed: Vec<_> = self.members.iter().map(place::remove).collect();
         removed.into_iter().collect()
     }
@@ -371,6 +432,12 @@ impl Member {
         is("cgroup.type", "domain")
             && is("cgroup.subtree_control", "")
             && self.directory.may_write("cgroup.events")
+    }
+
+    /// Whether processes can be in it: below a group of threads there is none of version 2 for them.
+    fn takes_processes(&self) -> bool {
+        self.version == Version::One
+            || self.directory.read("cgroup.type").is_ok_and(|kind| kind.trim() != "domain invalid")
     }
 
     /// The error of an act on a file of this member.

@@ -46,6 +46,7 @@ mod stage;
 mod streams;
 mod sys;
 mod sysctl;
+mod systemd;
 mod targets;
 mod terminal;
 mod tree;
@@ -56,7 +57,7 @@ pub use enter::{join_user_namespace_of, private_mounts, start_time};
 pub use error::{Error, Result};
 pub use exec::{Exec, exec, exec_while};
 pub use features::{SPECIFICATION, features};
-pub use groups::Stats;
+pub use groups::{Stats, counts_processes};
 pub use init::INIT;
 pub use life::{Force, delete, kill, list, start, state};
 pub use mapping::{Mapping, Subordinate};
@@ -64,6 +65,7 @@ pub use oversight::{kill_all, pause, paused, processes, resume, stats, update};
 pub use spawn::{Stdio, wait};
 pub use stage::stage;
 pub use sys::close_inherited;
+pub use systemd::{Owner, Systemd};
 pub use user_namespace::make_user_namespace;
 
 use std::path::PathBuf;
@@ -82,12 +84,15 @@ pub struct Engine {
 }
 
 /// Whether containers get control groups.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Groups {
     /// A group of its own in every hierarchy that this process may write. Where it may not, the container goes
     /// without, unless its configuration asks something of that hierarchy: then see [`Unenforced`].
     #[default]
     Auto,
+    /// A scope of systemd, on a machine with control groups of version 2 alone.
+    Systemd(Systemd),
     /// None.
     Off,
 }

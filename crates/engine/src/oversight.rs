@@ -121,9 +121,10 @@ pub fn update(engine: &Engine, id: &str, resources: &LinuxResources) -> Result<(
     let mut config = room.config()?;
     let linux = config.linux_mut().get_or_insert_default();
     linux.set_resources(Some(resources.clone()));
-    let plan = Plan::of(engine, linux)?;
+    let plan = Plan::of(engine, linux, id)?;
     plan.limit(&group)?;
-    plan.finish(&group)
+    plan.finish(&group)?;
+    plan.tell(&group)
 }
 
 /// With `checkBeforeUpdate` a limit below what is in use is refused, in place of an end for lack of memory.

@@ -1,6 +1,7 @@
 //! What a container is: what was asked for, what is true of it now, how it ended.
 
 use crate::{ContainerId, PodId, Timestamp};
+use corten_engine::Groups;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -104,6 +105,9 @@ pub struct Ask {
     /// What happens without control groups.
     #[serde(default)]
     pub enforcement: Enforcement,
+    /// Who makes the control groups.
+    #[serde(default)]
+    pub groups: Groups,
     /// Whether the first process has a terminal; its config must say the same.
     #[serde(default)]
     pub terminal: bool,
@@ -136,6 +140,7 @@ impl Ask {
             recipe: serde_json::Value::Null,
             runtime,
             enforcement: Enforcement::default(),
+            groups: Groups::default(),
             terminal: false,
             open_stdin: false,
             restart: RestartPolicy::No,

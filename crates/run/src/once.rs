@@ -3,7 +3,6 @@
 
 use crate::error::{Doing, Result, RunError};
 use crate::front;
-use crate::model::Enforcement;
 use crate::runtime::{Runtime as _, Streams, Wires};
 use crate::{ContainerId, ExitStatus};
 use corten_engine::{Engine, Force, Groups, Unenforced, Unwritten};
@@ -96,7 +95,7 @@ pub fn run_once(
     is_unwanted: &dyn Fn() -> bool,
 ) -> Result<ExitStatus> {
     let root = wanted.directory.join(RUNTIME);
-    let native = crate::runtime::native(root, Enforcement::Required);
+    let native = crate::runtime::native(root);
     let wires = Wires::Streams(streams);
     let env = Unwritten(wanted.env.to_vec());
     let pid = native.create_with(id, wanted.bundle, wires, &env)?;

@@ -9,7 +9,6 @@ use corten_engine::Unwritten;
 use crate::console::Console;
 use crate::error::{Doing as _, Result};
 use crate::front::{self, Front, Interaction};
-use crate::model::Enforcement;
 use crate::once::RUNTIME;
 use crate::runtime::{Runtime as _, Wires};
 use crate::{ContainerId, ExitStatus, OnceBundle};
@@ -25,7 +24,7 @@ pub fn talk_once(
     created: &mut dyn FnMut(u32) -> io::Result<Vec<OwnedFd>>,
 ) -> Result<ExitStatus> {
     let root = wanted.directory.join(RUNTIME);
-    let native = crate::runtime::native(root.clone(), Enforcement::Required);
+    let native = crate::runtime::native(root.clone());
     let console = Console::listen(&root, id)?;
     // Before the process is there, so that no signal for it is lost.
     let mut front = Front::open(Interaction::Talk)?;

@@ -73,7 +73,7 @@ pub(super) fn linux(
         .set_readonly_paths(read_only)
         .set_seccomp(seccomp(overrides, host, granted, trace)?)
         .set_sysctl(sysctl(overrides, trace)?)
-        .set_cgroups_path(cgroups_path(overrides, trace)?)
+        .set_cgroups_path(cgroups_path(overrides, host, trace)?)
         .set_rootfs_propagation(None);
     Ok(linux)
 }
@@ -316,14 +316,26 @@ fn sysctl(overrides: &Overrides, trace: &mut Trace) -> Result<Option<HashMap<Str
     Ok(Some(all).filter(|all| !all.is_empty()))
 }
 
-fn cgroups_path(overrides: &Overrides, trace: &mut Trace) -> Result<Option<PathBuf>> {
+fn cgroups_path(overrides: &Overrides, host: &Host, trace: &mut Trace) -> Result<Option<PathBuf>> {
     const FIELD: &str = "linux.cgroupsPath";
-    let Some(mut path) = overrides.cgroup_parent.clone() else { return Ok(None) };
-    path.extend(&overrides.id);
-    let odd = overrides.id.as_ref().is_some_and(|id| id.is_empty() || id.contains('/'));
+    let parent = overrides.cgroup_parent.clone();
+    let (id, source) =
+        (overrides.id.as_deref(), if parent.is_some() { Said::Flag } else { Said::Host });
+    let odd = id.is_some_and(|id| id.is_empty() || id.contains('/'));
+    let path = match (&host.slice, parent) {
+        (Some(slice), parent) => {
+            let slice = parent.unwrap_or_else(|| PathBuf::from(slice));
+            PathBuf::from(format!("{}:corten:{}", slice.display(), id.unwrap_or("container")))
+        }
+        (None, Some(mut path)) => {
+            path.extend(id);
+            path
+        }
+        (None, None) => return Ok(None),
+    };
     if odd || path.components().any(|part| part == Component::ParentDir) {
         return Err(limit(FIELD, path.display(), "it leads elsewhere than below its parent"));
     }
-    trace.tell(FIELD, path.display().to_string(), Said::Flag);
+    trace.tell(FIELD, path.display().to_string(), source);
     Ok(Some(path))
 }

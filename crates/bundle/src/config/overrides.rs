@@ -167,6 +167,8 @@ pub struct Host {
     pub swap_limit: bool,
     /// Whether a control group can hold the number of processes: then there is a limit even where nobody asks for one.
     pub pids_limit: bool,
+    /// The slice of systemd that containers are in, where systemd makes their control groups.
+    pub slice: Option<String>,
     /// Paths of this machine to mask beside those that are masked anyway: the thermal throttle counters
     /// of its processors, say.
     pub masked: Vec<String>,
@@ -208,6 +210,7 @@ impl Host {
             cgroup_namespace: true,
             swap_limit: false,
             pids_limit: false,
+            slice: None,
             masked: Vec::new(),
             kernel_files: Vec::new(),
         }

@@ -105,9 +105,19 @@ pub(super) struct LimitArgs {
     /// How readily the kernel ends it when memory runs out, from -1000 to 1000.
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     pub(super) oom_score_adj: Option<i32>,
-    /// Control group that its own is made in.
+    /// Control group that its own is made in: a path, or a slice of systemd, NAME.slice.
     #[arg(long, value_name = "PATH")]
     pub(super) cgroup_parent: Option<PathBuf>,
+    /// Who makes its control groups: enabled (systemd where it runs the machine, else corten), cgroupfs (corten), or
+    /// disabled (none; with --no-groups, as nothing denies devices then).
+    #[arg(
+        long,
+        value_enum,
+        default_value = "enabled",
+        value_name = "WHO",
+        hide_possible_values = true
+    )]
+    pub(super) cgroups: ops::GroupsWord,
     /// A device of this machine; may repeat.
     #[arg(long, value_name = "SOURCE[:TARGET][:rwm]")]
     pub(super) device: Vec<String>,
@@ -198,6 +208,7 @@ impl Settings {
             ulimits: each(&limits.ulimit, ops::parse_ulimit)?,
             oom_score_adj: limits.oom_score_adj,
             cgroup_parent: limits.cgroup_parent.clone(),
+            cgroups: limits.cgroups,
             cap_add: limits.cap_add.clone(),
             cap_drop: limits.cap_drop.clone(),
             no_new_privileges: security.no_new_privileges,

@@ -87,12 +87,12 @@ pub use pod::{
 };
 pub use project::{ProjectReport, ProjectWanted, build_project, project_file};
 pub use ready::{Pull, Ready, ready};
-pub(crate) use run::Recipes;
 pub use run::{
     APPARMOR_PROFILE, AppArmorWord, CreatedReport, DeviceWord, ExplainReport, ExplainedField,
-    Network, RunOptions, RunRequest, SeccompWord, Shared, Verify, VolumeMount, VolumeSource,
-    create, explain, parse_ulimit, run, run_detached,
+    GroupsWord, Network, RunOptions, RunRequest, SeccompWord, Shared, Verify, VolumeMount,
+    VolumeSource, create, explain, parse_ulimit, run, run_detached,
 };
+pub(crate) use run::{Recipes, systemd};
 pub use schema::schema;
 pub use steps::{
     BeginFrom, BeginRequest, CopyStep, DraftDocument, DraftEdit, FileStep, Layering, Note, RunStep,

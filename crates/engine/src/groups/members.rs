@@ -185,6 +185,10 @@ impl Group {
                         member.group_of(first).map_err(fault)?.ok_or(error).map_err(fault)?;
                     inner.write(PROCESSES, &number).map_err(fault)?;
                 }
+                // Between the groups of a user's session and of the user's services only systemd moves a process.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    member.unit.as_ref().map_or(Err(fault(error)), |unit| unit.attach(pid))?;
+                }
                 other => other.map_err(fault)?,
             }
         }

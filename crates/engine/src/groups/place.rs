@@ -1,9 +1,10 @@
 //! Where in a hierarchy the group of a container stands, its making and its removal.
 
 use super::directory::Directory;
-use super::table::{Hierarchy, Version};
-use super::{Member, Refused, delegation};
+use super::table::{self, Hierarchy, Version};
+use super::{FIGURES, Member, Refused, delegation};
 use crate::error::{Error, Result};
+use crate::systemd::Unit;
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -17,6 +18,8 @@ const ATTEMPTS: usize = 4;
 const LEVELS: usize = 64;
 /// How much of an id stands in the name of a group.
 const SHORT: usize = 200;
+/// The file of version 2 that says which controllers a group has.
+const HAS: &str = "cgroup.controllers";
 /// How long the removal of a group waits for processes that are ending.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -55,7 +58,9 @@ impl Wanted {
         };
         let text = path.to_string_lossy();
         if !path.is_absolute() && text.split(':').count() == 3 {
-            return Err(refused("the form of systemd, slice:prefix:name"));
+            return Err(refused(
+                "the form of systemd, slice:prefix:name, without --systemd-cgroup",
+            ));
         }
         let mut plain = PathBuf::new();
         for part in path.components() {
@@ -77,49 +82,99 @@ impl Wanted {
         }
     }
 
-    /// Below the mount point of a hierarchy: where the group is made, and for a relative place where instead,
-    /// see [`make`].
+    /// Below the mount point of a hierarchy: where to make the group, the best place first. In version 2 a relative
+    /// place is beside this process's own group where that has controllers: a group with processes has none to
+    /// hand down.
     pub(crate) fn paths(&self, hierarchy: &Hierarchy) -> Vec<PathBuf> {
         match (self, &hierarchy.own) {
             (Wanted::Absolute(path), _) => vec![path.clone()],
             (Wanted::Below(_) | Wanted::Named(_), None) => Vec::new(),
             (Wanted::Below(path) | Wanted::Named(path), Some(own)) => {
-                let beside = own.parent().filter(|_| hierarchy.version == Version::Two);
-                std::iter::once(own.as_path()).chain(beside).map(|group| group.join(path)).collect()
+                let beside = own.parent().filter(|_| {
+                    hierarchy.version == Version::Two
+                        && hierarchy.top.child(own).and_then(|own| own.read(HAS)).is_ok_and(|has| {
+                            has.split_ascii_whitespace().any(|one| FIGURES.contains(&one))
+                        })
+                });
+                beside.into_iter().chain([own.as_path()]).map(|group| group.join(path)).collect()
             }
         }
     }
 }
 
 /// Makes the group in one hierarchy. In version 2 `controllers` are enabled for it where that is possible;
-/// those that could not be are told. Those of them that are `asked` for matter for the place, too: a group
-/// with processes cannot have controllers below it, so when that is this process's own group, the new one
-/// stands beside it.
+/// those that could not be are told.
 pub(crate) fn make(
     hierarchy: &Hierarchy,
     wanted: &Wanted,
     controllers: &BTreeSet<&str>,
-    asked: &BTreeSet<&str>,
 ) -> std::result::Result<(Member, Vec<Refused>), Refused> {
-    let paths = wanted.paths(hierarchy);
-    let Some(path) = paths.first() else {
-        let error = io::Error::other("this process's own group is not below the mount");
-        return Err(refusal(hierarchy, hierarchy.top.path.clone(), error));
-    };
     // What is left of a creation that was broken off is taken away, unless somebody may just be making it.
     let stale = !matches!(wanted, Wanted::Named(_));
-    let done = make_at(hierarchy, path, controllers, stale);
-    if let (Ok((member, closed)), Some(beside)) = (&done, paths.get(1))
-        && closed.iter().any(|closed| {
-            Errno::from_io_error(&closed.error) == Some(Errno::BUSY)
-                && closed.controllers.iter().any(|name| asked.contains(&**name))
-        })
-    {
-        // It was made a moment ago, and nobody is in it.
-        let _ = remove(member);
-        return make_at(hierarchy, beside, controllers, stale);
+    let mut first = None;
+    for path in wanted.paths(hierarchy) {
+        match make_at(hierarchy, &path, controllers, stale) {
+            Ok((member, closed)) if member.takes_processes() => return Ok((member, closed)),
+            Ok((member, _)) => {
+                // It was made a moment ago, and nobody is in it.
+                let _ = remove(&member);
+                let error = io::Error::other("groups there are for threads alone");
+                first.get_or_insert(refusal(hierarchy, path, error));
+            }
+            Err(refused) if refused.is_taken() => return Err(refused),
+            Err(refused) => {
+                first.get_or_insert(refused);
+            }
+        }
     }
-    done
+    Err(first.unwrap_or_else(|| {
+        let error = io::Error::other("this process's own group is not below the mount");
+        refusal(hierarchy, hierarchy.top.path.clone(), error)
+    }))
+}
+
+/// Whether a group has a controller.
+pub(crate) fn has(hierarchy: &Hierarchy, group: &Path, controller: &str) -> bool {
+    let has = hierarchy.top.child(group).and_then(|group| group.read(HAS));
+    has.is_ok_and(|has| has.split_ascii_whitespace().any(|one| one == controller))
+}
+
+/// Whether the best place for a group of version 2 can be given a controller.
+pub(crate) fn hands_down(hierarchy: &Hierarchy, controller: &str) -> bool {
+    let wanted = Wanted::Below(PathBuf::from("corten"));
+    let paths = wanted.paths(hierarchy);
+    let above = paths.first().and_then(|path| hierarchy.top.child(path.parent()?).ok());
+    above.is_some_and(|above| delegation::can_enable(&above, controller))
+}
+
+/// The group of the user's own systemd, which is one of those that this process is in or stands beside them
+/// (systemd, "user@.service").
+pub(crate) fn of_user(hierarchy: &Hierarchy) -> Option<PathBuf> {
+    let own = hierarchy.own.as_ref()?;
+    let name =
+        |group: &Path| group.file_name().and_then(OsStr::to_str).unwrap_or_default().to_owned();
+    let service = |group: &&Path| name(group).starts_with("user@");
+    if let Some(found) = own.ancestors().find(service) {
+        return Some(found.to_owned());
+    }
+    let slice = own.ancestors().find(|group| name(group).starts_with("user-"))?;
+    let user = name(slice).strip_prefix("user-")?.strip_suffix(".slice")?.to_owned();
+    Some(slice.join(format!("user@{user}.service")))
+}
+
+/// The group of a scope that systemd has made around a process.
+pub(crate) fn of_unit(unit: Unit, pid: i32) -> Result<Member> {
+    let path = PathBuf::from(&unit.name);
+    let fault = |source| Error::Group { action: "find the scope".to_owned(), path, source };
+    let all = table::find_of(&pid.to_string())?;
+    let found = all.into_iter().find(|one| one.version == Version::Two).and_then(|one| {
+        let own = one.own.filter(|own| own.file_name() == Some(OsStr::new(&unit.name)))?;
+        Some(one.top.child(&own))
+    });
+    let missing = || io::Error::other("systemd left the process where it was");
+    let directory = found.unwrap_or_else(|| Err(missing())).map_err(fault)?;
+    let controllers = Vec::new();
+    Ok(Member { version: Version::Two, controllers, directory, made: 1, unit: Some(unit) })
 }
 
 fn refusal(hierarchy: &Hierarchy, path: PathBuf, error: io::Error) -> Refused {
@@ -183,8 +238,13 @@ fn descend(
         above = next;
     }
     let Hierarchy { version, controllers, .. } = hierarchy;
-    let member =
-        Member { version: *version, controllers: controllers.clone(), directory: above, made };
+    let member = Member {
+        version: *version,
+        controllers: controllers.clone(),
+        directory: above,
+        made,
+        unit: None,
+    };
     Ok((member, closed))
 }
 

@@ -1,6 +1,6 @@
 //! From a configuration to what its container's groups shall be, and who answers for what they cannot be.
 
-use super::place::Wanted;
+use super::place::{self, Wanted};
 use super::rules::{self, Effect, Rule};
 use super::table::{Hierarchy, Version, find};
 use super::{Asked, Group, program};
@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::namespaces;
 use crate::procfs::Procfs;
 use crate::record::Room;
+use crate::systemd::{Scope, Systemd};
 use crate::{Engine, Groups, Unenforced};
 use oci_spec::runtime::{Linux, LinuxNamespaceType, LinuxResources};
 use std::path::PathBuf;
@@ -22,6 +23,8 @@ pub(crate) struct Plan {
     path: Option<PathBuf>,
     asked: Asked,
     rules: Vec<Rule>,
+    /// The scope, where systemd makes the group.
+    scope: Option<(Systemd, Scope)>,
     /// Whether the container is made without what its groups cannot enforce.
     leniency: Unenforced,
     /// Whether the kernel keeps the container from devices anyway: in a user namespace nodes cannot be made,
@@ -31,7 +34,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Reads what the configuration asks for, and refuses what can be seen to be impossible.
-    pub(crate) fn of(engine: &Engine, linux: &Linux) -> Result<Plan> {
+    pub(crate) fn of(engine: &Engine, linux: &Linux, id: &str) -> Result<Plan> {
         let nothing = LinuxResources::default();
         let resources = linux.resources().as_ref().unwrap_or(&nothing);
         let rules = rules::parse(resources.devices().as_deref().unwrap_or_default())?;
@@ -40,13 +43,24 @@ impl Plan {
             path: linux.cgroups_path().clone(),
             asked: Asked::default(),
             rules,
+            scope: None,
             leniency: engine.unenforced,
             in_user_namespace: is_in_user_namespace(linux)?,
         };
-        match engine.groups {
+        match &engine.groups {
             Groups::Auto => {
                 plan.hierarchies = find()?;
                 plan.asked = Asked::of(resources, &plan.hierarchies, plan.leniency)?;
+            }
+            Groups::Systemd(systemd) => {
+                plan.hierarchies = find()?;
+                plan.asked = Asked::of(resources, &plan.hierarchies, plan.leniency)?;
+                let scope = Scope::of(plan.path.as_deref(), id, systemd.owner)?;
+                if !plan.hierarchies.iter().all(|one| one.version == Version::Two) {
+                    let what = "groups of systemd beside control groups of version 1".to_owned();
+                    return Err(Error::Unsupported { what });
+                }
+                plan.scope = Some((systemd.clone(), scope));
             }
             Groups::Off => plan.refuse_all(resources)?,
         }
@@ -85,6 +99,10 @@ impl Plan {
     /// Makes the groups, and writes down where they are before and after, so that who comes after a broken
     /// creation finds them.
     pub(crate) fn make(&self, room: &Room) -> Result<Group> {
+        if let Some((systemd, scope)) = &self.scope {
+            room.keep_groups(&Group::intended_unit(&systemd.unit(scope)))?;
+            return Ok(Group::awaited());
+        }
         if self.hierarchies.is_empty() {
             return Ok(Group::default());
         }
@@ -111,16 +129,30 @@ impl Plan {
 
     /// Puts the first process in, when it could not go by itself.
     pub(crate) fn enter(&self, group: &mut Group, pid: i32) -> Result<()> {
+        if let Some((systemd, scope)) = &self.scope {
+            systemd.start(scope, pid, self.asked.properties())?;
+            group.settle(place::of_unit(systemd.unit(scope), pid)?, &self.asked);
+            return self.limit(group);
+        }
         group.enter(pid, &self.asked, self.denies() && self.leniency == Unenforced::Refuse)
     }
 
     /// Sets limits and device rules, but for what would hinder the making of the container.
     pub(crate) fn limit(&self, group: &Group) -> Result<()> {
+        if group.awaited {
+            return Ok(());
+        }
         group.apply(&self.asked, false, self.leniency)?;
         match self.limit_devices(group) {
             Err(_) if self.in_user_namespace => Ok(()),
             other => self.leniency.pardon(other),
         }
+    }
+
+    /// Tells systemd what it manages of limits that were changed.
+    pub(crate) fn tell(&self, group: &Group) -> Result<()> {
+        let units = group.members.iter().filter_map(|member| member.unit.as_ref());
+        units.into_iter().try_for_each(|unit| unit.set(&self.asked.properties()))
     }
 
     /// Sets the rest of the limits.
@@ -182,7 +214,7 @@ mod tests {
     fn planned(resources: serde_json::Value, unenforced: Unenforced) -> Result<Plan> {
         let linux: Linux = serde_json::from_value(json!({ "resources": resources })).unwrap();
         let (root, program) = ("/none".into(), "/none".into());
-        Plan::of(&Engine { root, program, groups: Groups::Off, unenforced }, &linux)
+        Plan::of(&Engine { root, program, groups: Groups::Off, unenforced }, &linux, "one")
     }
 
     #[test]

@@ -41,8 +41,14 @@ struct Mount {
 
 /// Finds the hierarchies. A mount that another one hides is none.
 pub(crate) fn find() -> Result<Vec<Hierarchy>> {
+    find_of("self")
+}
+
+/// The same, with the group of another process in place of this one's own: a number, or `self`.
+pub(crate) fn find_of(process: &str) -> Result<Vec<Hierarchy>> {
     let procfs = Procfs::of_machine()?;
-    let mounts = parse(&procfs.read("self/mountinfo")?, &procfs.read("self/cgroup")?);
+    let own = procfs.read(&format!("{process}/cgroup"))?;
+    let mounts = parse(&procfs.read("self/mountinfo")?, &own);
     let mut found: Vec<Hierarchy> = Vec::new();
     for mount in mounts {
         let known = found

@@ -19,12 +19,12 @@ pub(crate) struct Native {
 }
 
 impl Native {
-    pub(crate) fn new(root: PathBuf, enforcement: Enforcement) -> Self {
+    pub(crate) fn new(root: PathBuf, enforcement: Enforcement, groups: Groups) -> Self {
         let unenforced = match enforcement {
             Enforcement::Required => Unenforced::Refuse,
             Enforcement::Waived => Unenforced::Ignore,
         };
-        let (program, groups) = (PathBuf::from("/proc/self/exe"), Groups::Auto);
+        let program = PathBuf::from("/proc/self/exe");
         Self { engine: Engine { root, program, groups, unenforced } }
     }
 

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::front::Interaction;
 use crate::model::Enforcement;
 use crate::{Ask, ContainerId, Containers, ExitStatus, RuntimeChoice};
+use corten_engine::Groups;
 use oci_spec::runtime::Process;
 use serde::Serialize;
 use std::os::fd::OwnedFd;
@@ -118,15 +119,17 @@ pub(crate) trait Machine: Runtime + Control + Measure {}
 impl<T: Runtime + Control + Measure> Machine for T {}
 
 /// The engine, with its state below `root`.
-pub(crate) fn native(root: PathBuf, enforcement: Enforcement) -> engine::Native {
-    engine::Native::new(root, enforcement)
+pub(crate) fn native(root: PathBuf) -> engine::Native {
+    engine::Native::new(root, Enforcement::Required, Groups::Auto)
 }
 
 /// Opens the runtime that a container wants.
 pub(crate) fn open(containers: &Containers, wanted: &Ask) -> Box<dyn Machine> {
     let root = containers.runtime_root();
     match &wanted.runtime {
-        RuntimeChoice::Engine => Box::new(engine::Native::new(root, wanted.enforcement)),
+        RuntimeChoice::Engine => {
+            Box::new(engine::Native::new(root, wanted.enforcement, wanted.groups.clone()))
+        }
         RuntimeChoice::Binary { path } => Box::new(RuntimeBinary::trusted(path, &root)),
     }
 }

@@ -81,23 +81,30 @@ fn complain(text: &str, log: Option<PathBuf>, format: LogFormat) {
     }
 }
 
-fn engine(args: &OciArgs, environment: &Environment) -> Engine {
-    Engine {
-        root: args.root.clone().unwrap_or_else(|| environment.run_directory().join("oci")),
-        program: PathBuf::from("/proc/self/exe"),
-        groups: match args.cgroups {
-            GroupsWord::Auto => Groups::Auto,
-            GroupsWord::Disabled => Groups::Off,
-        },
-        unenforced: match args.cgroups {
-            GroupsWord::Auto => Unenforced::Refuse,
-            GroupsWord::Disabled => Unenforced::Ignore,
-        },
-    }
+fn engine(args: &OciArgs, environment: &Environment) -> Result<Engine, Refused> {
+    let word = if args.systemd_cgroup && !matches!(args.cgroups, GroupsWord::Disabled) {
+        GroupsWord::Systemd
+    } else {
+        args.cgroups
+    };
+    let (groups, unenforced) = match word {
+        GroupsWord::Auto => (Groups::Auto, Unenforced::Refuse),
+        GroupsWord::Disabled => (Groups::Off, Unenforced::Ignore),
+        GroupsWord::Systemd => {
+            let systemd = crate::ops::systemd(environment).ok_or_else(|| Refused::Other(
+                "systemd makes no control groups here: it does not run this machine, its bus does not answer, or \
+                 there are control groups of version 1".to_owned(),
+            ))?;
+            (Groups::Systemd(systemd), Unenforced::Refuse)
+        }
+    };
+    let root = args.root.clone().unwrap_or_else(|| environment.run_directory().join("oci"));
+    let program = PathBuf::from("/proc/self/exe");
+    Ok(Engine { root, program, groups, unenforced })
 }
 
 fn act(args: OciArgs, environment: &Environment) -> Result<u8, Refused> {
-    let engine = engine(&args, environment);
+    let engine = engine(&args, environment)?;
     let Some(word) = args.word else {
         if args.version {
             return said(&format!(

@@ -29,11 +29,11 @@ pub(in crate::cli) struct OciArgs {
     /// How they are written there.
     #[arg(long, value_enum, default_value = "text")]
     pub(super) log_format: LogFormat,
-    /// Control groups: auto, or disabled.
+    /// Control groups: auto (made here), systemd (a scope of systemd), or disabled.
     #[arg(long, value_enum, default_value = "auto", alias = "cgroup-manager")]
     pub(super) cgroups: GroupsWord,
-    /// Taken for compatibility: systemd is asked for nothing.
-    #[arg(long, hide = true)]
+    /// Have systemd make the control groups, as --cgroups systemd.
+    #[arg(long)]
     pub(super) systemd_cgroup: bool,
     /// Taken for compatibility.
     #[arg(long, hide = true)]
@@ -56,8 +56,9 @@ pub(super) enum LogFormat {
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(super) enum GroupsWord {
-    #[value(alias = "cgroupfs", alias = "systemd")]
+    #[value(alias = "cgroupfs")]
     Auto,
+    Systemd,
     Disabled,
 }
 

@@ -5,6 +5,7 @@ mod etc;
 mod explained;
 mod grants;
 mod health;
+mod manager;
 mod options;
 mod overrides;
 mod own;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use corten_bundle::Powers;
+use corten_engine::Groups;
 use corten_run::{
     Ask, ContainerId, Containers, Enforcement, ExitStatus, HealthCheck, Interaction, Origin,
     RestartPolicy, RunError, RuntimeChoice,
@@ -27,7 +29,8 @@ use serde::Serialize;
 
 pub use explained::{ExplainReport, ExplainedField, explain};
 pub use grants::{DeviceWord, parse_ulimit};
-pub use options::{AppArmorWord, Network, RunOptions, SeccompWord, Shared};
+pub(crate) use manager::systemd;
+pub use options::{AppArmorWord, GroupsWord, Network, RunOptions, SeccompWord, Shared};
 pub use overrides::APPARMOR_PROFILE;
 pub(super) use overrides::{host, overrides, user_in};
 pub(super) use own::{PART, VOLUMES, locked, make_volume};
@@ -218,6 +221,7 @@ pub(super) fn asked(
         (None, None) => None,
     };
     let recipe = recipe(context, request, image)?;
+    let groups = recipe.groups.clone();
     let runtime = runtime(context, request.runtime.as_deref())?;
     if request.options.init && runtime != RuntimeChoice::Engine {
         let text = "--init is of corten's own runtime: leave --init or --runtime away";
@@ -244,16 +248,23 @@ pub(super) fn asked(
     wanted.health = check.filter(|check| !check.command.is_empty());
     wanted.remove_at_end = request.remove;
     wanted.enforcement = request.enforcement;
+    wanted.groups = groups;
     Ok(wanted)
 }
 
 fn recipe(context: &Context, request: &RunRequest, image: &Ready) -> Result<Recipe, Failure> {
+    let groups = match request.runtime {
+        None => manager::groups(context.environment(), &request.options)?,
+        // Another runtime makes its own.
+        Some(_) => Groups::Auto,
+    };
     Ok(Recipe {
         store: context.store()?.path().to_owned(),
         form: image.stack.form().into(),
         layers: image.stack.diff_ids().to_vec(),
         config: String::from_utf8_lossy(image.config.bytes()).into_owned(),
         options: request.options.clone(),
+        groups,
         leases: context.leases(),
         programs: context.programs(),
     })

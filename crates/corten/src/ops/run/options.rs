@@ -71,6 +71,9 @@ pub struct RunOptions {
     pub oom_score_adj: Option<i32>,
     /// The control group that its own is made in.
     pub cgroup_parent: Option<PathBuf>,
+    /// Who makes its control groups.
+    #[serde(default)]
+    pub cgroups: GroupsWord,
     /// Kernel parameters of its namespaces.
     pub sysctl: Vec<(String, String)>,
     /// Host name.
@@ -81,6 +84,20 @@ pub struct RunOptions {
     pub values: serde_json::Map<String, serde_json::Value>,
     /// Annotations of the runtime config.
     pub annotations: Vec<(String, String)>,
+}
+
+/// Who makes the control groups of a container.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum GroupsWord {
+    /// Systemd, where it runs the machine with control groups of version 2; else corten itself.
+    #[default]
+    #[value(alias = "no-conmon")]
+    Enabled,
+    /// Corten itself, in the file system of control groups.
+    Cgroupfs,
+    /// Nobody: there are none, no limits and no device rules.
+    Disabled,
 }
 
 /// A namespace of the container's own, or that of the machine.

@@ -6,13 +6,14 @@ use std::path::Path;
 use corten_bundle::Powers;
 use corten_bundle::config::{Cpus, Host, MAX_PROFILE, Overrides, SeccompChoice, Space};
 use corten_bundle::users::{RootDirectory, find_user, within};
+use corten_engine::Groups;
 use oci_spec::runtime::{Capabilities, LinuxCapabilities, User};
 use rustix::thread::CapabilitySet;
 
 use super::etc::default_hostname;
-use super::grants;
 use super::options::{AppArmorWord, Network, RunOptions, SeccompWord, Shared};
 use super::recipe::told;
+use super::{grants, manager};
 
 /// The overrides of a container, its mounts apart.
 pub(crate) fn overrides(options: &RunOptions, id: &str, powers: Powers) -> io::Result<Overrides> {
@@ -100,21 +101,11 @@ fn seccomp(word: &SeccompWord) -> io::Result<SeccompChoice> {
     })
 }
 
-/// The machine as it is for a container that starts now.
-pub(super) fn host_now(powers: Powers) -> Host {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let limits = powers == Powers::Machine && has_pids_hierarchy(&mounts);
-    Host { pids_limit: limits, ..host(powers) }
-}
-
-/// Whether a hierarchy of version 1 counts processes, by a table of mounts (proc_pid_mountinfo(5)). Version 2 is left
-/// out: whether a group there can be given the controller is known only when it is made.
-fn has_pids_hierarchy(mounts: &str) -> bool {
-    mounts.lines().filter_map(|line| line.split_once(" - ")).any(|(_, kind)| {
-        let mut fields = kind.split(' ');
-        fields.next() == Some("cgroup")
-            && fields.nth(1).is_some_and(|options| options.split(',').any(|word| word == "pids"))
-    })
+/// The machine as it is for a container that starts now, with these control groups.
+pub(super) fn host_now(powers: Powers, groups: &Groups) -> Host {
+    let is_limited = powers == Powers::Machine || matches!(groups, Groups::Systemd(_));
+    let pids_limit = is_limited && corten_engine::counts_processes(groups);
+    Host { pids_limit, slice: manager::slice(groups), ..host(powers) }
 }
 
 /// The machine, as the runtime config must know it.
@@ -154,15 +145,6 @@ mod tests {
     #[test]
     fn an_init_is_asked_for_in_the_engines_own_words() {
         assert_eq!(corten_bundle::config::INIT, corten_engine::INIT);
-    }
-
-    #[test]
-    fn a_hierarchy_that_counts_processes_is_seen_in_the_mounts() {
-        let one = "29 25 0:25 / /sys/fs/cgroup/pids rw,nosuid shared:9 - cgroup cgroup rw,pids\n";
-        assert!(has_pids_hierarchy(one));
-        assert!(!has_pids_hierarchy(&one.replace("rw,pids", "rw,memory")));
-        assert!(!has_pids_hierarchy("29 25 0:25 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,pids\n"));
-        assert!(!has_pids_hierarchy(""));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use corten_bundle::config::{Converted, runtime_config};
 use corten_bundle::users::{RootDirectory, within};
 use corten_bundle::{Powers, Purpose, RootMount, Snapshots, Writable};
+use corten_engine::Groups;
 use corten_layer::Limits;
 use corten_run::network::{self, Private, Way};
 use corten_run::{Container, Hold, Pod, PodId, Prepare, RuntimeChoice};
@@ -44,6 +45,9 @@ pub(crate) struct Recipe {
     pub(super) config: String,
     /// What was asked.
     pub(super) options: RunOptions,
+    /// Who makes the control groups.
+    #[serde(default)]
+    pub(super) groups: Groups,
     /// Where the leases of networks are.
     pub(super) leases: PathBuf,
     /// Directories of programs, for pasta.
@@ -110,8 +114,9 @@ impl Recipe {
         overrides.mounts = etc::mounts(&self.options, id, site.directory)?;
         overrides.mounts.extend(mounts);
         let root = RootDirectory::open(site.rootfs)?;
-        let mut converted = runtime_config(&image, &overrides, &overrides::host_now(powers), &root)
-            .map_err(told)?;
+        let mut converted =
+            runtime_config(&image, &overrides, &overrides::host_now(powers, &self.groups), &root)
+                .map_err(told)?;
         if self.options.ipc == Shared::Host {
             // A machine without them has none to share.
             let missing = |mount: &Mount| {

@@ -1,0 +1,109 @@
+//! Who makes the control groups of a container: systemd where there is one, as it is the only one that may move
+//! processes about on such a machine.
+
+use std::path::{Path, PathBuf};
+
+use corten_bundle::Powers;
+use corten_engine::{Groups, Owner, Systemd};
+
+use super::options::{GroupsWord, RunOptions};
+use crate::environment::Environment;
+use crate::failure::Failure;
+
+/// There while systemd runs the machine (sd_booted(3)).
+const BOOTED: &str = "/run/systemd/system";
+/// Where the machine's bus is.
+const SYSTEM_BUS: &str = "unix:path=/run/dbus/system_bus_socket";
+
+/// The groups that a container gets on this machine.
+pub(crate) fn groups(environment: &Environment, options: &RunOptions) -> Result<Groups, Failure> {
+    let parent = options.cgroup_parent.as_deref();
+    let in_slice = parent.is_some_and(is_slice);
+    match (options.cgroups, parent) {
+        (GroupsWord::Disabled, _) => return Ok(Groups::Off),
+        (GroupsWord::Cgroupfs, _) if !in_slice => return Ok(Groups::Auto),
+        // A path is of the file system.
+        (_, Some(_)) if !in_slice => return Ok(Groups::Auto),
+        _ => {}
+    }
+    match systemd(environment) {
+        Some(systemd) if options.cgroups != GroupsWord::Cgroupfs => Ok(Groups::Systemd(systemd)),
+        _ if in_slice => Err(Failure::Usage(
+            "--cgroup-parent: a slice is one of systemd, which makes no control groups here; give a path".to_owned(),
+        )),
+        _ => Ok(Groups::Auto),
+    }
+}
+
+/// Whether a parent is a slice of systemd.
+fn is_slice(parent: &Path) -> bool {
+    parent.components().count() == 1
+        && parent.extension().is_some_and(|extension| extension == "slice")
+        && !parent.is_absolute()
+}
+
+/// The slice that containers are in by default.
+pub(crate) fn slice(groups: &Groups) -> Option<String> {
+    let Groups::Systemd(systemd) = groups else { return None };
+    let slice = match systemd.owner {
+        Owner::Machine => "machine.slice",
+        Owner::User => "user.slice",
+    };
+    Some(slice.to_owned())
+}
+
+/// The systemd that makes groups for this user, where there is one: with control groups of version 2 alone.
+pub(crate) fn systemd(environment: &Environment) -> Option<Systemd> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    if !Path::new(BOOTED).is_dir() || !is_unified(&mounts) {
+        return None;
+    }
+    let (address, owner) = match environment.powers() {
+        Powers::Machine => {
+            let given = environment.variable("DBUS_SYSTEM_BUS_ADDRESS");
+            (given.unwrap_or(SYSTEM_BUS).to_owned(), Owner::Machine)
+        }
+        Powers::Ranges | Powers::OneId => {
+            let given = environment.variable("DBUS_SESSION_BUS_ADDRESS").map(str::to_owned);
+            let beside = || {
+                let socket = PathBuf::from(environment.variable("XDG_RUNTIME_DIR")?).join("bus");
+                socket.exists().then(|| format!("unix:path={}", socket.display()))
+            };
+            (given.or_else(beside)?, Owner::User)
+        }
+    };
+    let systemd = Systemd { address, owner };
+    systemd.answers().then_some(systemd)
+}
+
+/// Whether a table of mounts (proc_pid_mountinfo(5)) has control groups of version 2 and no other.
+fn is_unified(mounts: &str) -> bool {
+    let kinds = || mounts.lines().filter_map(|line| line.split_once(" - ")?.1.split(' ').next());
+    kinds().any(|kind| kind == "cgroup2") && !kinds().any(|kind| kind == "cgroup")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_is_a_name_and_a_path_is_none() {
+        for (parent, is) in [
+            ("machine.slice", true),
+            ("a-b.slice", true),
+            ("/machine.slice", false),
+            ("a/b.slice", false),
+            ("machine", false),
+        ] {
+            assert_eq!(is_slice(Path::new(parent)), is, "{parent}");
+        }
+    }
+
+    #[test]
+    fn groups_of_both_versions_are_not_systemds_alone() {
+        let two = "29 25 0:25 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        let one = "30 25 0:26 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n";
+        assert!(is_unified(two));
+        assert!(!is_unified(&format!("{two}{one}")) && !is_unified(one) && !is_unified(""));
+    }
+}
