@@ -3,7 +3,7 @@
 use crate::Engine;
 use crate::error::{Doing, Error, Result};
 use crate::groups::plan::Plan;
-use crate::groups::{Group, Motion, Stats};
+use crate::groups::{Group, Motion, OomWatch, Stats};
 use crate::record::{Access, Record, Room};
 use oci_spec::runtime::{ContainerState, LinuxNamespaceType, LinuxResources};
 
@@ -87,6 +87,13 @@ pub fn stats(engine: &Engine, id: &str) -> Result<Stats> {
         return Err(without(id, "the figures"));
     }
     Ok(group.stats())
+}
+
+/// What looks out for processes of a container that the kernel ends for lack of memory; `None` where no control group
+/// counts them.
+pub fn oom_watch(engine: &Engine, id: &str) -> Result<Option<OomWatch>> {
+    let (_room, _record, group) = open(engine, id, Access::Look)?;
+    Ok(group.oom_watch())
 }
 
 /// Sends a signal to all processes of a container. `SIGKILL` reaches those of a paused one, too, and is

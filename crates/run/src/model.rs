@@ -201,6 +201,9 @@ pub struct Ended {
     pub restarts: u32,
     /// Why it did not start at all, where that is so.
     pub error: Option<String>,
+    /// Whether the kernel ended a process of it because its memory ran out.
+    #[serde(default)]
+    pub out_of_memory: bool,
 }
 
 /// What the health check last said.
@@ -244,7 +247,8 @@ impl Written {
     /// The end of this run, for who sees that nobody saw it.
     pub(crate) fn unseen(&self, at: Timestamp) -> Ended {
         let (started, restarts) = (self.started, self.restarts);
-        Ended { status: ExitStatus::Unknown, at, started, restarts, error: None }
+        let (error, out_of_memory) = (None, false);
+        Ended { status: ExitStatus::Unknown, at, started, restarts, error, out_of_memory }
     }
 }
 

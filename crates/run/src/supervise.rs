@@ -18,7 +18,8 @@ use oci_spec::runtime::Spec;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::WaitOptions;
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -49,6 +50,8 @@ pub(crate) struct Supervisor<'a> {
     prepare: &'a dyn Prepare,
     side: Side,
     written: Mutex<Written>,
+    /// Whether the kernel ended a process of the last run because its memory ran out.
+    out_of_memory: AtomicBool,
     lock: Lock,
 }
 
@@ -88,7 +91,18 @@ impl<'a> Supervisor<'a> {
         let machine = crate::runtime::open(containers, &container.asked);
         let side = side(&container, &place)?;
         let written = Mutex::new(Written::new((containers.clock)()));
-        Ok(Self { containers, container, place, machine, prepare, side, written, lock })
+        let out_of_memory = AtomicBool::new(false);
+        Ok(Self {
+            containers,
+            container,
+            place,
+            machine,
+            prepare,
+            side,
+            written,
+            out_of_memory,
+            lock,
+        })
     }
 
     /// Watches until the container has ended for good. `started` is told once, when it runs.
@@ -145,12 +159,23 @@ impl<'a> Supervisor<'a> {
         event::note(self.containers, &self.container.id, "start", None);
         started(begun.pid);
         let bell = health::Bell::default();
+        let (over, running) = pipe()?;
+        let watch = self.machine.oom_watch(&self.container.id);
+        self.out_of_memory.store(false, Ordering::Relaxed);
         thread::scope(|scope| {
+            if let Some(watch) = &watch {
+                scope.spawn(|| {
+                    if watch.has_killed_until(over.as_fd()) {
+                        self.out_of_memory.store(true, Ordering::Relaxed);
+                    }
+                });
+            }
             if let Some(check) = &self.container.asked.health {
                 scope.spawn(|| health::watch(self, check, &begun.spec, &bell));
             }
             let status = self.wait(begun.pid);
             bell.ring();
+            drop(running);
             // The outputs are two, or one of a terminal: each has its word, and the channel closes with the last.
             if let Some(outputs) = &begun.outputs {
                 let over = Instant::now();
@@ -282,7 +307,9 @@ impl<'a> Supervisor<'a> {
             (written.started, written.restarts)
         };
         let at = (self.containers.clock)();
-        self.place.write("exit.json", &Ended { status, at, started, restarts, error })?;
+        let out_of_memory = self.out_of_memory.load(Ordering::Relaxed);
+        self.place
+            .write("exit.json", &Ended { status, at, started, restarts, error, out_of_memory })?;
         self.place.clear("paused")?;
         event::note(self.containers, id, "die", Some(status.code()));
         Ok(status)

@@ -6,7 +6,7 @@ use crate::error::{Doing, Result, RunError};
 use crate::front::{self, Front};
 use crate::model::Enforcement;
 use crate::{ContainerId, ExitStatus};
-use corten_engine::{Create, Engine, Exec, Force, Groups, Stdio, Unenforced, Unwritten};
+use corten_engine::{Create, Engine, Exec, Force, Groups, OomWatch, Stdio, Unenforced, Unwritten};
 use oci_spec::runtime::Process;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -149,6 +149,10 @@ impl Control for Native {
 impl Measure for Native {
     fn processes(&self, id: &ContainerId) -> Result<Vec<u32>> {
         told("list the processes of", id, corten_engine::processes(&self.engine, id.as_str()))
+    }
+
+    fn oom_watch(&self, id: &ContainerId) -> Option<OomWatch> {
+        corten_engine::oom_watch(&self.engine, id.as_str()).ok().flatten()
     }
 
     fn usage(&self, id: &ContainerId) -> Result<Usage> {

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::front::Interaction;
 use crate::model::Enforcement;
 use crate::{Ask, ContainerId, Containers, ExitStatus, RuntimeChoice};
-use corten_engine::Groups;
+use corten_engine::{Groups, OomWatch};
 use oci_spec::runtime::Process;
 use serde::Serialize;
 use std::os::fd::OwnedFd;
@@ -63,6 +63,10 @@ pub trait Measure: Send + Sync {
     fn processes(&self, id: &ContainerId) -> Result<Vec<u32>>;
     /// What it uses.
     fn usage(&self, id: &ContainerId) -> Result<Usage>;
+    /// What looks out for processes that the kernel ends for lack of memory, where somebody does.
+    fn oom_watch(&self, _id: &ContainerId) -> Option<OomWatch> {
+        None
+    }
 }
 
 /// Freeze or thaw.

@@ -96,6 +96,8 @@ pub(super) async fn status(
     row("created", Some(one.created.clone()));
     row("started", one.started.clone());
     row("ended", one.ended.clone());
+    let killed = "ran out: the kernel ended a process; --memory gives more";
+    row("memory", one.out_of_memory.then(|| killed.to_owned()));
     row("error", one.error.clone());
     row("restarts", (one.restarts > 0).then(|| one.restarts.to_string()));
     row("directory", Some(report.directory.clone()));

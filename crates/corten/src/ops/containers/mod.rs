@@ -48,6 +48,8 @@ pub struct ContainerReport {
     pub exit_code: Option<i32>,
     /// Why it did not start.
     pub error: Option<String>,
+    /// Whether the kernel ended a process of it because its memory ran out.
+    pub out_of_memory: bool,
     /// How often it was started again.
     pub restarts: u32,
     /// What its health check says: `starting`, `healthy` or `unhealthy`.
@@ -95,6 +97,7 @@ pub(super) fn told(listed: &Listed, now: Timestamp) -> ContainerReport {
         ended: exit.map(|ended| ended.at.to_string()),
         exit_code: exit.map(|ended| ended.status.code()),
         error: exit.and_then(|ended| ended.error.clone()),
+        out_of_memory: exit.is_some_and(|ended| ended.out_of_memory),
         restarts: status.restarts,
         health: status.health.map(|health| format!("{health:?}").to_lowercase()),
         age_seconds: now.since(container.created).as_secs(),
