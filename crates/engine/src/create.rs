@@ -22,6 +22,8 @@ pub struct Create {
     pub id: String,
     /// The directory that holds `config.json`.
     pub bundle: PathBuf,
+    /// Another file than that for the configuration.
+    pub config: Option<PathBuf>,
     /// The socket that takes the master of the terminal, when the process has one.
     pub console_socket: Option<PathBuf>,
     /// Where the pid is written.
@@ -63,7 +65,8 @@ impl fmt::Debug for Unwritten {
 pub fn create(engine: &Engine, wanted: &Create) -> Result<State> {
     let bundle = std::fs::canonicalize(&wanted.bundle)
         .doing(|| format!("find the bundle {}", wanted.bundle.display()))?;
-    let (bytes, mut spec) = read_config(&bundle)?;
+    let file = wanted.config.clone().unwrap_or_else(|| bundle.join(CONFIG_FILE));
+    let (bytes, mut spec) = read_config(file, engine.tell)?;
     wanted.env.add_to(&mut spec);
     let room = Room::make(&engine.root, &wanted.id)?;
     let mut built = Built { stage: None, group: Group::default() };
@@ -94,8 +97,7 @@ impl Built {
     }
 }
 
-fn read_config(bundle: &Path) -> Result<(Vec<u8>, Spec)> {
-    let path = bundle.join(CONFIG_FILE);
+fn read_config(path: PathBuf, tell: fn(&str)) -> Result<(Vec<u8>, Spec)> {
     let mut bytes = Vec::new();
     std::fs::File::open(&path)
         .and_then(|file| file.take(CONFIG_LIMIT + 1).read_to_end(&mut bytes))
@@ -104,7 +106,7 @@ fn read_config(bundle: &Path) -> Result<(Vec<u8>, Spec)> {
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > CONFIG_LIMIT {
         return Err(wrong(&format!("larger than {CONFIG_LIMIT} bytes")));
     }
-    let spec = parse_config(&bytes, &path)?;
+    let spec = parse_config(&bytes, &path, tell)?;
     check(&spec).map_err(|error| match error {
         Error::Config { detail, .. } => wrong(&detail),
         other => other,
@@ -153,7 +155,6 @@ fn check(spec: &Spec) -> Result<()> {
             unsupported("linux.mountLabel")
         }
         () if linux.intel_rdt().is_some() => unsupported("linux.intelRdt"),
-        () if linux.memory_policy().is_some() => unsupported("linux.memoryPolicy"),
         () if linux.net_devices().as_ref().is_some_and(|all| !all.is_empty()) => {
             unsupported("linux.netDevices")
         }
@@ -209,6 +210,9 @@ fn build(
         entrance: doors.entrance(),
         task: Task::Create { start: listener.as_raw_fd(), no_pivot: wanted.no_pivot },
     };
+    // From here on others may ask, hooks among them.
+    let begun = hooks::state(&order, ContainerState::Creating, 0);
+    room.save(&Record { state: begun, start_time: 0 })?;
     let order_file = spawn::lift(write_order(&order)?, above)?;
     let passed = [Some(&listener), console.as_ref()];
     let passed = passed.into_iter().flatten().map(AsRawFd::as_raw_fd);

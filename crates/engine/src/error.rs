@@ -22,7 +22,9 @@ pub enum Error {
         what: String,
     },
     /// The id is empty, too long or holds a character that may not stand in it.
-    #[error("invalid container id {id:?}")]
+    #[error(
+        "invalid container ID {id:?}: it has an invalid character, or is empty or too long; letters, digits, _, +, - and . may stand in it, and a dot not first"
+    )]
     Id {
         /// The id as given.
         id: String,

@@ -1,8 +1,8 @@
 //! One more process in a container that runs.
 
 use crate::error::{Error, Result};
-use crate::groups::Motion;
 use crate::groups::plan::is_in_user_namespace;
+use crate::groups::{Doors, Motion};
 use crate::order::{Message, Order, Task, write_order};
 use crate::record::{Access, Room};
 use crate::spawn::{Stage, Stdio};
@@ -24,6 +24,10 @@ pub struct Exec {
     pub stdio: Stdio,
     /// How many descriptors from 3 on the process inherits.
     pub preserve_fds: u32,
+    /// Whether it is put into a container that is paused, too, where it waits with the others.
+    pub ignore_paused: bool,
+    /// The group below the container's that it is put into, which must be there.
+    pub group: Option<PathBuf>,
 }
 
 /// Runs one more process in the container and returns its pid; it is a child of this process, see
@@ -55,7 +59,7 @@ pub fn exec_while(
     }
     let group = room.groups()?;
     group.expect_whole()?;
-    if group.motion() == Motion::Frozen {
+    if !wanted.ignore_paused && group.motion() == Motion::Frozen {
         let (id, status) = (id.to_owned(), "paused".to_owned());
         return Err(Error::Status { id, status, wanted: "running" });
     }
@@ -67,7 +71,10 @@ pub fn exec_while(
     let console = wanted.console_socket.as_deref().map(create::connect).transpose()?;
     let console = console.map(|socket| spawn::lift(socket, above)).transpose()?;
     let linux = config.linux().clone().unwrap_or_default();
-    let doors = group.doors(above, is_in_user_namespace(&linux)?)?;
+    let doors = match &wanted.group {
+        None => group.doors(above, is_in_user_namespace(&linux)?)?,
+        Some(_) => Doors::shut(),
+    };
     let order = Order {
         id: id.to_owned(),
         bundle: record.state.bundle().clone(),
@@ -83,7 +90,10 @@ pub fn exec_while(
     let mut stage = Stage::spawn(&engine.program, &order_file, &passed, &wanted.stdio, above)?;
     drop((console, doors));
     let first = record.state.pid().unwrap_or(0);
-    let join = |pid| group.join(pid, first);
+    let join = |pid| match &wanted.group {
+        Some(below) => group.join_below(pid, below),
+        None => group.join(pid, first),
+    };
     let done = converse(&mut stage, wanted, &join, is_unwanted);
     stage.reap(&done)?;
     match done.and_then(|()| stage.part()) {

@@ -16,7 +16,7 @@ pub(crate) fn state(order: &Order, status: ContainerState, pid: u32) -> State {
         .set_version(order.spec.version().clone())
         .set_id(order.id.clone())
         .set_status(status)
-        .set_pid(i32::try_from(pid).ok())
+        .set_pid(i32::try_from(pid).ok().filter(|pid| *pid > 0))
         .set_bundle(order.bundle.clone())
         .set_annotations(order.spec.annotations().clone());
     state
@@ -45,11 +45,11 @@ fn run(hook: &Hook, state: &State) -> Result<()> {
     if let Some((name, rest)) = hook.args().as_deref().and_then(<[String]>::split_first) {
         command.arg0(name).args(rest);
     }
-    command.env_clear().stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-    for pair in hook.env().as_deref().unwrap_or_default() {
-        if let Some((name, value)) = pair.split_once('=') {
-            command.env(name, value);
-        }
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    // One that names none has that of the runtime, as everywhere in the field.
+    if let Some(all) = hook.env() {
+        command.env_clear();
+        command.envs(all.iter().filter_map(|pair| pair.split_once('=')));
     }
     let text =
         serde_json::to_vec(state).map_err(std::io::Error::from).doing(|| "write the state")?;

@@ -14,7 +14,8 @@ use crate::stage::Carried;
 use crate::sys::{self, MountAttributes, Reach};
 use crate::targets::{self, Targets};
 use crate::{
-    birth, devices, hooks, init, mounts, namespaces, no_pivot, process, sysctl, terminal, tree,
+    birth, devices, hooks, init, mounts, namespaces, no_pivot, process, schedule, sysctl, terminal,
+    tree,
 };
 use oci_spec::runtime::{ContainerState, Linux, LinuxNamespaceType, Process};
 use rustix::fs::{CWD, Mode, OFlags, StatVfsMountFlags};
@@ -31,6 +32,12 @@ pub(crate) fn run(channel: BorrowedFd<'_>, order: &Order, carried: &Carried) -> 
     // Nobody in the container may look into this process while it is not yet one of theirs.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .doing(|| "hide from tracers")?;
+    if let Task::Enter { process, .. } = &order.task
+        && let Some(list) =
+            process.exec_cpu_affinity().as_ref().and_then(|one| one.initial().as_ref())
+    {
+        schedule::set_processors(list, "initial")?;
+    }
     channel.send(&Message::Here { placed: !carried.outside && step_in(order) })?;
     // Said once the caller knows this process's pid, which it may need to end it.
     channel.expect_go()?;
@@ -67,6 +74,13 @@ pub(crate) fn run(channel: BorrowedFd<'_>, order: &Order, carried: &Carried) -> 
             join_pids(carried)?;
             let prepared = enter(order, &linux, process, carried)?;
             let procfs = outside.map_or_else(Procfs::of_machine, Ok)?;
+            if let Some(list) = process
+                .exec_cpu_affinity()
+                .as_ref()
+                .and_then(|one| one.cpu_affinity_final().as_ref())
+            {
+                schedule::set_processors(list, "final")?;
+            }
             prepared.drop_rights(&linux, &procfs)?;
             match late::fork(&channel, 3 + order.preserve, &[])? {
                 Side::Child(child) => child.act(|| {

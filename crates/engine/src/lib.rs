@@ -29,6 +29,7 @@ mod mapping;
 mod mounts;
 mod namespaces;
 mod no_pivot;
+mod numbers;
 mod one_id;
 mod options;
 mod order;
@@ -39,6 +40,7 @@ mod procfs;
 mod record;
 mod rights;
 mod root;
+mod schedule;
 mod seal;
 pub mod seccomp;
 mod spawn;
@@ -51,6 +53,7 @@ mod targets;
 mod terminal;
 mod tree;
 mod user_namespace;
+mod words;
 
 pub use create::{Create, Unwritten, create};
 pub use enter::{join_user_namespace_of, private_mounts, start_time};
@@ -59,9 +62,10 @@ pub use exec::{Exec, exec, exec_while};
 pub use features::{SPECIFICATION, features};
 pub use groups::{OomWatch, Stats, counts_processes};
 pub use init::INIT;
-pub use life::{Force, delete, kill, list, start, state};
+pub use life::{Details, Force, delete, details, kill, list, process, start, state};
 pub use mapping::{Mapping, Subordinate};
 pub use oversight::{kill_all, oom_watch, pause, paused, processes, resume, stats, update};
+pub use record::parse_process;
 pub use spawn::{Stdio, wait};
 pub use stage::stage;
 pub use sys::close_inherited;
@@ -81,6 +85,8 @@ pub struct Engine {
     pub groups: Groups,
     /// What becomes of limits and device rules that no control group enforces.
     pub unenforced: Unenforced,
+    /// Is told, in a sentence, what the engine leaves out of what was asked.
+    pub tell: fn(&str),
 }
 
 /// Whether containers get control groups.

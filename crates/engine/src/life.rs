@@ -1,15 +1,21 @@
 //! The life of a container after its creation: start, state, signals, end.
 
 use crate::error::{Doing, Error, Result};
-use crate::groups::Group;
+use crate::groups::{Group, Motion};
 use crate::order::{Channel, Message};
-use crate::record::{Access, Record, Room, START_SOCKET};
+use crate::record::{Access, CONFIG_FILE, Record, Room, START_SOCKET};
 use crate::{Engine, create, hooks, sys};
-use oci_spec::runtime::{ContainerState, Hook, Hooks, State};
+use oci_spec::runtime::{ContainerState, Process, State};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::SocketAddrUnix;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
 
+/// How long the end of a creation is waited for by who asks for the state, and how long between two looks.
+const CREATION: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(5);
 /// How long a deletion by force waits for the end of the first process.
 const END_SECONDS: i64 = 10;
 
@@ -48,19 +54,26 @@ pub fn start(engine: &Engine, id: &str) -> Result<()> {
     }
     record.state.set_status(ContainerState::Running);
     room.save(&record)?;
-    run_hooks(&room, &record, Hooks::poststart)
+    let config = room.config()?;
+    let Some(all) = config.hooks() else { return Ok(()) };
+    let begun = hooks::run_all(all.poststart(), &record.state);
+    if begun.is_err() {
+        // One that fails ends the container (runtime-spec, lifecycle). The first error is the one to tell.
+        let _ = take_away(engine, &room, record);
+    }
+    begun
 }
 
-/// Hooks of the runtime's namespace after the start: that one fails ends nothing (runtime-spec, lifecycle,
-/// steps 10 and 13: log a warning and go on), so the error is only that no configuration could be read.
-fn run_hooks(room: &Room, record: &Record, pick: fn(&Hooks) -> &Option<Vec<Hook>>) -> Result<()> {
-    let config = room.config()?;
-    if let Some(all) = config.hooks() {
-        for hook in pick(all).iter().flatten() {
-            let _ = hooks::run_all(&Some(vec![hook.clone()]), &record.state);
+/// Runs the hooks after the end, all of them: one that fails ends nothing and is told (runtime-spec, lifecycle).
+fn run_poststop(engine: &Engine, room: &Room, record: &Record) {
+    // A creation that was broken off has no configuration, and no hooks.
+    let Ok(config) = room.config() else { return };
+    let Some(all) = config.hooks() else { return };
+    for hook in all.poststop().iter().flatten() {
+        if let Err(error) = hooks::run_all(&Some(vec![hook.clone()]), &record.state) {
+            (engine.tell)(&format!("after the end of container {}: {error}", room.id));
         }
     }
-    Ok(())
 }
 
 fn expect(record: &Record, status: ContainerState, wanted: &'static str) -> Result<()> {
@@ -68,13 +81,58 @@ fn expect(record: &Record, status: ContainerState, wanted: &'static str) -> Resu
     if now == status { Ok(()) } else { Err(Error::Status { id, status: now.to_string(), wanted }) }
 }
 
-/// The state of a container, as the specification writes it.
+/// The state of a container, as the specification writes it. Where it is just being created, the end of that is waited
+/// for a while.
 pub fn state(engine: &Engine, id: &str) -> Result<State> {
-    let mut state = Room::open(&engine.root, id, Access::Look)?.load()?.state;
+    let room = Room::open(&engine.root, id, Access::Look)?;
+    let begun = Instant::now();
+    let mut state = loop {
+        let state = room.load()?.state;
+        if *state.status() != ContainerState::Creating || begun.elapsed() > CREATION {
+            break state;
+        }
+        std::thread::sleep(PAUSE);
+    };
     if *state.status() == ContainerState::Stopped {
         state.set_pid(None);
     }
     Ok(state)
+}
+
+/// What is known of a container beside its state.
+#[derive(Clone, Debug)]
+pub struct Details {
+    /// The state.
+    pub state: State,
+    /// Whether it is paused; then the state says that it is running.
+    pub is_paused: bool,
+    /// The root file system.
+    pub rootfs: PathBuf,
+    /// When it was created.
+    pub created: SystemTime,
+    /// The user who created it.
+    pub owner: u32,
+}
+
+/// The state of a container, and what else runtimes of the field tell of one.
+pub fn details(engine: &Engine, id: &str) -> Result<Details> {
+    let state = state(engine, id)?;
+    let room = Room::open(&engine.root, id, Access::Look)?;
+    let is_running = *state.status() == ContainerState::Running;
+    let is_paused = is_running && room.groups()?.motion() == Motion::Frozen;
+    let rootfs = room.config().ok().and_then(|config| Some(config.root().as_ref()?.path().clone()));
+    let rootfs = state.bundle().join(rootfs.unwrap_or_default());
+    // Written once, when the creation begins.
+    let found = std::fs::metadata(room.path.join(CONFIG_FILE));
+    let found = found.doing(|| format!("ask when container {id} was created"))?;
+    let created = found.modified().doing(|| format!("ask when container {id} was created"))?;
+    Ok(Details { state, is_paused, rootfs, created, owner: found.uid() })
+}
+
+/// The process of a container's configuration, which further ones are like.
+pub fn process(engine: &Engine, id: &str) -> Result<Process> {
+    let config = Room::open(&engine.root, id, Access::Look)?.config()?;
+    Ok(config.process().clone().unwrap_or_default())
 }
 
 /// All containers, by their names. One that vanishes meanwhile is left out.
@@ -115,19 +173,23 @@ pub fn delete(engine: &Engine, id: &str, force: Force) -> Result<()> {
         Err(Error::Missing { .. }) if force == Force::Yes => return Ok(()),
         other => other?,
     };
-    let mut record = room.load()?;
+    let record = room.load()?;
     // A container that never started is nobody's work: runtimes of the field end it without force, too.
     if force == Force::No && *record.state.status() == ContainerState::Running {
         expect(&record, ContainerState::Stopped, "stopped")?;
     }
+    take_away(engine, &room, record)
+}
+
+/// Ends what runs of a container, runs its hooks after the end, and removes what is kept of it.
+fn take_away(engine: &Engine, room: &Room, mut record: Record) -> Result<()> {
     let group = room.groups()?;
     if let Some(process) = room.hold(&record)? {
         end(&process, &group)?;
     }
     group.end()?;
     record.state.set_status(ContainerState::Stopped).set_pid(None);
-    // A creation that was broken off has no configuration, and no hooks.
-    let _ = run_hooks(&room, &record, Hooks::poststop);
+    run_poststop(engine, room, &record);
     room.remove()
 }
 

@@ -3,7 +3,7 @@
 use crate::error::{Doing, Error, Result};
 use crate::procfs::Procfs;
 use crate::root::{Links, Root};
-use crate::{apparmor, filter, init, limits, one_id, rights, streams, sys, terminal};
+use crate::{apparmor, filter, init, limits, one_id, rights, schedule, streams, sys, terminal};
 use oci_spec::runtime::{Linux, LinuxPersonalityDomain, Process};
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
@@ -77,15 +77,10 @@ pub(crate) fn lead_session() -> Result<()> {
 
 /// Wishes that would be left out silently otherwise.
 fn refuse_unknown(process: &Process) -> Result<()> {
-    let wished = [
-        (
-            "process.selinuxLabel",
-            process.selinux_label().as_ref().is_some_and(|label| !label.is_empty()),
-        ),
-        ("process.ioPriority", process.io_priority().is_some()),
-        ("process.scheduler", process.scheduler().is_some()),
-        ("process.execCPUAffinity", process.exec_cpu_affinity().is_some()),
-    ];
+    let wished = [(
+        "process.selinuxLabel",
+        process.selinux_label().as_ref().is_some_and(|label| !label.is_empty()),
+    )];
     match wished.iter().find(|(_, wished)| *wished) {
         Some((what, _)) => Err(Error::Unsupported { what: (*what).to_owned() }),
         None => Ok(()),
@@ -205,6 +200,7 @@ impl Prepared<'_> {
             };
             sys::personality(domain).doing(|| "set the personality")?;
         }
+        schedule::apply(process, linux)?;
         limits::apply(process)?;
         one_id::rename(process.user(), procfs)?;
         streams::own_pipes(process);
@@ -234,7 +230,8 @@ impl Prepared<'_> {
             .doing(|| format!("enter the working directory {}", process.cwd().display()))?;
         verify_directory()?;
         sys::reset_signals();
-        let become_it = || sys::execute_path(&self.path, &self.arguments, &self.environment);
+        let become_it =
+            || sys::execute_path(&self.path, &self.arguments, &activated(&self.environment));
         Err(self.failure(if self.init { init::lead(become_it)? } else { become_it() }))
     }
 
@@ -256,6 +253,19 @@ impl Prepared<'_> {
             _ => Error::NotExecutable { program, reason: error.to_string() },
         }
     }
+}
+
+/// The environment of a process that takes over sockets: that they are for this one, the program looks up by its pid
+/// (sd_listen_fds(3)), which is known here at last.
+fn activated(environment: &[CString]) -> Vec<CString> {
+    let is = |pair: &CString, name: &str| pair.to_bytes().starts_with(name.as_bytes());
+    let mut environment = environment.to_vec();
+    if environment.iter().any(|pair| is(pair, "LISTEN_FDS=")) {
+        environment.retain(|pair| !is(pair, "LISTEN_PID="));
+        let pid = CString::new(format!("LISTEN_PID={}", std::process::id()));
+        environment.extend(pid.ok());
+    }
+    environment
 }
 
 fn change_user(process: &Process) -> Result<()> {

@@ -8,10 +8,10 @@
 //!   start.sock        until the start: where the first process waits
 //! ```
 
-use crate::enter;
 use crate::error::{Doing, Error, Result};
 use crate::groups::{Group, Kept};
-use oci_spec::runtime::{ContainerState, Spec, State};
+use crate::{enter, words};
+use oci_spec::runtime::{ContainerState, Process, Spec, State};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -62,7 +62,7 @@ pub(crate) enum Access {
 /// Says whether `id` may be the name of a container.
 pub(crate) fn check_id(id: &str) -> Result<()> {
     let fine = |sign: char| sign.is_ascii_alphanumeric() || matches!(sign, '_' | '+' | '-' | '.');
-    if id.is_empty() || id.len() > ID_LIMIT || !id.chars().all(fine) || id == "." || id == ".." {
+    if id.is_empty() || id.len() > ID_LIMIT || !id.chars().all(fine) || id.starts_with('.') {
         return Err(Error::Id { id: id.to_owned() });
     }
     Ok(())
@@ -164,7 +164,9 @@ impl Room {
     pub(crate) fn load(&self) -> Result<Record> {
         let bytes = match self.read(STATE_FILE) {
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(self.unfinished());
+                let mut state = State::default();
+                state.set_id(self.id.clone()).set_status(self.unfinished());
+                return Ok(Record { state, start_time: 0 });
             }
             other => other?,
         };
@@ -172,6 +174,10 @@ impl Room {
             path: self.path.join(STATE_FILE),
             detail: error.to_string(),
         })?;
+        if *record.state.status() == ContainerState::Creating {
+            record.state.set_status(self.unfinished()).set_pid(None);
+            return Ok(record);
+        }
         let status = if self.hold(&record)?.is_none() {
             ContainerState::Stopped
         } else if self.path.join(START_SOCKET).exists() {
@@ -183,19 +189,17 @@ impl Room {
         Ok(record)
     }
 
-    /// What is told of a container whose creation goes on, or was broken off.
-    fn unfinished(&self) -> Record {
-        let mut state = State::default();
-        state.set_id(self.id.clone());
+    /// Whether the creation of a container goes on, or was broken off.
+    fn unfinished(&self) -> ContainerState {
         let busy =
             rustix::fs::flock(&self.directory, FlockOperation::NonBlockingLockExclusive).is_err();
-        state.set_status(if busy { ContainerState::Creating } else { ContainerState::Stopped });
-        Record { state, start_time: 0 }
+        if busy { ContainerState::Creating } else { ContainerState::Stopped }
     }
 
     /// The configuration as it was at creation.
     pub(crate) fn config(&self) -> Result<Spec> {
-        parse_config(&self.read(CONFIG_FILE)?, &self.path.join(CONFIG_FILE))
+        // What is left out was told at creation.
+        parse_config(&self.read(CONFIG_FILE)?, &self.path.join(CONFIG_FILE), |_| ())
     }
 
     /// Writes which control groups the container has.
@@ -240,10 +244,30 @@ impl AsFd for Room {
     }
 }
 
-/// Reads a configuration's bytes.
-pub(crate) fn parse_config(bytes: &[u8], path: &Path) -> Result<Spec> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| Error::Config { path: path.to_owned(), detail: error.to_string() })
+fn left_out(capability: &str) -> String {
+    format!("the capability {capability} is left out: this engine does not know it")
+}
+
+/// Reads a process as `config.json` has it; `tell` is told what is left out of it.
+pub fn parse_process(bytes: &[u8], tell: fn(&str)) -> serde_json::Result<Process> {
+    let mut value = serde_json::from_slice(bytes)?;
+    for name in words::translate_process(&mut value) {
+        tell(&left_out(&name));
+    }
+    serde_json::from_value(value)
+}
+
+/// Reads a configuration's bytes; `tell` is told what is left out of it.
+pub(crate) fn parse_config(bytes: &[u8], path: &Path, tell: fn(&str)) -> Result<Spec> {
+    let wrong = |error: serde_json::Error| Error::Config {
+        path: path.to_owned(),
+        detail: error.to_string(),
+    };
+    let mut value = serde_json::from_slice(bytes).map_err(wrong)?;
+    for name in words::translate(&mut value) {
+        tell(&left_out(&name));
+    }
+    serde_json::from_value(value).map_err(wrong)
 }
 
 #[cfg(test)]
@@ -255,7 +279,7 @@ mod tests {
         for good in ["a", "A-b_c.d+1"] {
             check_id(good).unwrap();
         }
-        for bad in ["", ".", "..", "a/b", "a b", "é", &"a".repeat(256)] {
+        for bad in ["", ".", "..", ".a", "a/b", "a b", "é", &"a".repeat(256)] {
             assert!(check_id(bad).is_err(), "{bad}");
         }
     }

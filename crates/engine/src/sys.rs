@@ -2,9 +2,13 @@
 #![allow(unsafe_code)]
 
 mod bpf;
+mod schedule;
 mod signals;
 
 pub(crate) use bpf::{attach_device_program, device_programs, load_device_program, open_program};
+pub(crate) use schedule::{
+    SchedulerAttributes, set_affinity, set_io_priority, set_memory_policy, set_scheduler,
+};
 pub(crate) use signals::{
     block_signals, next_signal, reset_signals, restore_signals, signal_process,
 };

@@ -198,6 +198,7 @@ pub fn sweep(directory: &Path) -> Result<()> {
         program: PathBuf::from("/proc/self/exe"),
         groups: Groups::Auto,
         unenforced: Unenforced::Refuse,
+        tell: |_| (),
     };
     let told = |error: corten_engine::Error| RunError::Runtime {
         verb: "end",

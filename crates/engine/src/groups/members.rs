@@ -195,6 +195,21 @@ impl Group {
         Ok(())
     }
 
+    /// Puts one more process into groups below the container's.
+    pub(crate) fn join_below(&self, pid: i32, below: &Path) -> Result<()> {
+        let plain = below.strip_prefix("/").unwrap_or(below);
+        for member in &self.members {
+            let fault = |error| Error::Group {
+                action: "join".to_owned(),
+                path: member.directory.path.join(plain),
+                source: error,
+            };
+            let group = member.directory.child(plain).map_err(fault)?;
+            group.write(PROCESSES, &pid.to_string()).map_err(fault)?;
+        }
+        Ok(())
+    }
+
     /// Lets processes go on that version 1 holds back from dying.
     pub(crate) fn thaw(&self) {
         for member in &self.members {

@@ -214,7 +214,9 @@ mod tests {
     fn planned(resources: serde_json::Value, unenforced: Unenforced) -> Result<Plan> {
         let linux: Linux = serde_json::from_value(json!({ "resources": resources })).unwrap();
         let (root, program) = ("/none".into(), "/none".into());
-        Plan::of(&Engine { root, program, groups: Groups::Off, unenforced }, &linux, "one")
+        let tell: fn(&str) = |_| ();
+        let engine = Engine { root, program, groups: Groups::Off, unenforced, tell };
+        Plan::of(&engine, &linux, "one")
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! the next reload (systemd.resource-control(5)).
 
 use super::Scope;
+use crate::numbers::bits;
 use zbus::wire::{OwnedVariant, Variant};
 
 /// One property of a unit.
@@ -9,8 +10,6 @@ pub(crate) type Property = (String, OwnedVariant);
 
 /// Microseconds of a period of `cpu.max` where none is written.
 const PERIOD: u64 = 100_000;
-/// The most processors and nodes that a list may name.
-const PROCESSORS: usize = 8192;
 
 /// The properties of a new scope.
 pub(super) fn of_scope(scope: &Scope, pid: i32, more: Vec<Property>) -> Vec<Property> {
@@ -51,8 +50,8 @@ pub(crate) fn properties<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>
                 let weight = value.strip_prefix("default ").unwrap_or(value);
                 put(&mut all, "IOWeight", self::number(weight).map(Variant::from));
             }
-            "cpuset.cpus" => put(&mut all, "AllowedCPUs", mask(value).map(Variant::from)),
-            "cpuset.mems" => put(&mut all, "AllowedMemoryNodes", mask(value).map(Variant::from)),
+            "cpuset.cpus" => put(&mut all, "AllowedCPUs", bits(value).map(Variant::from)),
+            "cpuset.mems" => put(&mut all, "AllowedMemoryNodes", bits(value).map(Variant::from)),
             "cpu.max" => {
                 let (quota, period) = value.split_once(' ').unwrap_or((value, ""));
                 let period = self::number(period).unwrap_or(PERIOD).max(1);
@@ -80,25 +79,6 @@ fn number(text: &str) -> Option<u64> {
     if text.trim() == "max" { Some(u64::MAX) } else { text.trim().parse().ok() }
 }
 
-/// A list such as `0-3,7` as bits, the lowest first.
-fn mask(list: &str) -> Option<Vec<u8>> {
-    let mut bits = Vec::new();
-    for range in list.trim().split(',') {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        if last >= PROCESSORS {
-            return None;
-        }
-        for number in first..=last {
-            if bits.len() <= number / 8 {
-                bits.resize(number / 8 + 1, 0);
-            }
-            *bits.get_mut(number / 8)? |= 1_u8 << (number % 8);
-        }
-    }
-    Some(bits)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,8 +101,6 @@ mod tests {
             [is("CPUQuotaPerSecUSec", "U64(500000)"), is("CPUQuotaPeriodUSec", "U64(100000)")]
         );
         assert_eq!(told("io.weight", "default 50"), [is("IOWeight", "U64(50)")]);
-        assert_eq!(mask("0-3,9"), Some(vec![0b1111, 0b10]));
-        assert_eq!(mask("0-99999"), None);
         assert_eq!(told("io.max", "8:0 rbps=1"), []);
         assert_eq!(told("memory.max", "much"), []);
     }

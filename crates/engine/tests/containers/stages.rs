@@ -27,7 +27,13 @@ fn creation(script: &str) -> Option<(tempfile::TempDir, Engine, Create)> {
     });
     std::fs::write(scratch.path().join("config.json"), config.to_string()).unwrap();
     let root = scratch.path().join("state");
-    let engine = Engine { root, program, groups: Groups::Auto, unenforced: Unenforced::Refuse };
+    let engine = Engine {
+        root,
+        program,
+        groups: Groups::Auto,
+        unenforced: Unenforced::Refuse,
+        tell: |_| (),
+    };
     let file = || Some(std::fs::File::options().write(true).open("/dev/null").unwrap().into());
     let stdio = corten_engine::Stdio { input: None, output: file(), error: file() };
     let bundle = scratch.path().to_owned();

@@ -25,7 +25,7 @@ impl Native {
             Enforcement::Waived => Unenforced::Ignore,
         };
         let program = PathBuf::from("/proc/self/exe");
-        Self { engine: Engine { root, program, groups, unenforced } }
+        Self { engine: Engine { root, program, groups, unenforced, tell: |_| () } }
     }
 
     /// Creates a container with variables that are written nowhere.

@@ -2,14 +2,19 @@
 //!
 //! Failures are told on standard error and, as those callers read it, in `--log`.
 
+mod events;
+mod exec;
+mod spec;
+mod told;
 mod words;
 
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use corten_engine::{Engine, Exec, Force, Groups, Stdio, Unenforced};
+use corten_engine::{Create, Engine, Force, Groups, Stdio, Unenforced};
 use corten_run::{Interaction, Relays};
-use oci_spec::runtime::{LinuxResources, Process};
+use oci_spec::runtime::LinuxResources;
 use rustix::fs::{Mode, OFlags};
 
 use super::Outcome;
@@ -17,7 +22,7 @@ use crate::output::print;
 use crate::{Environment, Failure, signal};
 
 pub(super) use words::OciArgs;
-use words::{ExecArgs, GroupsWord, LogFormat, RunArgs, Word};
+use words::{GroupsWord, LogFormat, RunArgs, Word};
 
 /// Most bytes of a file with a process.
 const MAX_PROCESS: u64 = 4 << 20;
@@ -52,6 +57,12 @@ impl Refused {
 /// Acts as a runtime; standard error and the log tell what failed.
 pub(super) fn oci(args: OciArgs, environment: &Environment) -> Result<Outcome, Failure> {
     let (log, format) = (args.log.clone(), args.log_format);
+    // Before anything is done: what fails later shall be found there.
+    if let Some(Err(error)) = log.as_deref().map(open_log) {
+        let path = log.unwrap_or_default();
+        complain(&format!("--log {}: {error}", path.display()), None, format);
+        return Ok(Outcome::Process(1));
+    }
     match act(args, environment) {
         Ok(code) => Ok(Outcome::Process(code)),
         Err(refused) => {
@@ -71,14 +82,25 @@ fn complain(text: &str, log: Option<PathBuf>, format: LogFormat) {
         LogFormat::Json => serde_json::json!({ "level": "error", "msg": text }).to_string(),
         LogFormat::Text => format!("level=error msg={text:?}"),
     };
+    if let Err(error) =
+        open_log(&log).and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()))
+    {
+        let _ = writeln!(err, "error: {}: writing failed: {error}", log.display());
+    }
+}
+
+/// Opens the log to be written at its end.
+fn open_log(log: &Path) -> std::io::Result<std::fs::File> {
     // Its directory may be anybody's: no link is followed.
     let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC;
     let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let opened = rustix::fs::open(&log, flags, Mode::RUSR | Mode::WUSR);
-    let opened = opened.map(std::fs::File::from).map_err(std::io::Error::from);
-    if let Err(error) = opened.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes())) {
-        let _ = writeln!(err, "error: {}: writing failed: {error}", log.display());
-    }
+    Ok(rustix::fs::open(log, flags, Mode::RUSR | Mode::WUSR)?.into())
+}
+
+/// Tells what is left out of what was asked.
+fn warn(text: &str) {
+    // Nobody is left to tell when standard error is gone.
+    let _ = writeln!(std::io::stderr().lock(), "warning: {}", crate::plain::plain(text));
 }
 
 fn engine(args: &OciArgs, environment: &Environment) -> Result<Engine, Refused> {
@@ -100,7 +122,7 @@ fn engine(args: &OciArgs, environment: &Environment) -> Result<Engine, Refused> 
     };
     let root = args.root.clone().unwrap_or_else(|| environment.run_directory().join("oci"));
     let program = PathBuf::from("/proc/self/exe");
-    Ok(Engine { root, program, groups, unenforced })
+    Ok(Engine { root, program, groups, unenforced, tell: warn })
 }
 
 fn act(args: OciArgs, environment: &Environment) -> Result<u8, Refused> {
@@ -116,11 +138,16 @@ fn act(args: OciArgs, environment: &Environment) -> Result<u8, Refused> {
         return Err("a word is missing: create, start, state, kill, delete, …".to_owned().into());
     };
     match word {
-        Word::Create(args) => corten_engine::create(&engine, &args.wanted()).map(drop)?,
+        Word::Create(args) => {
+            let wanted = activated(args.wanted(), environment);
+            corten_engine::create(&engine, &wanted).map(drop)?;
+        }
         Word::Start(args) => corten_engine::start(&engine, &args.id)?,
-        Word::Run(args) => return run(&engine, args),
-        Word::State(args) => return told(&corten_engine::state(&engine, &args.id)?),
-        Word::List(_) => return told(&corten_engine::list(&engine)?),
+        Word::Run(args) => return run(&engine, args, environment),
+        Word::State(args) => {
+            return told(&told::state(&corten_engine::details(&engine, &args.id)?));
+        }
+        Word::List(args) => return told::list(&engine, &args),
         Word::Kill(args) => {
             let signal = signal::number(&args.signal);
             let signal = signal.ok_or_else(|| format!("{}: no such signal", args.signal))?;
@@ -132,17 +159,21 @@ fn act(args: OciArgs, environment: &Environment) -> Result<u8, Refused> {
         }
         Word::Pause(args) => corten_engine::pause(&engine, &args.id)?,
         Word::Resume(args) => corten_engine::resume(&engine, &args.id)?,
-        Word::Ps(args) => return told(&corten_engine::processes(&engine, &args.id)?),
+        Word::Ps(args) => return told::processes(&engine, &args),
         Word::Update(args) => {
-            let resources = resources(&args.resources)?;
+            let mut resources =
+                args.resources.as_deref().map(resources).transpose()?.unwrap_or_default();
+            args.limits.add_to(&mut resources);
             corten_engine::update(&engine, &args.id, &resources)?;
         }
         Word::Delete(args) => {
             let force = if args.force { Force::Yes } else { Force::No };
             corten_engine::delete(&engine, &args.id, force)?;
         }
-        Word::Exec(args) => return exec(&engine, args),
+        Word::Exec(args) => return exec::exec(&engine, args),
         Word::Features => return told(&corten_engine::features()),
+        Word::Spec(args) => spec::write(&args)?,
+        Word::Events(args) => return events::events(&engine, &args),
     }
     Ok(0)
 }
@@ -179,8 +210,20 @@ fn streams(watched: bool) -> Result<(Stdio, Relays), Refused> {
     Ok((Stdio { input: streams.stdin, output, error }, relays))
 }
 
-fn run(engine: &Engine, args: RunArgs) -> Result<u8, Refused> {
-    let mut wanted = args.create.wanted();
+/// Hands on the sockets that a service manager opened for this process (sd_listen_fds(3)).
+fn activated(mut wanted: Create, environment: &Environment) -> Create {
+    let count = environment.variable("LISTEN_FDS").and_then(|count| count.parse::<u32>().ok());
+    let Some(count) = count.filter(|count| *count > 0) else { return wanted };
+    wanted.preserve_fds = wanted.preserve_fds.saturating_add(count);
+    for name in ["LISTEN_FDS", "LISTEN_FDNAMES"] {
+        let value = environment.variable(name).map(|value| (name.to_owned(), value.to_owned()));
+        wanted.env.0.extend(value);
+    }
+    wanted
+}
+
+fn run(engine: &Engine, args: RunArgs, environment: &Environment) -> Result<u8, Refused> {
+    let mut wanted = activated(args.create.wanted(), environment);
     let (stdio, relays) = streams(!args.detach && wanted.console_socket.is_none())?;
     wanted.stdio = stdio;
     let state = corten_engine::create(engine, &wanted)?;
@@ -191,47 +234,22 @@ fn run(engine: &Engine, args: RunArgs) -> Result<u8, Refused> {
         return Ok(0);
     }
     let code = corten_engine::wait(state.pid().unwrap_or(0));
-    corten_engine::delete(engine, &wanted.id, Force::Yes)?;
+    if !args.keep || started.is_err() {
+        corten_engine::delete(engine, &wanted.id, Force::Yes)?;
+    }
     started?;
     relays.finish(&|| false).map_err(|error| error.to_string())?;
     Ok(code?)
 }
 
-fn exec(engine: &Engine, args: ExecArgs) -> Result<u8, Refused> {
-    let process = match &args.process {
-        Some(file) => read_process(file)?,
-        None => plain_process(&args)?,
-    };
-    let (stdio, relays) = streams(!args.detach && args.console_socket.is_none())?;
-    let wanted = Exec {
-        process,
-        console_socket: args.console_socket,
-        pid_file: args.pid_file,
-        preserve_fds: args.preserve_fds,
-        stdio,
-    };
-    let pid = corten_engine::exec(engine, &args.id, &wanted)?;
-    // Closes this side of the streams.
-    drop(wanted);
-    if args.detach {
-        return Ok(0);
-    }
-    let code = corten_engine::wait(pid)?;
-    relays.finish(&|| false).map_err(|error| error.to_string())?;
-    Ok(code)
-}
-
 fn resources(file: &Path) -> Result<LinuxResources, Refused> {
     let file = if file.as_os_str() == "-" { Path::new("/dev/stdin") } else { file };
-    read_json(file, "no limits")
+    let parsed = serde_json::from_slice(&read(file)?);
+    parsed.map_err(|error| format!("{}: no limits: {error}", file.display()).into())
 }
 
-fn read_process(file: &Path) -> Result<Process, Refused> {
-    read_json(file, "no process")
-}
-
-/// What a file of bounded size says; `none` tells that it says something else.
-fn read_json<T: serde::de::DeserializeOwned>(file: &Path, none: &str) -> Result<T, Refused> {
+/// What a file of bounded size says.
+fn read(file: &Path) -> Result<Vec<u8>, Refused> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
     let failed = |error: std::io::Error| format!("{}: {error}", file.display());
@@ -240,31 +258,52 @@ fn read_json<T: serde::de::DeserializeOwned>(file: &Path, none: &str) -> Result<
     if u64::try_from(read).unwrap_or(u64::MAX) > MAX_PROCESS {
         return Err(format!("{}: larger than {MAX_PROCESS} bytes", file.display()).into());
     }
-    let parsed = serde_json::from_slice(&bytes);
-    parsed.map_err(|error| format!("{}: {none}: {error}", file.display()).into())
+    Ok(bytes)
 }
 
-fn plain_process(args: &ExecArgs) -> Result<Process, Refused> {
-    let mut process = Process::default();
-    process.set_args(Some(args.command.clone()));
-    process.set_cwd(args.cwd.clone());
-    process.set_rlimits(None);
-    process.env_mut().get_or_insert_default().extend(args.env.iter().cloned());
-    process.set_terminal(Some(args.tty));
-    if let Some(user) = &args.user {
-        let (uid, gid) = user.split_once(':').unwrap_or((user, "0"));
-        let none = |word: &str| format!("{word}: no user or group number");
-        let id = |word: &str| corten_spec::parse_owner_id(word).ok_or_else(|| none(word));
-        process.user_mut().set_uid(id(uid)?).set_gid(id(gid)?);
-    }
-    Ok(process)
-}
-
-/// The words of a runtime that is called by the name `corten-oci`: those of `corten oci`.
-pub(super) fn by_name(mut words: Vec<std::ffi::OsString>) -> Vec<std::ffi::OsString> {
-    let name = words.first().map(PathBuf::from).and_then(|path| path.file_name().map(Into::into));
-    if name.is_some_and(|name: std::ffi::OsString| name == "corten-oci") {
+/// The words of a runtime that is called by the name `corten-oci`: those of `corten oci`. Among them `--config`, which
+/// otherwise is corten's own configuration, is that of a container, as in every runtime.
+pub(super) fn by_name(mut words: Vec<OsString>) -> Vec<OsString> {
+    let name =
+        words.first().map(PathBuf::from).and_then(|path| path.file_name().map(OsString::from));
+    if name.is_some_and(|name| name == "corten-oci") {
         words.insert(1, "oci".into());
     }
+    if words.get(1).is_none_or(|word| word != "oci") {
+        return words;
+    }
+    let begins = words.iter().position(|word| word == "create" || word == "run");
+    for word in words.iter_mut().skip(begins.unwrap_or(usize::MAX)) {
+        if word == "--config" {
+            *word = "--config-file".into();
+        } else if let Some(file) = word.to_str().and_then(|word| word.strip_prefix("--config=")) {
+            *word = format!("--config-file={file}").into();
+        }
+    }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_of_a_runtime_is_that_of_a_container() {
+        let told = |text: &str| {
+            let words = by_name(text.split(' ').map(OsString::from).collect());
+            words
+                .iter()
+                .map(|word| word.to_string_lossy().into_owned())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(
+            told("/x/corten-oci run --config a b"),
+            "/x/corten-oci oci run --config-file a b"
+        );
+        assert_eq!(told("corten oci create --config=a b"), "corten oci create --config-file=a b");
+        assert_eq!(told("corten --config a oci run b"), "corten --config a oci run b");
+        assert_eq!(told("corten oci state --config a b"), "corten oci state --config a b");
+        assert_eq!(told("corten run --config a"), "corten run --config a");
+    }
 }

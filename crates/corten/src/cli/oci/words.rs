@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use corten_engine::Create;
+use oci_spec::runtime::{LinuxPids, LinuxResources};
 
 /// Act as an OCI runtime, for podman, containerd and their like
 #[derive(Args)]
@@ -90,6 +91,39 @@ pub(super) enum Word {
     Exec(ExecArgs),
     /// Print what this runtime can do (features.md)
     Features,
+    /// Write a config.json to begin with
+    Spec(SpecArgs),
+    /// Print what a container uses, and when its memory runs out
+    Events(EventsArgs),
+}
+
+#[derive(Args)]
+pub(super) struct SpecArgs {
+    /// Directory of the bundle.
+    #[arg(long, short, default_value = ".")]
+    pub(super) bundle: PathBuf,
+    /// For an ordinary user: in a user namespace of its own.
+    #[arg(long)]
+    pub(super) rootless: bool,
+}
+
+#[derive(Args)]
+pub(super) struct EventsArgs {
+    /// Print what it uses once, and end.
+    #[arg(long)]
+    pub(super) stats: bool,
+    /// How long between two looks: a number and s, m or h.
+    #[arg(long, default_value = "5s", value_parser = crate::cli::words::span)]
+    pub(super) interval: std::time::Duration,
+    /// Name of the container.
+    pub(super) id: String,
+}
+
+/// How a list is printed.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Table,
+    Json,
 }
 
 #[derive(Args)]
@@ -103,6 +137,9 @@ pub(super) struct CreateArgs {
     /// Directory of the bundle.
     #[arg(long, short, default_value = ".")]
     pub(super) bundle: PathBuf,
+    /// File with the configuration, in place of the bundle's config.json; --config after `oci` means this one.
+    #[arg(long, short = 'f', value_name = "FILE")]
+    pub(super) config_file: Option<PathBuf>,
     /// Socket that takes the master of the terminal.
     #[arg(long)]
     pub(super) console_socket: Option<PathBuf>,
@@ -127,6 +164,7 @@ impl CreateArgs {
         Create {
             id: self.id,
             bundle: self.bundle,
+            config: self.config_file,
             console_socket: self.console_socket,
             pid_file: self.pid_file,
             preserve_fds: self.preserve_fds,
@@ -143,20 +181,26 @@ pub(super) struct RunArgs {
     /// Leave it running.
     #[arg(long, short)]
     pub(super) detach: bool,
+    /// Keep what is known of it when it has ended, until it is deleted.
+    #[arg(long)]
+    pub(super) keep: bool,
 }
 
 #[derive(Args)]
 pub(super) struct ListArgs {
-    /// How to print: json.
-    #[arg(long, short, default_value = "json")]
-    pub(super) format: String,
+    /// How to print: table, or json.
+    #[arg(long, short, value_enum, default_value = "table")]
+    pub(super) format: Format,
+    /// Print the names alone.
+    #[arg(long, short)]
+    pub(super) quiet: bool,
 }
 
 #[derive(Args)]
 pub(super) struct PsArgs {
-    /// How to print: json.
-    #[arg(long, short, default_value = "json")]
-    pub(super) format: String,
+    /// How to print: table, or json.
+    #[arg(long, short, value_enum, default_value = "table")]
+    pub(super) format: Format,
     /// Name of the container.
     pub(super) id: String,
 }
@@ -165,7 +209,9 @@ pub(super) struct PsArgs {
 pub(super) struct UpdateArgs {
     /// File with the limits (config-linux.md, resources); - is standard input.
     #[arg(long, short)]
-    pub(super) resources: PathBuf,
+    pub(super) resources: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) limits: LimitFlags,
     /// Name of the container.
     pub(super) id: String,
 }
@@ -211,18 +257,125 @@ pub(super) struct ExecArgs {
     /// Give it a terminal.
     #[arg(long, short)]
     pub(super) tty: bool,
-    /// Directory it starts in.
-    #[arg(long, default_value = "/")]
-    pub(super) cwd: PathBuf,
+    /// Directory it starts in, in place of the container's.
+    #[arg(long)]
+    pub(super) cwd: Option<PathBuf>,
     /// A variable; may repeat.
     #[arg(long, short)]
     pub(super) env: Vec<String>,
-    /// User and group, by number.
+    /// User and group, by number, in place of the container's.
     #[arg(long, short, value_name = "UID[:GID]")]
     pub(super) user: Option<String>,
+    /// A group more, by number; may repeat.
+    #[arg(long, short = 'g', value_name = "GID")]
+    pub(super) additional_gids: Vec<u32>,
+    /// A capability more; may repeat.
+    #[arg(long, short, value_name = "CAPABILITY")]
+    pub(super) cap: Vec<String>,
+    /// Let it win no privileges by executing something.
+    #[arg(long)]
+    pub(super) no_new_privs: bool,
+    /// Its AppArmor profile, in place of the container's.
+    #[arg(long, value_name = "PROFILE")]
+    pub(super) apparmor: Option<String>,
+    /// Its SELinux label, in place of the container's.
+    #[arg(long, value_name = "LABEL")]
+    pub(super) process_label: Option<String>,
+    /// The control group below the container's that it is put into.
+    #[arg(long, value_name = "PATH")]
+    pub(super) cgroup: Option<PathBuf>,
+    /// Put it into a container that is paused, too.
+    #[arg(long)]
+    pub(super) ignore_paused: bool,
     /// Name of the container.
     pub(super) id: String,
     /// The program and its arguments.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(super) command: Vec<String>,
+}
+
+/// Limits by flags, as the runtimes of the field have them.
+#[derive(Args)]
+pub(super) struct LimitFlags {
+    /// Most memory, such as 512m.
+    #[arg(long, value_name = "SIZE", value_parser = crate::cli::words::swap, allow_negative_numbers = true)]
+    pub(super) memory: Option<i64>,
+    /// Memory that is left to it as long as there is some.
+    #[arg(long, value_name = "SIZE", value_parser = crate::cli::words::swap, allow_negative_numbers = true)]
+    pub(super) memory_reservation: Option<i64>,
+    /// Most memory and swap together; -1 for no limit.
+    #[arg(long, value_name = "SIZE", value_parser = crate::cli::words::swap, allow_negative_numbers = true)]
+    pub(super) memory_swap: Option<i64>,
+    /// Share of the processors beside others.
+    #[arg(long, alias = "cpu-shares", value_name = "NUMBER")]
+    pub(super) cpu_share: Option<u64>,
+    /// Microseconds of processor time in a period; -1 for no limit.
+    #[arg(long, value_name = "MICROSECONDS", allow_negative_numbers = true)]
+    pub(super) cpu_quota: Option<i64>,
+    /// Microseconds of a period.
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub(super) cpu_period: Option<u64>,
+    /// Microseconds that may be used beyond the quota.
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub(super) cpu_burst: Option<u64>,
+    /// Microseconds of real time in a period.
+    #[arg(long, value_name = "MICROSECONDS", allow_negative_numbers = true)]
+    pub(super) cpu_rt_runtime: Option<i64>,
+    /// Microseconds of a period of real time.
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub(super) cpu_rt_period: Option<u64>,
+    /// 1: only what others leave of the processors.
+    #[arg(long, value_name = "0|1")]
+    pub(super) cpu_idle: Option<i64>,
+    /// Processors it may use, such as 0-3,7.
+    #[arg(long, value_name = "LIST")]
+    pub(super) cpuset_cpus: Option<String>,
+    /// Memory nodes it may use.
+    #[arg(long, value_name = "LIST")]
+    pub(super) cpuset_mems: Option<String>,
+    /// Most processes; -1 for no limit.
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub(super) pids_limit: Option<i64>,
+    /// Share of reads and writes beside others, from 10 to 1000.
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) blkio_weight: Option<u16>,
+}
+
+impl LimitFlags {
+    /// Adds what the flags say.
+    pub(super) fn add_to(&self, resources: &mut LinuxResources) {
+        let memory = [self.memory, self.memory_reservation, self.memory_swap];
+        if memory.iter().any(Option::is_some) {
+            let mut all = resources.memory().unwrap_or_default();
+            let [limit, reservation, swap] = memory;
+            all.set_limit(limit.or(all.limit()));
+            all.set_reservation(reservation.or(all.reservation()));
+            all.set_swap(swap.or(all.swap()));
+            resources.set_memory(Some(all));
+        }
+        let mut cpu = resources.cpu().clone().unwrap_or_default();
+        let before = cpu.clone();
+        cpu.set_shares(self.cpu_share.or(cpu.shares()));
+        cpu.set_quota(self.cpu_quota.or(cpu.quota()));
+        cpu.set_period(self.cpu_period.or(cpu.period()));
+        cpu.set_burst(self.cpu_burst.or(cpu.burst()));
+        cpu.set_realtime_runtime(self.cpu_rt_runtime.or(cpu.realtime_runtime()));
+        cpu.set_realtime_period(self.cpu_rt_period.or(cpu.realtime_period()));
+        cpu.set_idle(self.cpu_idle.or(cpu.idle()));
+        cpu.set_cpus(self.cpuset_cpus.clone().or(cpu.cpus().clone()));
+        cpu.set_mems(self.cpuset_mems.clone().or(cpu.mems().clone()));
+        if cpu != before {
+            resources.set_cpu(Some(cpu));
+        }
+        if let Some(limit) = self.pids_limit {
+            let mut pids = LinuxPids::default();
+            pids.set_limit(limit);
+            resources.set_pids(Some(pids));
+        }
+        if let Some(weight) = self.blkio_weight {
+            let mut block = resources.block_io().clone().unwrap_or_default();
+            block.set_weight(Some(weight));
+            resources.set_block_io(Some(block));
+        }
+    }
 }
