@@ -3,7 +3,7 @@
 use crate::error::{Doing, Error, Result};
 use crate::own::{NodeKind, Own, make_node};
 use crate::root::{Links, Root};
-use crate::sys::Reach;
+use crate::sys::{MountAttributes, Reach};
 use crate::targets::{Identity, Targets};
 use crate::tree;
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType};
@@ -154,7 +154,10 @@ fn borrowed(node: &Node) -> Result<OwnedFd> {
             what: format!("the device {shown}, which this machine has otherwise"),
         });
     }
-    tree::read_only(&copy, Reach::One, &format!("the machine's device {shown}"))?;
+    let what = format!("the machine's device {shown}");
+    tree::read_only(&copy, Reach::One, &what)?;
+    let set = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
+    tree::change(&copy, Reach::One, MountAttributes { set, ..MountAttributes::default() }, &what)?;
     Ok(copy)
 }
 

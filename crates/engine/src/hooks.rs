@@ -64,7 +64,11 @@ fn run(hook: &Hook, state: &State) -> Result<()> {
         return Err(failed(format!("did not end within {} s", timeout.unwrap_or(0))));
     }
     let status = child.wait().map_err(|error| failed(error.to_string()))?;
-    if status.success() { Ok(()) } else { Err(failed(format!("ended with {status}"))) }
+    match (status.success(), status.code()) {
+        (true, _) => Ok(()),
+        (false, Some(code)) => Err(failed(format!("hook failed with exit code {code}"))),
+        (false, None) => Err(failed(format!("hook ended with {status}"))),
+    }
 }
 
 fn ends_in_time(child: &Child, timeout: Option<i64>) -> Result<bool> {

@@ -4,8 +4,8 @@ use crate::error::{Doing, Error, Result};
 use crate::groups::{Group, Motion};
 use crate::order::{Channel, Message};
 use crate::record::{Access, CONFIG_FILE, Record, Room, START_SOCKET};
-use crate::{Engine, create, hooks, sys};
-use oci_spec::runtime::{ContainerState, Process, State};
+use crate::{Engine, create, hooks, namespaces, sys};
+use oci_spec::runtime::{ContainerState, LinuxNamespaceType, Process, State};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::SocketAddrUnix;
 use std::os::fd::OwnedFd;
@@ -71,7 +71,11 @@ fn run_poststop(engine: &Engine, room: &Room, record: &Record) {
     let Some(all) = config.hooks() else { return };
     for hook in all.poststop().iter().flatten() {
         if let Err(error) = hooks::run_all(&Some(vec![hook.clone()]), &record.state) {
-            (engine.tell)(&format!("after the end of container {}: {error}", room.id));
+            let told = match error {
+                Error::Hook { path, detail } => format!("{detail}: {}", path.display()),
+                other => format!("hook: {other}"),
+            };
+            (engine.tell)(&format!("container {}: poststop {told}", room.id));
         }
     }
 }
@@ -147,7 +151,8 @@ pub fn list(engine: &Engine) -> Result<Vec<State>> {
     Ok(states)
 }
 
-/// Sends a signal to the first process. Its end is the end of all in a pid namespace of its own.
+/// Sends a signal to the first process. Its end is the end of all in a pid namespace of its own; without one, SIGKILL
+/// goes to all processes of the container's control groups.
 pub fn kill(engine: &Engine, id: &str, signal: i32) -> Result<()> {
     let room = Room::open(&engine.root, id, Access::Look)?;
     let record = room.load()?;
@@ -156,13 +161,24 @@ pub fn kill(engine: &Engine, id: &str, signal: i32) -> Result<()> {
             sys::signal(&process, signal)
                 .doing(|| format!("send signal {signal} to container {id}"))?;
             if signal == libc::SIGKILL {
+                let group = room.groups()?;
                 // In version 1 a paused process rests until it is let out, even from dying.
-                room.groups()?.thaw();
+                group.thaw();
+                if !group.members.is_empty() && !has_own_pids(&room)? {
+                    group.kill()?;
+                }
             }
             Ok(())
         }
         None => expect(&record, ContainerState::Running, "created or running"),
     }
+}
+
+/// Whether the container's processes end with its first one.
+fn has_own_pids(room: &Room) -> Result<bool> {
+    let config = room.config()?;
+    let linux = config.linux().as_ref();
+    Ok(linux.is_some_and(|linux| namespaces::creates(linux, LinuxNamespaceType::Pid)))
 }
 
 /// Deletes what is left of a container, and runs its poststop hooks. Ends whatever runs in its control groups

@@ -179,6 +179,10 @@ fn outer_create(
     let new_user = namespaces::creates(linux, LinuxNamespaceType::User);
     if new_user {
         take_sources(order, &mut carried, keep);
+        // Those of somebody else's user namespace are joined with the rights there, which end with the new one; the
+        // others, which only the new one's root may join, after it.
+        joined
+            .retain(|(kind, file)| *kind == libc::CLONE_NEWUSER || sys::join(file, *kind).is_err());
         sys::unshare(libc::CLONE_NEWUSER).doing(|| "make a user namespace")?;
         channel.send(&Message::Map)?;
         channel.expect_go()?;

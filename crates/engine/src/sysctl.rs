@@ -6,13 +6,23 @@ use crate::procfs::Procfs;
 use oci_spec::runtime::{Linux, LinuxNamespaceType};
 
 /// Writes the settings of the configuration.
-pub(crate) fn apply(linux: &Linux) -> Result<()> {
+pub(crate) fn apply(linux: &Linux, has_domainname: bool) -> Result<()> {
     let Some(settings) = linux.sysctl().as_ref().filter(|settings| !settings.is_empty()) else {
         return Ok(());
     };
     let procfs = Procfs::of_machine()?;
     for (name, value) in settings {
         let path = path(name);
+        // Two words for one thing, of which one would win silently.
+        let other = match path.as_str() {
+            "kernel/hostname" => Some("hostname"),
+            "kernel/domainname" if has_domainname => Some("domainname"),
+            _ => None,
+        };
+        if let Some(other) = other {
+            let what = format!("sysctl {name}: the configuration's {other} sets it");
+            return Err(Error::Unsupported { what });
+        }
         match owner(&path) {
             Some(kind) if namespaces::has(linux, kind) => {}
             _ => {

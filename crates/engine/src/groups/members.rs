@@ -198,16 +198,31 @@ impl Group {
     /// Puts one more process into groups below the container's.
     pub(crate) fn join_below(&self, pid: i32, below: &Path) -> Result<()> {
         let plain = below.strip_prefix("/").unwrap_or(below);
+        let mut missing = None;
+        let mut is_in = false;
         for member in &self.members {
             let fault = |error| Error::Group {
                 action: "join".to_owned(),
                 path: member.directory.path.join(plain),
                 source: error,
             };
-            let group = member.directory.child(plain).map_err(fault)?;
+            let group = match member.directory.child(plain) {
+                // In version 1 whoever made it made it in some hierarchies alone, most of the time.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    missing = Some(fault(error));
+                    member.directory.child(Path::new("")).map_err(fault)?
+                }
+                other => {
+                    is_in = true;
+                    other.map_err(fault)?
+                }
+            };
             group.write(PROCESSES, &pid.to_string()).map_err(fault)?;
         }
-        Ok(())
+        match missing {
+            Some(error) if !is_in => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Lets processes go on that version 1 holds back from dying.

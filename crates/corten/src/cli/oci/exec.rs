@@ -46,7 +46,12 @@ fn like_the_containers(mut process: Process, args: &ExecArgs) -> Result<Process,
     if let Some(cwd) = &args.cwd {
         process.set_cwd(cwd.clone());
     }
-    process.env_mut().get_or_insert_default().extend(args.env.iter().cloned());
+    let env = process.env_mut().get_or_insert_default();
+    for pair in &args.env {
+        let name = pair.split_once('=').map_or(pair.as_str(), |(name, _)| name);
+        env.retain(|known| known.split_once('=').is_none_or(|(known, _)| known != name));
+        env.push(pair.clone());
+    }
     if let Some(user) = &args.user {
         let (uid, gid) =
             user.split_once(':').map_or((user.as_str(), None), |(uid, gid)| (uid, Some(gid)));
