@@ -40,6 +40,10 @@ bench-copy *ARGS:
 bench-run *ARGS:
     ./benches/run.sh {{ ARGS }}
 
+# Everything that needs systemd, control groups v2 or AppArmor, on the machine that shared/machine boots.
+machine:
+    .ci/machine all
+
 # Two binaries of corten beside each other: what a change costs.
 bench-versions OLD NEW *ARGS:
     benches/versions.sh {{ OLD }} {{ NEW }} {{ ARGS }}

@@ -159,7 +159,8 @@ fn build<'a>(
     }
     let (root, own) = take_root(order, linux, carried)?;
     let targets = Targets::of(&root)?;
-    mount_all(Inside { root: &root, targets: &targets }, order, linux, carried)?;
+    let inside = Inside { root: &root, targets: &targets, linux };
+    mount_all(inside, order, linux, carried)?;
     if !has_own_dev(order) {
         let place = Workplace { root: &root, own: &own, targets: &targets };
         devices::make(&place, linux.devices().as_deref().unwrap_or_default())?;

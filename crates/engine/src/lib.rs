@@ -20,6 +20,7 @@ mod features;
 mod filter;
 mod groups;
 mod hooks;
+mod idmap;
 mod init;
 mod inner;
 mod late;

@@ -7,8 +7,8 @@ use crate::own::Own;
 use crate::root::{Links, Root};
 use crate::sys::{MountAttributes, Reach};
 use crate::targets::{Nature, Targets};
-use crate::{cgroup_view, copy_up, tree};
-use oci_spec::runtime::Mount;
+use crate::{cgroup_view, copy_up, idmap, tree};
+use oci_spec::runtime::{Linux, Mount};
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
@@ -19,6 +19,7 @@ use std::path::Path;
 pub(crate) struct Inside<'a> {
     pub(crate) root: &'a Root,
     pub(crate) targets: &'a Targets,
+    pub(crate) linux: &'a Linux,
 }
 
 impl Inside<'_> {
@@ -46,14 +47,15 @@ pub(crate) fn mount(
     sight: Sight,
 ) -> Result<()> {
     let options = options::parse(mount.options().as_deref().unwrap_or_default());
-    if options.idmap || mount.uid_mappings().as_ref().is_some_and(|mappings| !mappings.is_empty()) {
-        return Err(Error::Unsupported {
-            what: format!("an id-mapped mount at {}", mount.destination().display()),
-        });
-    }
     let kind = mount.typ().as_deref().unwrap_or("none");
+    let is_bind = options.bind.is_some() || kind == "bind";
+    if !is_bind && idmap::is_wanted(mount, &options) {
+        let shown = mount.destination().display();
+        let what = format!("an id-mapped mount at {shown} that is no bind");
+        return Err(Error::Unsupported { what });
+    }
     match kind {
-        _ if options.bind.is_some() || kind == "bind" => bind(inside, mount, &options, source),
+        _ if is_bind => bind(inside, mount, &options, source),
         "cgroup" | "cgroup2" => {
             let view = cgroup_view::make(&options, sight)?;
             let place = inside.directory(mount.destination(), Links::Follow)?;
@@ -154,8 +156,14 @@ fn bind(
     let carried = source.is_some();
     let made = match source {
         Some(made) => made,
-        None => tree::copy_path(from, reach)
-            .doing(|| format!("copy the mount of {}", from.display()))?,
+        None => {
+            let made = tree::copy_path(from, reach)
+                .doing(|| format!("copy the mount of {}", from.display()))?;
+            if idmap::is_wanted(mount, options) {
+                idmap::apply(&made, mount, options, inside.linux)?;
+            }
+            made
+        }
     };
     if let Some(first) = first_propagation(options, carried) {
         tree::propagate(&made, Reach::Tree, first, "a bind")?;

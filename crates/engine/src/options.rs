@@ -16,7 +16,7 @@ pub(crate) struct Options {
     /// What is for the file system: names, some with a value.
     pub(crate) data: Vec<(String, Option<String>)>,
     /// `idmap` or `ridmap` stands there.
-    pub(crate) idmap: bool,
+    pub(crate) idmap: Option<Reach>,
 }
 
 /// Whether a bind mount takes what is mounted below along.
@@ -85,7 +85,8 @@ fn parse_rest(word: &str, options: &mut Options) {
     match word {
         "bind" => options.bind = Some(options.bind.unwrap_or(Bind::One)),
         "rbind" => options.bind = Some(Bind::Tree),
-        "idmap" | "ridmap" => options.idmap = true,
+        "idmap" => options.idmap = Some(Reach::One),
+        "ridmap" => options.idmap = Some(Reach::Tree),
         // Words for tools at boot, and the name of the default.
         "" | "defaults" | "auto" | "noauto" | "user" | "nouser" | "async" | "loud" => {}
         other => match other.split_once('=') {

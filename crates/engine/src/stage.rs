@@ -8,7 +8,7 @@ use crate::namespaces;
 use crate::order::{Channel, Message, Order, Task, read_order};
 use crate::procfs::Procfs;
 use crate::sys::{self, Reach};
-use crate::{inner, limits, seal, tree};
+use crate::{idmap, inner, limits, seal, tree};
 use oci_spec::runtime::{Linux, LinuxNamespaceType};
 use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
@@ -178,7 +178,7 @@ fn outer_create(
     }
     let new_user = namespaces::creates(linux, LinuxNamespaceType::User);
     if new_user {
-        take_sources(order, &mut carried, keep);
+        take_sources(order, linux, &mut carried, keep)?;
         // Those of somebody else's user namespace are joined with the rights there, which end with the new one; the
         // others, which only the new one's root may join, after it.
         joined
@@ -207,7 +207,12 @@ fn outer_create(
 
 /// Opens the root and the sources of binds while this process may still read what the ids of the container
 /// may not reach. Where it may not do that either, the inner stage opens them by path.
-fn take_sources(order: &Order, carried: &mut Carried, keep: &mut Vec<OwnedFd>) {
+fn take_sources(
+    order: &Order,
+    linux: &Linux,
+    carried: &mut Carried,
+    keep: &mut Vec<OwnedFd>,
+) -> Result<()> {
     if let Some(root) = order.spec.root()
         && let Ok(mount) = tree::copy_path(&order.bundle.join(root.path()), Reach::Tree)
     {
@@ -218,11 +223,15 @@ fn take_sources(order: &Order, carried: &mut Carried, keep: &mut Vec<OwnedFd>) {
         let options = crate::options::parse(mount.options().as_deref().unwrap_or_default());
         let (Some(bind), Some(source)) = (options.bind, mount.source()) else { continue };
         let reach = if bind == crate::options::Bind::Tree { Reach::Tree } else { Reach::One };
-        if let Ok(mount) = tree::copy_path(source, reach) {
-            carried.sources.push((index, mount.as_raw_fd()));
-            keep.push(mount);
+        if let Ok(made) = tree::copy_path(source, reach) {
+            if idmap::is_wanted(mount, &options) {
+                idmap::apply(&made, mount, &options, linux)?;
+            }
+            carried.sources.push((index, made.as_raw_fd()));
+            keep.push(made);
         }
     }
+    Ok(())
 }
 
 fn outer_enter(linux: &Linux, pidfd: RawFd, keep: &mut Vec<OwnedFd>) -> Result<Carried> {

@@ -95,7 +95,8 @@ fn wishes_that_cannot_be_met_are_errors() {
     for (pointer, value) in [
         ("apparmorProfile", json!("strict")),
         ("selinuxLabel", json!("system_u:system_r:container_t:s0")),
-        ("ioPriority", json!({ "class": "IOPRIO_CLASS_BE", "priority": 4 })),
+        ("ioPriority", json!({ "class": "IOPRIO_CLASS_BE", "priority": 9 })),
+        ("scheduler", json!({ "policy": "SCHED_OTHER", "nice": 40 })),
     ] {
         let plain = machine.config.clone();
         machine.config["process"][pointer] = value;
