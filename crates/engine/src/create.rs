@@ -6,7 +6,7 @@ use crate::groups::plan::Plan;
 use crate::order::{Message, Order, Task, write_order};
 use crate::record::{CONFIG_FILE, CONFIG_LIMIT, Record, Room, START_SOCKET, parse_config};
 use crate::spawn::{Stage, Stdio};
-use crate::{Engine, apparmor, birth, hooks, namespaces, spawn};
+use crate::{Engine, apparmor, birth, hooks, namespaces, readiness, spawn};
 use oci_spec::runtime::{ContainerState, LinuxDevice, LinuxNamespaceType, Spec, State, User};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::fmt;
@@ -34,6 +34,8 @@ pub struct Create {
     pub preserve_fds: u32,
     /// Variables of the process besides those of `config.json`, which they replace.
     pub env: Unwritten,
+    /// Whether the program is given a way to tell when it is ready: see [`crate::start_listening`].
+    pub notify: bool,
     /// Moves the root in place of pivoting, for machines that run from their first memory file system.
     pub no_pivot: bool,
 }
@@ -72,6 +74,7 @@ pub fn create(engine: &Engine, wanted: &Create) -> Result<State> {
     let mut built = Built { stage: None, group: Group::default() };
     let done = room
         .write(CONFIG_FILE, &bytes)
+        .and_then(|()| if wanted.notify { readiness::prepare(&room, &mut spec) } else { Ok(()) })
         .and_then(|()| build((engine, &room), wanted, bundle, spec, &mut built));
     if done.is_err() {
         built.tear_down();

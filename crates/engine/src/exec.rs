@@ -49,6 +49,12 @@ pub fn exec_while(
         return Err(Error::Config { path: PathBuf::new(), detail });
     }
     apparmor::check(&wanted.process)?;
+    if let Some(group) = &wanted.group
+        && group.components().any(|part| part == std::path::Component::ParentDir)
+    {
+        let what = format!("the group {}: `..` components lead upwards", group.display());
+        return Err(Error::Unsupported { what });
+    }
     let room = Room::open(&engine.root, id, Access::Look)?;
     let record = room.load()?;
     let status = *record.state.status();

@@ -24,7 +24,7 @@ mod table;
 use crate::error::{Error, Result};
 use crate::order::Entrance;
 use crate::spawn;
-use crate::systemd::{Owner, Property, Unit, properties};
+use crate::systemd::{Property, Unit, Whose, properties};
 use crate::{Groups, Unenforced};
 use directory::Directory;
 pub use figures::Stats;
@@ -144,9 +144,9 @@ pub fn counts_processes(groups: &Groups) -> bool {
         (_, Version::One) => hierarchy.controllers.iter().any(|name| name == "pids"),
         (Groups::Auto, Version::Two) => place::hands_down(hierarchy, "pids"),
         (Groups::Systemd(systemd), Version::Two) => {
-            let top = match systemd.owner {
-                Owner::Machine => Some(PathBuf::new()),
-                Owner::User => place::of_user(hierarchy),
+            let top = match systemd.whose {
+                Whose::Machine => Some(PathBuf::new()),
+                Whose::User => place::of_user(hierarchy),
             };
             top.is_some_and(|top| place::has(hierarchy, &top, "pids"))
         }

@@ -175,8 +175,8 @@ fn build<'a>(
         let state = hooks::state(order, ContainerState::Creating, std::process::id());
         hooks::run_all(all.create_container(), &state)?;
     }
-    let has_domainname = order.spec.domainname().as_ref().is_some_and(|name| !name.is_empty());
-    sysctl::apply(linux, has_domainname)?;
+    let domainname = order.spec.domainname().as_deref().filter(|name| !name.is_empty());
+    sysctl::apply(linux, domainname)?;
     mounts::make_read_only(&root, linux.readonly_paths().as_deref().unwrap_or_default())?;
     mounts::mask(&root, &own, linux.masked_paths().as_deref().unwrap_or_default())?;
     root.make_directories(process.cwd(), Links::Follow)?;

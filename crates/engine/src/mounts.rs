@@ -57,6 +57,12 @@ pub(crate) fn mount(
     match kind {
         _ if is_bind => bind(inside, mount, &options, source),
         "cgroup" | "cgroup2" => {
+            // What is shown is the machine's own, or a part of it: it takes no options of its own.
+            if let Some((name, _)) = options.data.first() {
+                let source = std::io::Error::from(Errno::INVAL);
+                let action = format!("mount the control groups with the option {name}");
+                return Err(Error::Io { action, source });
+            }
             let view = cgroup_view::make(&options, sight)?;
             let place = inside.directory(mount.destination(), Links::Follow)?;
             tree::attach(&view, &place).doing(|| "mount the control groups")?;

@@ -6,7 +6,7 @@ use crate::procfs::Procfs;
 use oci_spec::runtime::{Linux, LinuxNamespaceType};
 
 /// Writes the settings of the configuration.
-pub(crate) fn apply(linux: &Linux, has_domainname: bool) -> Result<()> {
+pub(crate) fn apply(linux: &Linux, domainname: Option<&str>) -> Result<()> {
     let Some(settings) = linux.sysctl().as_ref().filter(|settings| !settings.is_empty()) else {
         return Ok(());
     };
@@ -16,7 +16,9 @@ pub(crate) fn apply(linux: &Linux, has_domainname: bool) -> Result<()> {
         // Two words for one thing, of which one would win silently.
         let other = match path.as_str() {
             "kernel/hostname" => Some("hostname"),
-            "kernel/domainname" if has_domainname => Some("domainname"),
+            "kernel/domainname" if domainname.is_some_and(|other| other != value) => {
+                Some("domainname")
+            }
             _ => None,
         };
         if let Some(other) = other {

@@ -23,7 +23,7 @@ use std::time::Duration;
 use zbus::wire::Variant;
 
 /// How often, and how long apart, a scope is asked for whose name one has that is ending.
-const ATTEMPTS: u32 = 50;
+const ATTEMPTS: u32 = 250;
 const PAUSE: Duration = Duration::from_millis(20);
 /// What systemd says when a unit of that name is there.
 const EXISTS: &str = "org.freedesktop.systemd1.UnitExists";
@@ -34,12 +34,12 @@ pub struct Systemd {
     /// Where its bus is: a list of addresses as D-Bus writes them, of which those of sockets with a path are tried.
     pub address: String,
     /// Whose it is.
-    pub owner: Owner,
+    pub whose: Whose,
 }
 
 /// Whose systemd it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Owner {
+pub enum Whose {
     /// The machine's.
     Machine,
     /// A user's own.

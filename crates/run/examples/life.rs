@@ -330,6 +330,7 @@ fn measure(containers: &Containers, words: &Words) -> Result<(), Box<dyn Error>>
         program: PathBuf::from("/proc/self/exe"),
         groups: corten_engine::Groups::Auto,
         unenforced: corten_engine::Unenforced::Refuse,
+        tell: |_| (),
     };
     let bundle = containers.root().join("measured-bundle");
     std::fs::create_dir_all(&bundle)?;

@@ -55,7 +55,7 @@ impl Plan {
             Groups::Systemd(systemd) => {
                 plan.hierarchies = find()?;
                 plan.asked = Asked::of(resources, &plan.hierarchies, plan.leniency)?;
-                let scope = Scope::of(plan.path.as_deref(), id, systemd.owner)?;
+                let scope = Scope::of(plan.path.as_deref(), id, systemd.whose)?;
                 if !plan.hierarchies.iter().all(|one| one.version == Version::Two) {
                     let what = "groups of systemd beside control groups of version 1".to_owned();
                     return Err(Error::Unsupported { what });

@@ -1,6 +1,6 @@
 //! What a scope is called, and where it stands.
 
-use super::Owner;
+use super::Whose;
 use crate::error::{Error, Result};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -22,7 +22,7 @@ pub(crate) struct Scope {
 impl Scope {
     /// Reads `cgroupsPath` in the form of systemd, `slice:prefix:name`; without one the scope has the name of the
     /// container.
-    pub(crate) fn of(path: Option<&Path>, id: &str, owner: Owner) -> Result<Scope> {
+    pub(crate) fn of(path: Option<&Path>, id: &str, owner: Whose) -> Result<Scope> {
         let text = path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
         let refused = |why: &str| Error::Unsupported {
             what: format!("linux.cgroupsPath {text} with groups of systemd: {why}"),
@@ -34,8 +34,8 @@ impl Scope {
             _ => return Err(refused("not of the form slice:prefix:name")),
         };
         let slice = match (slice, owner) {
-            ("", Owner::Machine) => "system.slice",
-            ("", Owner::User) => "user.slice",
+            ("", Whose::Machine) => "system.slice",
+            ("", Whose::User) => "user.slice",
             (named, _) => named,
         };
         if name.is_empty() || name.ends_with(".slice") {
@@ -73,7 +73,7 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn told(path: &str, owner: Owner) -> std::result::Result<(String, String), String> {
+    fn told(path: &str, owner: Whose) -> std::result::Result<(String, String), String> {
         Scope::of(Some(Path::new(path)), "one", owner)
             .map(|scope| (scope.unit, scope.slice))
             .map_err(|error| error.to_string())
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn the_form_of_systemd_names_a_scope_and_its_slice() {
         let is = |unit: &str, slice: &str| Ok((unit.to_owned(), slice.to_owned()));
-        let (machine, user) = (Owner::Machine, Owner::User);
+        let (machine, user) = (Whose::Machine, Whose::User);
         assert_eq!(told("machine.slice:libpod:a", machine), is("libpod-a.scope", "machine.slice"));
         assert_eq!(told(":runc:a", machine), is("runc-a.scope", "system.slice"));
         assert_eq!(told(":runc:a", user), is("runc-a.scope", "user.slice"));
@@ -102,7 +102,7 @@ mod tests {
             ("../a.slice:b:c", "not a slice"),
             (&format!("a.slice:b:{}", "c".repeat(250)), "longer"),
         ] {
-            let told = told(path, Owner::Machine).unwrap_err();
+            let told = told(path, Whose::Machine).unwrap_err();
             assert!(told.contains(why) && told.contains("linux.cgroupsPath"), "{told}");
         }
     }

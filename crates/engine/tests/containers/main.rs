@@ -9,3 +9,4 @@ mod life;
 mod machine;
 mod process;
 mod stages;
+mod wishes;

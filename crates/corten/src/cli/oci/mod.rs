@@ -4,6 +4,7 @@
 
 mod events;
 mod exec;
+mod notify;
 mod spec;
 mod told;
 mod words;
@@ -142,7 +143,7 @@ fn act(args: OciArgs, environment: &Environment) -> Result<u8, Refused> {
             let wanted = activated(args.wanted(), environment);
             corten_engine::create(&engine, &wanted).map(drop)?;
         }
-        Word::Start(args) => corten_engine::start(&engine, &args.id)?,
+        Word::Start(args) => notify::start(&engine, &args.id, environment)?,
         Word::Run(args) => return run(&engine, args, environment),
         Word::State(args) => {
             return told(&told::state(&corten_engine::details(&engine, &args.id)?));
@@ -210,8 +211,10 @@ fn streams(watched: bool) -> Result<(Stdio, Relays), Refused> {
     Ok((Stdio { input: streams.stdin, output, error }, relays))
 }
 
-/// Hands on the sockets that a service manager opened for this process (sd_listen_fds(3)).
+/// Hands on the sockets that a service manager opened for this process (sd_listen_fds(3)), and a way to tell it when the
+/// container is ready.
 fn activated(mut wanted: Create, environment: &Environment) -> Create {
+    wanted.notify = notify::socket(environment).is_some();
     let count = environment.variable("LISTEN_FDS").and_then(|count| count.parse::<u32>().ok());
     let Some(count) = count.filter(|count| *count > 0) else { return wanted };
     wanted.preserve_fds = wanted.preserve_fds.saturating_add(count);
@@ -229,7 +232,20 @@ fn run(engine: &Engine, args: RunArgs, environment: &Environment) -> Result<u8, 
     let state = corten_engine::create(engine, &wanted)?;
     // Closes this side of the streams.
     wanted.stdio = Stdio::default();
-    let started = corten_engine::start(engine, &wanted.id);
+    let started = corten_engine::start_listening(engine, &wanted.id);
+    let (started, readiness) = match started {
+        Ok(readiness) => (Ok(()), readiness),
+        Err(error) => (Err(error), None),
+    };
+    if let (Some(readiness), Some(socket)) = (readiness, notify::socket(environment)) {
+        let (socket, pid) = (socket.to_owned(), *state.pid());
+        let told = move || notify::pass_on(&readiness, &socket, pid);
+        match args.detach {
+            true => told()?,
+            // Nobody waits for it: the end of the container ends it.
+            false => drop(std::thread::spawn(move || drop(told()))),
+        }
+    }
     if args.detach && started.is_ok() {
         return Ok(0);
     }

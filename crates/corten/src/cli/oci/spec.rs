@@ -28,15 +28,22 @@ pub(super) fn write(args: &SpecArgs) -> Result<(), Refused> {
 
 /// What a bundle to begin with has: a shell at a terminal, a root that is not written to.
 fn adapt(spec: &mut Value, is_rootless: bool) {
-    spec["ociVersion"] = corten_engine::SPECIFICATION.into();
-    spec["hostname"] = "corten".into();
-    spec["root"] = json!({ "path": "rootfs", "readonly": true });
-    spec["process"]["terminal"] = true.into();
-    spec["process"]["args"] = json!(["sh"]);
-    spec["process"]["cwd"] = "/".into();
-    spec["process"]["noNewPrivileges"] = true.into();
+    let mut changes = vec![
+        ("/ociVersion", corten_engine::SPECIFICATION.into()),
+        ("/hostname", "corten".into()),
+        ("/root", json!({ "path": "rootfs", "readonly": true })),
+        ("/process/terminal", true.into()),
+        ("/process/args", json!(["sh"])),
+        ("/process/cwd", "/".into()),
+        ("/process/noNewPrivileges", true.into()),
+    ];
     if is_rootless {
         // An ordinary user has no groups of its own to set limits in.
-        spec["linux"]["resources"] = json!({});
+        changes.push(("/linux/resources", json!({})));
+    }
+    for (pointer, value) in changes {
+        if let Some(place) = spec.pointer_mut(pointer) {
+            *place = value;
+        }
     }
 }

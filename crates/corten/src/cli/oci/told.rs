@@ -18,12 +18,14 @@ const NAME: usize = 64;
 pub(super) fn state(details: &Details) -> Value {
     // It is a struct of strings, numbers and maps of them.
     let mut state = serde_json::to_value(&details.state).unwrap_or_default();
-    if details.is_paused {
-        state["status"] = "paused".into();
+    if let Some(state) = state.as_object_mut() {
+        if details.is_paused {
+            state.insert("status".to_owned(), "paused".into());
+        }
+        state.insert("rootfs".to_owned(), json!(details.rootfs));
+        state.insert("created".to_owned(), created(details).into());
+        state.insert("owner".to_owned(), details.owner.to_string().into());
     }
-    state["rootfs"] = json!(details.rootfs);
-    state["created"] = created(details).into();
-    state["owner"] = details.owner.to_string().into();
     state
 }
 

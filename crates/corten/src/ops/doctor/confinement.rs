@@ -3,6 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 
 use corten_bundle::Powers;
+use corten_engine::Groups;
 
 use super::{Sheet, said};
 use crate::Context;
@@ -21,6 +22,7 @@ pub(super) fn look(context: &Context, sheet: &mut Sheet) {
     guard(context, sheet);
     modules(sheet);
     groups(context, sheet);
+    makers(context, sheet);
     ids(context, sheet);
     links(sheet);
     loopback(sheet);
@@ -157,18 +159,7 @@ fn groups(context: &Context, sheet: &mut Sheet) {
     if has("cgroup", "devices") {
         sheet.well("devices", "denied by the controller of version 1");
     } else if has("cgroup2", "") {
-        let own = said("/proc/self/cgroup").unwrap_or_default();
-        let own = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/").to_owned();
-        let inner = own != "/";
-        if inner {
-            sheet.lacking(
-                "devices",
-                format!("version 2, and this process is in the group {own}: where it takes no groups with processes below, a start fails rather than go without"),
-                "start from the root group, or --no-groups for images that you trust",
-            );
-        } else {
-            sheet.well("devices", "denied by a program of version 2");
-        }
+        sheet.well("devices", "denied by a program of version 2");
     } else {
         sheet.lacking(
             "devices",
@@ -176,13 +167,25 @@ fn groups(context: &Context, sheet: &mut Sheet) {
             "mount them, or --no-groups for images that you trust",
         );
     }
-    if has("cgroup", "pids") {
+}
+
+/// Who makes the control groups, and whether processes are counted.
+fn makers(context: &Context, sheet: &mut Sheet) {
+    let systemd = crate::ops::systemd(context.environment());
+    let groups = systemd.map_or(Groups::Auto, Groups::Systemd);
+    match &groups {
+        Groups::Systemd(_) => {
+            sheet.well("control groups", "made by systemd, a scope for each container");
+        }
+        _ => sheet.well("control groups", "made by corten, beside the group it was started in"),
+    }
+    if corten_engine::counts_processes(&groups) {
         sheet.well("number of processes", "2048 at most where nobody says otherwise");
     } else {
         sheet.lacking(
             "number of processes",
-            "there is no limit unless --pids gives one",
-            "--pids NUMBER",
+            "there is no limit: no group here can be given the controller pids",
+            "as an ordinary user, log in where systemd gives sessions a bus; in a container, leave its own group to corten",
         );
     }
 }

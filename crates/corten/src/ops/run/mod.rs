@@ -4,8 +4,8 @@
 mod etc;
 mod explained;
 mod grants;
+mod groups;
 mod health;
-mod manager;
 mod options;
 mod overrides;
 mod own;
@@ -29,7 +29,7 @@ use serde::Serialize;
 
 pub use explained::{ExplainReport, ExplainedField, explain};
 pub use grants::{DeviceWord, parse_ulimit};
-pub(crate) use manager::systemd;
+pub(crate) use groups::systemd;
 pub use options::{AppArmorWord, GroupsWord, Network, RunOptions, SeccompWord, Shared};
 pub use overrides::APPARMOR_PROFILE;
 pub(super) use overrides::{host, overrides, user_in};
@@ -254,7 +254,7 @@ pub(super) fn asked(
 
 fn recipe(context: &Context, request: &RunRequest, image: &Ready) -> Result<Recipe, Failure> {
     let groups = match request.runtime {
-        None => manager::groups(context.environment(), &request.options)?,
+        None => groups::groups(context.environment(), &request.options)?,
         // Another runtime makes its own.
         Some(_) => Groups::Auto,
     };

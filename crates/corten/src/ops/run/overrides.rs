@@ -13,7 +13,7 @@ use rustix::thread::CapabilitySet;
 use super::etc::default_hostname;
 use super::options::{AppArmorWord, Network, RunOptions, SeccompWord, Shared};
 use super::recipe::told;
-use super::{grants, manager};
+use super::{grants, groups};
 
 /// The overrides of a container, its mounts apart.
 pub(crate) fn overrides(options: &RunOptions, id: &str, powers: Powers) -> io::Result<Overrides> {
@@ -105,7 +105,7 @@ fn seccomp(word: &SeccompWord) -> io::Result<SeccompChoice> {
 pub(super) fn host_now(powers: Powers, groups: &Groups) -> Host {
     let is_limited = powers == Powers::Machine || matches!(groups, Groups::Systemd(_));
     let pids_limit = is_limited && corten_engine::counts_processes(groups);
-    Host { pids_limit, slice: manager::slice(groups), ..host(powers) }
+    Host { pids_limit, slice: groups::slice(groups), ..host(powers) }
 }
 
 /// The machine, as the runtime config must know it.

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use corten_bundle::Powers;
-use corten_engine::{Groups, Owner, Systemd};
+use corten_engine::{Groups, Systemd, Whose};
 
 use super::options::{GroupsWord, RunOptions};
 use crate::environment::Environment;
@@ -45,9 +45,9 @@ fn is_slice(parent: &Path) -> bool {
 /// The slice that containers are in by default.
 pub(crate) fn slice(groups: &Groups) -> Option<String> {
     let Groups::Systemd(systemd) = groups else { return None };
-    let slice = match systemd.owner {
-        Owner::Machine => "machine.slice",
-        Owner::User => "user.slice",
+    let slice = match systemd.whose {
+        Whose::Machine => "machine.slice",
+        Whose::User => "user.slice",
     };
     Some(slice.to_owned())
 }
@@ -58,10 +58,10 @@ pub(crate) fn systemd(environment: &Environment) -> Option<Systemd> {
     if !Path::new(BOOTED).is_dir() || !is_unified(&mounts) {
         return None;
     }
-    let (address, owner) = match environment.powers() {
+    let (address, whose) = match environment.powers() {
         Powers::Machine => {
             let given = environment.variable("DBUS_SYSTEM_BUS_ADDRESS");
-            (given.unwrap_or(SYSTEM_BUS).to_owned(), Owner::Machine)
+            (given.unwrap_or(SYSTEM_BUS).to_owned(), Whose::Machine)
         }
         Powers::Ranges | Powers::OneId => {
             let given = environment.variable("DBUS_SESSION_BUS_ADDRESS").map(str::to_owned);
@@ -69,10 +69,10 @@ pub(crate) fn systemd(environment: &Environment) -> Option<Systemd> {
                 let socket = PathBuf::from(environment.variable("XDG_RUNTIME_DIR")?).join("bus");
                 socket.exists().then(|| format!("unix:path={}", socket.display()))
             };
-            (given.or_else(beside)?, Owner::User)
+            (given.or_else(beside)?, Whose::User)
         }
     };
-    let systemd = Systemd { address, owner };
+    let systemd = Systemd { address, whose };
     systemd.answers().then_some(systemd)
 }
 
