@@ -20,9 +20,12 @@ fn podman_runs_limits_pauses_enters_and_removes_with_its_own_defaults() {
     let runtime = runtime.to_str().unwrap();
     let root = machine.scratch.path().join("rootfs");
     let rootfs = root.to_str().unwrap();
+    let place = |name: &str| machine.scratch.path().join(name).to_str().unwrap().to_owned();
+    let (storage, state) = (&*place("storage"), &*place("state"));
     for manager in ["systemd", "cgroupfs"] {
         let podman = |words: &[&str]| {
-            let mut all = vec!["--cgroup-manager", manager];
+            // Storage of its own: what a test leaves that failed is in nobody's way.
+            let mut all = vec!["--cgroup-manager", manager, "--root", storage, "--runroot", state];
             all.extend(words);
             podman(runtime, &all)
         };
