@@ -53,6 +53,7 @@ fuzz_target!(|bytes: &[u8]| {
         program: PathBuf::from("/proc/self/exe"),
         groups: Groups::Off,
         unenforced: Unenforced::Refuse,
+        tell: |_| (),
     };
     let _ = corten_engine::list(&engine);
     let _ = corten_engine::state(&engine, ID);

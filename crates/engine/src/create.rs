@@ -213,9 +213,11 @@ fn build(
         entrance: doors.entrance(),
         task: Task::Create { start: listener.as_raw_fd(), no_pivot: wanted.no_pivot },
     };
-    // From here on others may ask, hooks among them.
-    let begun = hooks::state(&order, ContainerState::Creating, 0);
-    room.save(&Record { state: begun, start_time: 0 })?;
+    if order.spec.hooks().is_some() {
+        // They may ask.
+        let state = hooks::state(&order, ContainerState::Creating, 0);
+        room.save(&Record { state, start_time: 0 })?;
+    }
     let order_file = spawn::lift(write_order(&order)?, above)?;
     let passed = [Some(&listener), console.as_ref()];
     let passed = passed.into_iter().flatten().map(AsRawFd::as_raw_fd);

@@ -159,11 +159,12 @@ impl<'a> Supervisor<'a> {
         event::note(self.containers, &self.container.id, "start", None);
         started(begun.pid);
         let bell = health::Bell::default();
-        let (over, running) = pipe()?;
         let watch = self.machine.oom_watch(&self.container.id);
+        let over = watch.as_ref().filter(|watch| watch.vanishes()).map(|_| pipe()).transpose()?;
+        let (over, running) = over.unzip();
         self.out_of_memory.store(false, Ordering::Relaxed);
         thread::scope(|scope| {
-            if let Some(watch) = &watch {
+            if let (Some(watch), Some(over)) = (&watch, &over) {
                 scope.spawn(|| {
                     if watch.has_killed_until(over.as_fd()) {
                         self.out_of_memory.store(true, Ordering::Relaxed);
@@ -176,6 +177,9 @@ impl<'a> Supervisor<'a> {
             let status = self.wait(begun.pid);
             bell.ring();
             drop(running);
+            if watch.as_ref().is_some_and(|watch| !watch.vanishes() && watch.has_killed()) {
+                self.out_of_memory.store(true, Ordering::Relaxed);
+            }
             // The outputs are two, or one of a terminal: each has its word, and the channel closes with the last.
             if let Some(outputs) = &begun.outputs {
                 let over = Instant::now();

@@ -15,6 +15,8 @@ const EVENTS: usize = 4096;
 #[derive(Debug)]
 pub struct OomWatch {
     file: OwnedFd,
+    /// Whether somebody else takes the group away when it is empty.
+    vanishes: bool,
 }
 
 impl Group {
@@ -23,7 +25,8 @@ impl Group {
         let member = self.member("memory")?;
         let file = ["memory.events", "memory.oom_control"];
         let open = |name: &&str| open(&member.directory, name);
-        file.iter().find_map(open).map(|file| OomWatch { file })
+        let vanishes = member.unit.is_some();
+        file.iter().find_map(open).map(|file| OomWatch { file, vanishes })
     }
 }
 
@@ -57,7 +60,14 @@ impl OomWatch {
         }
     }
 
-    fn has_killed(&self) -> bool {
+    /// Whether it must be looked out while the container runs: of a group that stays until the container is deleted,
+    /// its end is early enough.
+    pub fn vanishes(&self) -> bool {
+        self.vanishes
+    }
+
+    /// Whether a process was ended so far.
+    pub fn has_killed(&self) -> bool {
         self.read().is_some_and(|text| kills(&text) > 0)
     }
 
