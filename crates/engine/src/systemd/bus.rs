@@ -98,6 +98,11 @@ struct Message {
 }
 
 impl Bus {
+    /// Whether somebody listens at one of the addresses of a list.
+    pub(super) fn is_there(addresses: &str) -> bool {
+        addresses.split(';').filter_map(socket).any(|path| UnixStream::connect(path).is_ok())
+    }
+
     /// Connects to the first address of a list that answers.
     pub(super) fn connect(addresses: &str) -> Result<Bus, Fault> {
         let mut last =
@@ -114,16 +119,17 @@ impl Bus {
     fn greet(stream: UnixStream) -> Result<Bus, Fault> {
         let mut bus = Bus { stream, serial: 0, manager: None, until: Instant::now() + PATIENCE };
         bus.stream.set_write_timeout(Some(PATIENCE))?;
-        // Without a name of a user: the bus knows by the socket who this is, whatever the ids are called here.
-        bus.stream.write_all(b"\0AUTH EXTERNAL\r\nDATA\r\n")?;
+        // Without a name of a user: the bus knows by the socket who this is, whatever the ids are called here. All at
+        // once, as each answer that is waited for is a turn of three processes.
+        bus.stream.write_all(b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n")?;
+        let hello = bus.send(&BUS, "Hello", &())?;
         for word in ["DATA", "OK "] {
             let line = bus.line()?;
             if !line.starts_with(word) {
                 return Err(wrong(format!("it does not know this user: {line:?}")));
             }
         }
-        bus.stream.write_all(b"BEGIN\r\n")?;
-        bus.ask(&BUS, "Hello", &())?;
+        bus.answer(hello)?;
         Ok(bus)
     }
 
@@ -162,8 +168,10 @@ impl Bus {
 
     /// Wants to hear of the end of jobs.
     pub(super) fn watch_jobs(&mut self) -> Result<(), Fault> {
-        self.ask(&BUS, "AddMatch", &JOBS)?;
-        let owner = self.ask(&BUS, "GetNameOwner", &MANAGER.destination)?;
+        let matched = self.send(&BUS, "AddMatch", &JOBS)?;
+        let owner = self.send(&BUS, "GetNameOwner", &MANAGER.destination)?;
+        self.answer(matched)?;
+        let (owner, _) = self.answer(owner)?;
         self.manager = Some(owner.only::<String>()?);
         Ok(())
     }
@@ -174,7 +182,8 @@ impl Bus {
         member: &str,
         body: &(impl Serialize + DynamicType),
     ) -> Result<(), Fault> {
-        self.ask(&MANAGER, member, body).map(drop)
+        let serial = self.send(&MANAGER, member, body)?;
+        self.answer(serial).map(drop)
     }
 
     /// Calls what begins a job, and waits for its end.
@@ -184,7 +193,8 @@ impl Bus {
         body: &(impl Serialize + DynamicType),
     ) -> Result<(), Fault> {
         // The end may come before the answer: all are heard, and looked through then.
-        let (answer, mut ends) = self.answered(&MANAGER, member, body)?;
+        let serial = self.send(&MANAGER, member, body)?;
+        let (answer, mut ends) = self.answer(serial)?;
         let job = answer.only::<OwnedObjectPath>()?.to_string();
         loop {
             for end in ends.drain(..) {
@@ -206,31 +216,27 @@ impl Bus {
             && self.manager.as_deref() == Some(&heard.sender)
     }
 
-    fn ask(
+    /// Sends a call, and tells its number.
+    fn send(
         &mut self,
         object: &Object,
         member: &str,
         body: &(impl Serialize + DynamicType),
-    ) -> Result<Message, Fault> {
-        self.answered(object, member, body).map(|(answer, _)| answer)
-    }
-
-    /// The answer to a call, and the ends of jobs that were told before it.
-    fn answered(
-        &mut self,
-        object: &Object,
-        member: &str,
-        body: &(impl Serialize + DynamicType),
-    ) -> Result<(Message, Vec<Message>), Fault> {
+    ) -> Result<u32, Fault> {
         self.until = Instant::now() + PATIENCE;
         self.serial += 1;
         self.stream.write_all(&encode(self.serial, object, member, body)?)?;
+        Ok(self.serial)
+    }
+
+    /// The answer to a call, and the ends of jobs that were told before it.
+    fn answer(&mut self, serial: u32) -> Result<(Message, Vec<Message>), Fault> {
         let mut ends = Vec::new();
         loop {
             let heard = self.hear()?;
             match heard.kind {
-                ANSWER if heard.reply == Some(self.serial) => return Ok((heard, ends)),
-                ERROR if heard.reply == Some(self.serial) => {
+                ANSWER if heard.reply == Some(serial) => return Ok((heard, ends)),
+                ERROR if heard.reply == Some(serial) => {
                     let text = heard.only::<String>().unwrap_or_default();
                     return Err(Fault::Told { name: heard.error, text });
                 }
