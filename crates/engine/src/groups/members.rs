@@ -71,9 +71,11 @@ impl Group {
         match self.roll() {
             // Told for the whole tree at once.
             Some(member) if member.version == Version::Two => {
-                let events = member.directory.read("cgroup.events");
-                let events = events.map_err(|error| member.fault("cgroup.events", error))?;
-                Ok(!events.lines().any(|line| line == "populated 1"))
+                match member.directory.read("cgroup.events") {
+                    Err(error) if is_gone(&error) => Ok(true),
+                    Err(error) => Err(member.fault("cgroup.events", error)),
+                    Ok(events) => Ok(!events.lines().any(|line| line == "populated 1")),
+                }
             }
             _ => Ok(self.processes()?.is_empty()),
         }
@@ -148,8 +150,10 @@ impl Group {
             .find(|member| member.version == Version::Two && member.directory.has("cgroup.kill"));
         let gone = match at_once {
             Some(member) => {
-                let killed = member.directory.write("cgroup.kill", "1");
-                killed.map_err(|error| member.fault("cgroup.kill", error))?;
+                match member.directory.write("cgroup.kill", "1") {
+                    Err(error) if is_gone(&error) => {}
+                    killed => killed.map_err(|error| member.fault("cgroup.kill", error))?,
+                }
                 // In version 1 a process may rest in its freezer until it is let out.
                 self.thaw();
                 patiently(|| self.is_empty())?
@@ -259,6 +263,11 @@ impl Member {
     }
 }
 
+/// Whether a group was taken away meanwhile: systemd takes that of a scope away as soon as nobody is in it.
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::NODEV | Errno::NOENT))
+}
+
 fn motion_of(member: &Member) -> io::Result<Motion> {
     let frozen = match member.version {
         Version::Two => {
@@ -276,8 +285,11 @@ fn all_below(top: &Directory) -> io::Result<BTreeSet<i32>> {
         match directory.read(PROCESSES) {
             Ok(text) => all.extend(text.lines().filter_map(|line| line.parse::<i32>().ok())),
             // Gone meanwhile, or of threads, whose processes stand in the group above.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENODEV | libc::EOPNOTSUPP)) => {
-            }
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::ENODEV | libc::ENOENT | libc::EOPNOTSUPP)
+                ) => {}
             Err(error) => return Err(error),
         }
         Ok(())
@@ -302,7 +314,40 @@ fn each_below(
             other => other?,
         };
         show(&directory)?;
-        paths.extend(directory.children()?.iter().map(|name| path.join(name)));
+        match directory.children() {
+            Err(error) if is_gone(&error) => {}
+            children => paths.extend(children?.iter().map(|name| path.join(name))),
+        }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::groups::table;
+    use std::ffi::OsStr;
+
+    #[test]
+    fn a_group_that_somebody_else_took_away_has_ended() {
+        let all = table::find().unwrap();
+        let Some(two) = all.into_iter().find(|one| one.version == Version::Two) else {
+            eprintln!("skipped: there are no control groups of version 2");
+            return;
+        };
+        let name = format!("corten-test-{}", std::process::id());
+        if let Err(error) = two.top.make(OsStr::new(&name)) {
+            eprintln!("skipped: no group can be made: {error}");
+            return;
+        }
+        let directory = two.top.child(Path::new(&name)).unwrap();
+        two.top.remove(OsStr::new(&name)).unwrap();
+        let (version, controllers, made, unit) = (Version::Two, Vec::new(), 1, None);
+        let member = Member { version, controllers, directory, made, unit };
+        let group = Group { members: vec![member], ..Group::default() };
+        assert!(group.is_empty().unwrap());
+        assert!(group.processes().unwrap().is_empty());
+        group.kill().unwrap();
+        group.end().unwrap();
+    }
 }

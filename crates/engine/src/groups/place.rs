@@ -2,7 +2,7 @@
 
 use super::directory::Directory;
 use super::table::{self, Hierarchy, Version};
-use super::{FIGURES, Member, Refused, delegation};
+use super::{FIGURES, Member, Refused, delegation, members};
 use crate::error::{Error, Result};
 use crate::systemd::Unit;
 use rustix::io::Errno;
@@ -301,7 +301,11 @@ fn remove_patiently(above: &Directory, name: &OsStr, directory: &Directory) -> i
 }
 
 fn remove_below(directory: &Directory, levels: usize) -> io::Result<()> {
-    for name in directory.children()? {
+    let children = match directory.children() {
+        Err(error) if members::is_gone(&error) => return Ok(()),
+        children => children?,
+    };
+    for name in children {
         if let Some(levels) = levels.checked_sub(1)
             && let Ok(child) = directory.child(&name)
         {
