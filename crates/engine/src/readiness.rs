@@ -32,10 +32,14 @@ pub(crate) fn prepare(room: &Room, spec: &mut Spec) -> Result<()> {
     let making = || "make the directory of the socket for readiness".to_owned();
     let directory = room.path.join(DIRECTORY);
     // Closed for others by the directory above it; inside, any user of the container may speak.
-    std::fs::DirBuilder::new().mode(0o755).create(&directory).doing(making)?;
+    std::fs::DirBuilder::new().mode(0o700).create(&directory).doing(making)?;
+    let everybody = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&directory, everybody).doing(making)?;
     let source = std::fs::canonicalize(&directory).doing(making)?;
     let mut mount = Mount::default();
-    let options = ["bind", "private", "nosuid", "nodev", "noexec"].map(str::to_owned).to_vec();
+    // Who may write to a socket needs no place to write to: it is the machine's.
+    let options =
+        ["bind", "private", "ro", "nosuid", "nodev", "noexec"].map(str::to_owned).to_vec();
     mount
         .set_destination(INSIDE.into())
         .set_typ(Some("bind".to_owned()))

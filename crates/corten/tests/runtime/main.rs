@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr)]
 
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -66,7 +67,7 @@ impl Bundle {
             std::fs::create_dir_all(root.join(directory)).unwrap();
         }
         std::fs::copy(busybox, root.join("bin/busybox")).unwrap();
-        for name in ["sh", "cat", "sleep", "id", "env", "pwd", "ls", "nc"] {
+        for name in ["sh", "cat", "sleep", "id", "env", "pwd", "ls", "chmod"] {
             std::os::unix::fs::symlink("busybox", root.join("bin").join(name)).unwrap();
         }
         let caps = json!(["CAP_KILL"]);
@@ -262,8 +263,7 @@ fn a_configuration_to_begin_with_runs_and_is_never_written_over() {
 
 #[test]
 fn a_container_that_says_that_it_is_ready_is_heard_by_the_service_manager() {
-    // A datagram of busybox's nc: it has no better one.
-    let script = "echo READY=1 | nc -u -w 1 local:$NOTIFY_SOCKET 2>/dev/null; env; sleep 5";
+    let script = "echo x > /run/notify/mine; chmod 700 /run/notify; sleep 5";
     let Some(mut bundle) = Bundle::new(script) else { return };
     bundle.config["process"]["user"] = json!({ "uid": 0, "gid": 0 });
     let path = bundle.scratch.join("manager.sock");
@@ -273,21 +273,40 @@ fn a_container_that_says_that_it_is_ready_is_heard_by_the_service_manager() {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.env("NOTIFY_SOCKET", &path).args(["run", "--detach", "one"]);
     let mut child = command.spawn().unwrap();
-    // From outside, where the socket is: who in the container speaks it is the same.
-    let socket = bundle.scratch.join("state/one/notify/notify.sock");
+    // By way of the container's own mounts, where its program finds it.
     let begun = std::time::Instant::now();
-    while !socket.exists() {
+    let speaker = UnixDatagram::unbound().unwrap();
+    loop {
+        let pid = std::fs::read(bundle.scratch.join("state/one/state.json"))
+            .ok()
+            .and_then(|state| serde_json::from_slice::<Value>(&state).ok())
+            .and_then(|state| state["pid"].as_i64());
+        let socket = format!("/proc/{}/root/run/notify/notify.sock", pid.unwrap_or(0));
+        if speaker.send_to(b"STATUS=well\nREADY=1\n", socket).is_ok() {
+            break;
+        }
         assert!(begun.elapsed() < Duration::from_secs(20), "no socket");
         std::thread::sleep(Duration::from_millis(10));
     }
-    let inside = bundle.path().join("rootfs/run/notify");
-    assert!(inside.is_dir(), "the container has no place for it");
-    UnixDatagram::unbound().unwrap().send_to(b"STATUS=well\nREADY=1\n", &socket).unwrap();
     let mut message = [0; 256];
     let length = manager.recv(&mut message).unwrap();
     let text = String::from_utf8_lossy(&message[..length]).into_owned();
     assert!(text.contains("READY=1\n") && text.contains("MAINPID="), "{text}");
     assert!(child.wait().unwrap().success());
+    // The directory is the machine's: the container leaves nothing in it and changes nothing of it.
+    let ours = bundle.scratch.join("state/one/notify");
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(!ours.join("mine").exists());
+    assert_eq!(std::fs::metadata(&ours).unwrap().permissions().mode() & 0o777, 0o755);
+}
+
+#[test]
+fn sockets_of_a_process_above_are_not_handed_on() {
+    let Some(bundle) = Bundle::new("echo ${LISTEN_FDS:-none}") else { return };
+    let mut command = bundle.command();
+    command.env("LISTEN_FDS", "3").env("LISTEN_PID", "1").args(["run", "one"]);
+    let told: Answer = command.output().unwrap().into();
+    assert!(told.good().starts_with("none\n"));
 }
 
 #[test]

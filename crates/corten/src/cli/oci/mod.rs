@@ -215,6 +215,11 @@ fn streams(watched: bool) -> Result<(Stdio, Relays), Refused> {
 /// container is ready.
 fn activated(mut wanted: Create, environment: &Environment) -> Create {
     wanted.notify = notify::socket(environment).is_some();
+    // What was meant for a process above, and only passed down, is none of the container's.
+    let own = std::process::id().to_string();
+    if environment.variable("LISTEN_PID").is_some_and(|pid| pid != own) {
+        return wanted;
+    }
     let count = environment.variable("LISTEN_FDS").and_then(|count| count.parse::<u32>().ok());
     let Some(count) = count.filter(|count| *count > 0) else { return wanted };
     wanted.preserve_fds = wanted.preserve_fds.saturating_add(count);
@@ -288,8 +293,8 @@ pub(super) fn by_name(mut words: Vec<OsString>) -> Vec<OsString> {
     if words.get(1).is_none_or(|word| word != "oci") {
         return words;
     }
-    let begins = words.iter().position(|word| word == "create" || word == "run");
-    for word in words.iter_mut().skip(begins.unwrap_or(usize::MAX)) {
+    let Some(verb) = verb(&words) else { return words };
+    for word in words.iter_mut().skip(verb) {
         if word == "--config" {
             *word = "--config-file".into();
         } else if let Some(file) = word.to_str().and_then(|word| word.strip_prefix("--config=")) {
@@ -297,6 +302,23 @@ pub(super) fn by_name(mut words: Vec<OsString>) -> Vec<OsString> {
         }
     }
     words
+}
+
+/// Where the verb stands among the words, if it is one that takes a configuration. What is run in a container comes
+/// after another one, and is nobody's to change.
+fn verb(words: &[OsString]) -> Option<usize> {
+    const WITH_VALUE: [&str; 5] =
+        ["--root", "--log", "--log-format", "--cgroups", "--cgroup-manager"];
+    let mut all = words.iter().enumerate().skip(2);
+    while let Some((place, word)) = all.next() {
+        let text = word.to_str()?;
+        if WITH_VALUE.contains(&text) {
+            all.next();
+        } else if !text.starts_with('-') {
+            return matches!(text, "create" | "run").then_some(place);
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -321,5 +343,14 @@ mod tests {
         assert_eq!(told("corten --config a oci run b"), "corten --config a oci run b");
         assert_eq!(told("corten oci state --config a b"), "corten oci state --config a b");
         assert_eq!(told("corten run --config a"), "corten run --config a");
+        assert_eq!(
+            told("corten oci --root run --log create run --config a b"),
+            "corten oci --root run --log create run --config-file a b"
+        );
+        for kept in
+            ["corten oci exec b run --config a", "corten-oci --debug exec b create --config=a"]
+        {
+            assert!(told(kept).ends_with(kept.split_once("exec").unwrap().1), "{}", told(kept));
+        }
     }
 }
