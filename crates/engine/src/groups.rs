@@ -138,12 +138,15 @@ pub(crate) struct Asked {
 /// Whether a container with such groups can have its processes counted, and so limited, on this machine. Without a
 /// way to know, it cannot.
 pub fn counts_processes(groups: &Groups) -> bool {
+    // Version 1 tells by its mounts, which costs least.
+    if *groups == Groups::Auto && table::is_mounted("pids") {
+        return true;
+    }
     let Ok(hierarchies) = find() else { return false };
-    let counts = |hierarchy: &Hierarchy| match (groups, hierarchy.version) {
-        (Groups::Off, _) => false,
-        (_, Version::One) => hierarchy.controllers.iter().any(|name| name == "pids"),
-        (Groups::Auto, Version::Two) => place::hands_down(hierarchy, "pids"),
-        (Groups::Systemd(systemd), Version::Two) => {
+    let counts = |hierarchy: &Hierarchy| match groups {
+        Groups::Off => false,
+        Groups::Auto => hierarchy.version == Version::Two && place::hands_down(hierarchy, "pids"),
+        Groups::Systemd(systemd) => {
             let top = match systemd.whose {
                 Whose::Machine => Some(PathBuf::new()),
                 Whose::User => place::of_user(hierarchy),

@@ -8,9 +8,10 @@
 //!   start.sock        until the start: where the first process waits
 //! ```
 
+use crate::enter;
 use crate::error::{Doing, Error, Result};
 use crate::groups::{Group, Kept};
-use crate::{enter, words};
+use crate::words::{self, Strict};
 use oci_spec::runtime::{ContainerState, Process, Spec, State};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
 use serde::{Deserialize, Serialize};
@@ -250,7 +251,7 @@ fn left_out(capability: &str) -> String {
 
 /// Reads a process as `config.json` has it; `tell` is told what is left out of it.
 pub fn parse_process(bytes: &[u8], tell: fn(&str)) -> serde_json::Result<Process> {
-    let mut value = serde_json::from_slice(bytes)?;
+    let Strict(mut value) = serde_json::from_slice(bytes)?;
     for name in words::translate_process(&mut value) {
         tell(&left_out(&name));
     }
@@ -263,7 +264,7 @@ pub(crate) fn parse_config(bytes: &[u8], path: &Path, tell: fn(&str)) -> Result<
         path: path.to_owned(),
         detail: error.to_string(),
     };
-    let mut value = serde_json::from_slice(bytes).map_err(wrong)?;
+    let Strict(mut value) = serde_json::from_slice(bytes).map_err(wrong)?;
     for name in words::translate(&mut value) {
         tell(&left_out(&name));
     }

@@ -81,17 +81,6 @@ impl Systemd {
         }
     }
 
-    /// Tells systemd new values of what it manages.
-    pub(crate) fn set(&self, unit: &str, more: &[Property]) -> Result<()> {
-        if more.is_empty() {
-            return Ok(());
-        }
-        let all: Vec<_> = more.iter().map(|(name, value)| (name.as_str(), value)).collect();
-        let told = Bus::connect(&self.address)
-            .and_then(|mut bus| bus.call("SetUnitProperties", &(unit, true, all)));
-        told.map_err(|fault| self.error("change the scope", unit, fault)).map(drop)
-    }
-
     fn error(&self, action: &str, unit: &str, fault: Fault) -> Error {
         Error::Group {
             action: format!("systemd: {action} {unit}"),
@@ -118,7 +107,13 @@ impl Unit {
 
     /// Tells systemd new values of what it manages.
     pub(crate) fn set(&self, more: &[Property]) -> Result<()> {
-        self.systemd.set(&self.name, more)
+        if more.is_empty() {
+            return Ok(());
+        }
+        let all: Vec<_> = more.iter().map(|(name, value)| (name.as_str(), value)).collect();
+        let told = Bus::connect(&self.systemd.address)
+            .and_then(|mut bus| bus.call("SetUnitProperties", &(self.name.as_str(), true, all)));
+        told.map_err(|fault| self.systemd.error("change the scope", &self.name, fault)).map(drop)
     }
 
     /// Ends a scope of which nothing else is known.

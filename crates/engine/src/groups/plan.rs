@@ -48,21 +48,19 @@ impl Plan {
             in_user_namespace: is_in_user_namespace(linux)?,
         };
         match &engine.groups {
-            Groups::Auto => {
-                plan.hierarchies = find()?;
-                plan.asked = Asked::of(resources, &plan.hierarchies, plan.leniency)?;
-            }
-            Groups::Systemd(systemd) => {
-                plan.hierarchies = find()?;
-                plan.asked = Asked::of(resources, &plan.hierarchies, plan.leniency)?;
-                let scope = Scope::of(plan.path.as_deref(), id, systemd.whose)?;
-                if !plan.hierarchies.iter().all(|one| one.version == Version::Two) {
-                    let what = "groups of systemd beside control groups of version 1".to_owned();
-                    return Err(Error::Unsupported { what });
-                }
-                plan.scope = Some((systemd.clone(), scope));
-            }
             Groups::Off => plan.refuse_all(resources)?,
+            Groups::Auto | Groups::Systemd(_) => {
+                plan.hierarchies = find()?;
+                plan.asked = Asked::of(resources, &plan.hierarchies, plan.leniency)?;
+            }
+        }
+        if let Groups::Systemd(systemd) = &engine.groups {
+            if !plan.hierarchies.iter().all(|one| one.version == Version::Two) {
+                let what = "groups of systemd beside control groups of version 1".to_owned();
+                return Err(Error::Unsupported { what });
+            }
+            let scope = Scope::of(plan.path.as_deref(), id, systemd.whose)?;
+            plan.scope = Some((systemd.clone(), scope));
         }
         Ok(plan)
     }

@@ -44,6 +44,15 @@ pub(crate) fn find() -> Result<Vec<Hierarchy>> {
     find_of("self")
 }
 
+/// Whether a hierarchy of version 1 is mounted that has a controller.
+pub(crate) fn is_mounted(controller: &str) -> bool {
+    let mounts = Procfs::of_machine().and_then(|procfs| {
+        Ok(parse(&procfs.read("self/mountinfo")?, &procfs.read("self/cgroup")?))
+    });
+    let has = |mount: &Mount| mount.controllers.iter().any(|name| name == controller);
+    mounts.is_ok_and(|mounts| mounts.iter().any(has))
+}
+
 /// The same, with the group of another process in place of this one's own: a number, or `self`.
 pub(crate) fn find_of(process: &str) -> Result<Vec<Hierarchy>> {
     let procfs = Procfs::of_machine()?;

@@ -40,7 +40,7 @@ fn follow(engine: &Engine, id: &str, interval: Duration) -> Result<u8, Refused> 
     loop {
         std::thread::sleep(interval);
         match corten_engine::stats(engine, id) {
-            Ok(stats) => drop(tell(id, &stats)?),
+            Ok(stats) => tell(id, &stats)?,
             Err(corten_engine::Error::Missing { .. } | corten_engine::Error::Status { .. }) => {
                 return Ok(0);
             }
@@ -49,8 +49,8 @@ fn follow(engine: &Engine, id: &str, interval: Duration) -> Result<u8, Refused> 
     }
 }
 
-fn tell(id: &str, stats: &Stats) -> Result<u8, Refused> {
-    said(&format!("{}\n", json!({ "type": "stats", "id": id, "data": data(stats) })))
+fn tell(id: &str, stats: &Stats) -> Result<(), Refused> {
+    said(&format!("{}\n", json!({ "type": "stats", "id": id, "data": data(stats) }))).map(drop)
 }
 
 fn data(stats: &Stats) -> Value {

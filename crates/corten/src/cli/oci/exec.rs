@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use corten_engine::{Engine, Exec};
-use oci_spec::runtime::{Capability, Process};
+use oci_spec::runtime::{Capabilities, Capability, Process};
 
 use super::words::ExecArgs;
 use super::{Refused, read, streams, warn};
@@ -87,19 +87,14 @@ fn add_capability(process: &mut Process, word: &str) -> Result<(), Refused> {
     let parsed = serde_json::from_value::<Capability>(word.to_ascii_uppercase().into());
     let capability = parsed.map_err(|_| format!("{word}: no such capability"))?;
     let mut sets = process.capabilities().clone().unwrap_or_default();
-    for set in [sets.bounding().clone(), sets.effective().clone(), sets.permitted().clone()]
-        .into_iter()
-        .enumerate()
-    {
-        let (which, set) = set;
-        let mut set = set.unwrap_or_default();
+    let with = |set: &Option<Capabilities>| {
+        let mut set = set.clone().unwrap_or_default();
         set.insert(capability);
-        match which {
-            0 => sets.set_bounding(Some(set)),
-            1 => sets.set_effective(Some(set)),
-            _ => sets.set_permitted(Some(set)),
-        };
-    }
+        Some(set)
+    };
+    let (bounding, effective, permitted) =
+        (with(sets.bounding()), with(sets.effective()), with(sets.permitted()));
+    sets.set_bounding(bounding).set_effective(effective).set_permitted(permitted);
     process.set_capabilities(Some(sets));
     Ok(())
 }

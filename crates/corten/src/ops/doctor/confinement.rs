@@ -177,7 +177,7 @@ fn makers(context: &Context, sheet: &mut Sheet) {
         Groups::Systemd(_) => {
             sheet.well("control groups", "made by systemd, a scope for each container");
         }
-        _ => sheet.well("control groups", "made by corten, beside the group it was started in"),
+        _ => sheet.well("control groups", "made by corten"),
     }
     if corten_engine::counts_processes(&groups) {
         sheet.well("number of processes", "2048 at most where nobody says otherwise");

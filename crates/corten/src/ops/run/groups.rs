@@ -1,7 +1,7 @@
 //! Who makes the control groups of a container: systemd where there is one, as it is the only one that may move
 //! processes about on such a machine.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use corten_bundle::Powers;
 use corten_engine::{Groups, Systemd, Whose};
@@ -19,6 +19,15 @@ const SYSTEM_BUS: &str = "unix:path=/run/dbus/system_bus_socket";
 pub(crate) fn groups(environment: &Environment, options: &RunOptions) -> Result<Groups, Failure> {
     let parent = options.cgroup_parent.as_deref();
     let in_slice = parent.is_some_and(is_slice);
+    let is_limited = options.memory.is_some()
+        || options.swap.is_some()
+        || options.cpus.is_some()
+        || options.pids.is_some()
+        || parent.is_some();
+    if options.cgroups == GroupsWord::Disabled && is_limited {
+        let text = "--cgroups disabled: without control groups there are no limits and no parent of one; leave it, or them, away";
+        return Err(Failure::Usage(text.to_owned()));
+    }
     match (options.cgroups, parent) {
         (GroupsWord::Disabled, _) => return Ok(Groups::Off),
         (GroupsWord::Cgroupfs, _) if !in_slice => return Ok(Groups::Auto),
@@ -33,6 +42,16 @@ pub(crate) fn groups(environment: &Environment, options: &RunOptions) -> Result<
         )),
         _ => Ok(Groups::Auto),
     }
+}
+
+/// The groups of a container that another runtime starts, which makes them itself.
+pub(crate) fn of_another_runtime(options: &RunOptions) -> Result<Groups, Failure> {
+    let in_slice = options.cgroup_parent.as_deref().is_some_and(is_slice);
+    if options.cgroups == GroupsWord::Enabled && !in_slice {
+        return Ok(Groups::Auto);
+    }
+    let text = "--cgroups and a slice for --cgroup-parent are of corten's own runtime: leave them or --runtime away";
+    Err(Failure::Usage(text.to_owned()))
 }
 
 /// Whether a parent is a slice of systemd.
@@ -64,12 +83,13 @@ pub(crate) fn systemd(environment: &Environment) -> Option<Systemd> {
             (given.unwrap_or(SYSTEM_BUS).to_owned(), Whose::Machine)
         }
         Powers::Ranges | Powers::OneId => {
+            // The one that is named may be of a kind that is not spoken here.
             let given = environment.variable("DBUS_SESSION_BUS_ADDRESS").map(str::to_owned);
-            let beside = || {
-                let socket = PathBuf::from(environment.variable("XDG_RUNTIME_DIR")?).join("bus");
-                socket.exists().then(|| format!("unix:path={}", socket.display()))
-            };
-            (given.or_else(beside)?, Whose::User)
+            let beside = environment
+                .variable("XDG_RUNTIME_DIR")
+                .map(|directory| format!("unix:path={directory}/bus"));
+            let all: Vec<String> = given.into_iter().chain(beside).collect();
+            (all.join(";"), Whose::User)
         }
     };
     let systemd = Systemd { address, whose };

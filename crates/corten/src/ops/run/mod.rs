@@ -18,7 +18,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use corten_bundle::Powers;
-use corten_engine::Groups;
 use corten_run::{
     Ask, ContainerId, Containers, Enforcement, ExitStatus, HealthCheck, Interaction, Origin,
     RestartPolicy, RunError, RuntimeChoice,
@@ -255,8 +254,7 @@ pub(super) fn asked(
 fn recipe(context: &Context, request: &RunRequest, image: &Ready) -> Result<Recipe, Failure> {
     let groups = match request.runtime {
         None => groups::groups(context.environment(), &request.options)?,
-        // Another runtime makes its own.
-        Some(_) => Groups::Auto,
+        Some(_) => groups::of_another_runtime(&request.options)?,
     };
     Ok(Recipe {
         store: context.store()?.path().to_owned(),

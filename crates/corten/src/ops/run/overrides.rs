@@ -104,23 +104,8 @@ fn seccomp(word: &SeccompWord) -> io::Result<SeccompChoice> {
 /// The machine as it is for a container that starts now, with these control groups.
 pub(super) fn host_now(powers: Powers, groups: &Groups) -> Host {
     let is_limited = powers == Powers::Machine || matches!(groups, Groups::Systemd(_));
-    let counts = || has_pids_hierarchy(groups) || corten_engine::counts_processes(groups);
-    let pids_limit = is_limited && counts();
+    let pids_limit = is_limited && corten_engine::counts_processes(groups);
     Host { pids_limit, slice: groups::slice(groups), ..host(powers) }
-}
-
-/// Whether a hierarchy of version 1 counts processes, by the table of mounts (proc_pid_mountinfo(5)): asked first, as it
-/// costs least.
-fn has_pids_hierarchy(groups: &Groups) -> bool {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    *groups == Groups::Auto
-        && mounts.lines().filter_map(|line| line.split_once(" - ")).any(|(_, kind)| {
-            let mut fields = kind.split(' ');
-            fields.next() == Some("cgroup")
-                && fields
-                    .nth(1)
-                    .is_some_and(|options| options.split(',').any(|word| word == "pids"))
-        })
 }
 
 /// The machine, as the runtime config must know it.
