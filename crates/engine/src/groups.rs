@@ -10,7 +10,9 @@
 mod block;
 mod delegation;
 mod directory;
+mod doors;
 mod figures;
+mod kept;
 mod members;
 mod memory;
 mod ooms;
@@ -22,21 +24,19 @@ mod settings;
 mod table;
 
 use crate::error::{Error, Result};
-use crate::order::Entrance;
-use crate::spawn;
 use crate::systemd::{Property, Unit, Whose, properties};
 use crate::{Groups, Unenforced};
 use directory::Directory;
+pub(crate) use doors::Doors;
 pub use figures::Stats;
+pub(crate) use kept::Kept;
 pub(crate) use members::Motion;
 use oci_spec::runtime::LinuxResources;
 pub use ooms::OomWatch;
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 use settings::{Absent, Setting};
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 pub(crate) use table::{Hierarchy, Version, find};
 
@@ -77,34 +77,6 @@ pub(crate) struct Member {
     pub(crate) unit: Option<Unit>,
 }
 
-/// Descriptors by which a process gets into the groups.
-#[derive(Debug, Default)]
-pub(crate) struct Doors {
-    unified: Option<OwnedFd>,
-    threads: Vec<OwnedFd>,
-    /// Whether there is a group that has no door.
-    closed: bool,
-}
-
-impl Doors {
-    /// None: the caller puts the process where it belongs.
-    pub(crate) fn shut() -> Doors {
-        Doors { closed: true, ..Doors::default() }
-    }
-
-    /// Their numbers, for an order.
-    pub(crate) fn entrance(&self) -> Entrance {
-        let unified = self.unified.as_ref().map(AsRawFd::as_raw_fd);
-        let threads = self.threads.iter().map(AsRawFd::as_raw_fd).collect();
-        Entrance { unified, threads, closed: self.closed }
-    }
-
-    /// All of their numbers.
-    pub(crate) fn numbers(&self) -> impl Iterator<Item = RawFd> {
-        self.unified.iter().chain(&self.threads).map(AsRawFd::as_raw_fd)
-    }
-}
-
 /// A hierarchy, or a controller of version 2, that could not be had.
 #[derive(Debug)]
 struct Refused {
@@ -112,21 +84,6 @@ struct Refused {
     controllers: Vec<String>,
     path: PathBuf,
     error: io::Error,
-}
-
-/// The number of a group which is about to be made: no directory has it.
-const INTENDED: u64 = 0;
-
-/// What is kept of a member on disk.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Kept {
-    version: Version,
-    controllers: Vec<String>,
-    path: PathBuf,
-    inode: u64,
-    made: usize,
-    #[serde(default)]
-    unit: Option<Unit>,
 }
 
 /// What a configuration asks of its groups.
@@ -188,6 +145,11 @@ impl Asked {
 }
 
 impl Group {
+    /// One that systemd makes around the first process.
+    fn awaited() -> Group {
+        Group { awaited: true, ..Group::default() }
+    }
+
     /// Makes the groups at one place. What cannot be had is kept in mind, and is an error only when something
     /// is asked of it; that the place is taken is an error at once.
     fn make(hierarchies: &[Hierarchy], wanted: &place::Wanted, asked: &Asked) -> Result<Group> {
@@ -211,70 +173,6 @@ impl Group {
         Ok(group)
     }
 
-    /// One that systemd makes around the first process.
-    fn awaited() -> Group {
-        Group { awaited: true, ..Group::default() }
-    }
-
-    /// What to keep on disk before systemd makes a scope.
-    fn intended_unit(unit: &Unit) -> Vec<Kept> {
-        let (version, controllers, path) = (Version::Two, Vec::new(), PathBuf::new());
-        let unit = Some(unit.clone());
-        vec![Kept { version, controllers, path, inode: INTENDED, made: 0, unit }]
-    }
-
-    /// What to keep on disk before the groups are made at `wanted`.
-    fn intended(hierarchies: &[Hierarchy], wanted: &place::Wanted) -> Vec<Kept> {
-        let intend = |hierarchy: &Hierarchy, path: PathBuf| Kept {
-            version: hierarchy.version,
-            controllers: hierarchy.controllers.clone(),
-            path: hierarchy.top.path.join(path),
-            inode: INTENDED,
-            made: 0,
-            unit: None,
-        };
-        let all = hierarchies
-            .iter()
-            .flat_map(|one| wanted.paths(one).into_iter().map(move |path| intend(one, path)));
-        all.collect()
-    }
-
-    /// What to keep on disk.
-    pub(crate) fn kept(&self) -> Result<Vec<Kept>> {
-        let keep = |member: &Member| {
-            let path = member.directory.path.clone();
-            let inode = member.directory.inode().map_err(|error| member.fault("", error))?;
-            let (version, made, unit) = (member.version, member.made, member.unit.clone());
-            Ok(Kept { version, controllers: member.controllers.clone(), path, inode, made, unit })
-        };
-        self.members.iter().map(keep).collect()
-    }
-
-    /// Opens the groups again. One that is gone is left out, and so is another one in its place.
-    pub(crate) fn open(kept: Vec<Kept>) -> Group {
-        let mut group = Group::default();
-        for Kept { version, controllers, path, inode, made, unit } in kept {
-            if inode == INTENDED {
-                match unit {
-                    Some(unit) => group.leftover_units.push(unit),
-                    None => group.leftover.push(path),
-                }
-                continue;
-            }
-            let same = |directory: &Directory| {
-                directory.inode().is_ok_and(|found| found == inode)
-                    && directory.kind().is_ok_and(|kind| MAGIC.contains(&kind))
-            };
-            match Directory::open(&path).ok().filter(same) {
-                Some(directory) => {
-                    group.members.push(Member { version, controllers, directory, made, unit });
-                }
-                None => group.missing.push(path),
-            }
-        }
-        group
-    }
-
     /// Refuses when not all groups are to be seen: who is put into a part of them escapes the rest.
     pub(crate) fn expect_whole(&self) -> Result<()> {
         match self.missing.first() {
@@ -285,29 +183,6 @@ impl Group {
             }),
             None => Ok(()),
         }
-    }
-
-    /// The descriptors by which a process gets in: the directory of version 2, files of version 1. A process
-    /// of a user namespace cannot be born in a group of the machine's.
-    pub(crate) fn doors(&self, above: RawFd, in_user_namespace: bool) -> Result<Doors> {
-        let mut doors = Doors { closed: self.awaited, ..Doors::default() };
-        for member in &self.members {
-            let opened = match member.version {
-                Version::Two if in_user_namespace || !member.bears() => {
-                    doors.closed = true;
-                    continue;
-                }
-                Version::Two => member.directory.as_fd().try_clone_to_owned(),
-                Version::One => member.directory.writable("tasks"),
-            };
-            let opened = opened.map_err(|error| member.fault("tasks", error))?;
-            let opened = spawn::lift(opened, above)?;
-            match member.version {
-                Version::Two => doors.unified = Some(opened),
-                Version::One => doors.threads.push(opened),
-            }
-        }
-        Ok(doors)
     }
 
     /// The member that has a controller; for no controller at all the one of version 2.
@@ -432,18 +307,6 @@ impl Group {
 }
 
 impl Member {
-    /// Whether a process is sure to be born in this group of version 2. Sure, since a birth that the kernel
-    /// breaks off is the end of a new pid namespace: then no process can be its first any more.
-    fn bears(&self) -> bool {
-        let is = |file: &str, word: &str| {
-            self.directory.read(file).is_ok_and(|text| text.trim() == word)
-        };
-        // Who may write what nobody may write may write all groups in between, too.
-        is("cgroup.type", "domain")
-            && is("cgroup.subtree_control", "")
-            && self.directory.may_write("cgroup.events")
-    }
-
     /// Whether processes can be in it: below a group of threads there is none of version 2 for them.
     fn takes_processes(&self) -> bool {
         self.version == Version::One
